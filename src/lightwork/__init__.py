@@ -1,0 +1,3 @@
+"""lightwork: many hands make light work."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,106 @@
+"""The contract between the engine and whatever runs calls: threads, processes, a cluster.
+
+The engine knows a *backend* (a way to run calls, with declared capabilities) and opens a *crew* from it: workers
+for one map or executor. A crew never decides: it starts, sends, kills and reports what happened, as events.
+Nothing here assumes that a worker is on this machine: workers are integers, a worker's death is described by a
+``Death`` whose fields may all be None, and ``Capabilities.local`` says whether cores of this machine are used.
+
+    engine ── start_worker() ─ send(worker, batch) ─ kill(worker) ─ retire(worker) ──▶ crew
+    engine ◀── WorkerReady, Finished, WorkerLost, WorkerFailed ──── wait(timeout) ──── crew
+
+All methods but ``wake`` are called from one thread at a time: the one that drives the engine.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from lightwork._calls import Batch, Event, Terms
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do; the engine and the chooser ask these and never a backend's name."""
+
+    shares_memory: bool
+    """Calls see and may change the caller's own objects."""
+    needs_pickling: bool
+    """Functions, arguments and results are pickled on their way."""
+    can_kill: bool
+    """A running call can be ended, whatever it does."""
+    parallel_python: bool
+    """Python bytecode of several calls runs at the same time."""
+    coroutines: bool
+    """Calls are coroutine functions, awaited on an event loop."""
+    local: bool
+    """Workers use cores and memory of this machine."""
+    in_caller: bool
+    """Calls run in the caller's own thread, within ``wait``."""
+    startup: float
+    """Seconds until a first worker can take calls, as measured on an ordinary machine."""
+    per_call: float
+    """Seconds of overhead for one call that travels alone."""
+    max_queued: int = 2
+    """Batches that may be with one worker at a time, the running one included."""
+
+
+class Crew(ABC):
+    """Workers of one backend for one map or executor."""
+
+    @abstractmethod
+    def start_worker(self) -> int:
+        """Starts one worker and returns its number, unique in this crew, at once. ``WorkerReady`` follows."""
+
+    @abstractmethod
+    def send(self, worker: int, batch: Batch) -> None:
+        """Hands a batch to a worker, without blocking; also to one that is not ready yet.
+
+        What cannot be sent (unpicklable arguments, say) is reported as ``Finished`` with failures.
+        """
+
+    @abstractmethod
+    def wait(self, timeout: float | None) -> list[Event]:
+        """Events since the last call; blocks for the first one, at most ``timeout`` seconds (None: for ever).
+
+        KeyboardInterrupt passes through.
+        """
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Makes a ``wait`` that is blocked, or the next one, return at once. Callable from any thread."""
+
+    @abstractmethod
+    def retire(self, worker: int) -> None:
+        """Lets an idle worker end in peace; no event follows."""
+
+    @abstractmethod
+    def kill(self, worker: int) -> None:
+        """Ends a worker whatever it does; ``WorkerLost`` follows. Only where ``can_kill``."""
+
+    @abstractmethod
+    def close(self) -> int:
+        """Ends all workers, at once where that can be, and frees everything. Idempotent.
+
+        Returns how many calls could not be stopped and go on (threads).
+        """
+
+    @property
+    def shipped(self) -> int:
+        """Bytes that crossed to workers so far, functions and constants included."""
+        return 0
+
+
+class Backend(ABC):
+    """A way to run calls. Cheap to create; nothing starts before ``open``."""
+
+    name: str
+    capabilities: Capabilities
+
+    def unavailable(self) -> str | None:
+        """Why this backend cannot run here and what would help; None where it can."""
+        return None
+
+    @abstractmethod
+    def open(self, terms: Terms) -> Crew:
+        """A crew without workers."""

@@ -1,0 +1,112 @@
+"""What can go wrong, whose fault it was, and what to do.
+
+    LightworkError                    the root: ``except lw.LightworkError`` catches all of these
+    ├── WorkerCrashed                 a worker died while it ran a call (also a BrokenExecutor)
+    ├── CallTimeout                   a call ran longer than ``call_timeout``
+    ├── UnpicklableError              something cannot cross to a worker (also a PicklingError)
+    ├── BackendUnavailable            the backend cannot do this here; the message has the remedy
+    ├── RemoteError                   an exception that could not cross; carries all its text
+    ├── InvalidTarget                 the command line's TARGET names nothing that can be called
+    └── CalledWhileImporting          a worker imported the caller's module, which called lightwork again
+    Interrupted(KeyboardInterrupt)    Ctrl-C; the finished results are in ``lw.partial(exc)``
+
+An exception that the caller's own function raised is never wrapped: it keeps its type and arguments.
+"""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures._base import BrokenExecutor
+from dataclasses import dataclass
+from typing import Any
+
+
+class LightworkError(Exception):
+    """The root of all errors that lightwork itself raises."""
+
+
+class WorkerCrashed(LightworkError, BrokenExecutor):
+    """A worker died while it ran this call. Only this call is affected.
+
+    Attributes: ``index`` of the call, ``pid`` of the worker, ``signal`` (a number, or None),
+    ``exitcode`` (or None), ``reason`` (a phrase such as "killed by SIGSEGV").
+    """
+
+    def __init__(
+        self,
+        index: int | None = None,
+        pid: int | None = None,
+        signal: int | None = None,
+        exitcode: int | None = None,
+        reason: str = "died",
+    ) -> None:
+        where = "a worker" if index is None else f"the worker that ran item {index}"
+        super().__init__(f"{where} {reason}" + (f" (pid {pid})" if pid is not None else ""))
+        self.index, self.pid, self.signal, self.exitcode, self.reason = index, pid, signal, exitcode, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.index, self.pid, self.signal, self.exitcode, self.reason)
+
+
+class CallTimeout(LightworkError):
+    """One call ran longer than ``call_timeout`` seconds and its worker was ended (or the coroutine cancelled).
+
+    Not a ``TimeoutError``: that one is the caller's own deadline in ``future.result(timeout=)``.
+    """
+
+    def __init__(self, index: int | None, seconds: float) -> None:
+        super().__init__(f"item {index} ran longer than call_timeout={seconds:g} s")
+        self.index, self.seconds = index, seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.index, self.seconds)
+
+
+class UnpicklableError(LightworkError, pickle.PicklingError):
+    """Something could not be sent to a worker, or its result could not be sent back.
+
+    ``path`` is the way from what was sent to the part at fault ("argument 1.session._lock"),
+    ``remedy`` says what would work.
+    """
+
+    def __init__(self, message: str, path: str = "", remedy: str = "") -> None:
+        super().__init__(message + (f" {remedy}" if remedy else ""))
+        self.message, self.path, self.remedy = message, path, remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.path, self.remedy)
+
+
+class BackendUnavailable(LightworkError):
+    """The backend that was asked for cannot do this here. The message says why and what would work."""
+
+
+class RemoteError(LightworkError):
+    """An exception from a worker whose class could not be carried over; its text and traceback are in the message."""
+
+
+class InvalidTarget(LightworkError):
+    """TARGET (``package.module:function`` or ``path/to/file.py:function``) names nothing that can be called."""
+
+
+class CalledWhileImporting(LightworkError):
+    """lightwork was called while a worker was importing the caller's module."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a map. ``lw.partial(exc)`` has the results that were finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Stands in a failed item's place with ``errors="return"``.
+
+    ``index`` of the item, the ``exception`` with its traceback, and how many ``attempts`` were made.
+    """
+
+    index: int
+    exception: BaseException
+    attempts: int = 1
+
+    def __bool__(self) -> bool:
+        return False
