@@ -1,3 +1,118 @@
-"""lightwork: many hands make light work."""
+"""lightwork: many hands make light work.
+
+    import lightwork as lw
+
+    results = lw.map(fn, items)        # as fast as this machine can; results.report says what ran where and why
+    print(lw.compare(fn, items))       # threads, processes or a plain loop: which wins, and why
+
+Everything is loaded when it is first used: importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lightwork._context import numpy_rng, rng
+    from lightwork._machine import Machine, machine
+    from lightwork._options import Options, config
+    from lightwork._trace import Progress, Report
+    from lightwork.amapping import aimap, amap
+    from lightwork.backends._registry import backends
+    from lightwork.comparing import Comparison, compare
+    from lightwork.errors import (
+        BackendUnavailable,
+        CalledWhileImporting,
+        CallTimeout,
+        Failure,
+        Interrupted,
+        InvalidTarget,
+        LightworkError,
+        RemoteError,
+        UnpicklableError,
+        WorkerCrashed,
+    )
+    from lightwork.executor import Executor
+    from lightwork.mapping import Results, gather, imap, imap_unordered, map, partial, starmap
+    from lightwork._per_worker import per_worker
+    from lightwork.probing import Profile, probe
+
+_HOMES = {
+    "_context": ("numpy_rng", "rng"),
+    "_machine": ("Machine", "machine"),
+    "_options": ("Options", "config"),
+    "_trace": ("Progress", "Report"),
+    "amapping": ("aimap", "amap"),
+    "backends._registry": ("backends",),
+    "comparing": ("Comparison", "compare"),
+    "errors": (
+        "BackendUnavailable",
+        "CallTimeout",
+        "CalledWhileImporting",
+        "Failure",
+        "Interrupted",
+        "InvalidTarget",
+        "LightworkError",
+        "RemoteError",
+        "UnpicklableError",
+        "WorkerCrashed",
+    ),
+    "executor": ("Executor",),
+    "mapping": ("Results", "gather", "imap", "imap_unordered", "map", "partial", "starmap"),
+    "_per_worker": ("per_worker",),
+    "probing": ("Profile", "probe"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BackendUnavailable",
+    "CallTimeout",
+    "CalledWhileImporting",
+    "Comparison",
+    "Executor",
+    "Failure",
+    "Interrupted",
+    "InvalidTarget",
+    "LightworkError",
+    "Machine",
+    "Options",
+    "Profile",
+    "Progress",
+    "RemoteError",
+    "Report",
+    "Results",
+    "UnpicklableError",
+    "WorkerCrashed",
+    "aimap",
+    "amap",
+    "backends",
+    "compare",
+    "config",
+    "gather",
+    "imap",
+    "imap_unordered",
+    "machine",
+    "map",
+    "numpy_rng",
+    "partial",
+    "per_worker",
+    "probe",
+    "rng",
+    "starmap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'lightwork' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"lightwork.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from lightwork._calls import Batch, Event, Terms
+from lightwork.errors import WorkerCrashed
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class Backend(ABC):
     def unavailable(self) -> str | None:
         """Why this backend cannot run here and what would help; None where it can."""
         return None
+
+    def crash_error(self) -> type[WorkerCrashed]:
+        """The class of the error for a call whose worker died."""
+        return WorkerCrashed
 
     @abstractmethod
     def open(self, terms: Terms) -> Crew:

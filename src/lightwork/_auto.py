@@ -1,0 +1,220 @@
+"""``backend="auto"``: a run that begins as a plain loop and changes over when that pays.
+
+The policy decides; this file fetches what the policy asks for (clocks, the canary, the pickling of an item, the
+function's bytecode) and carries out the change-over. No call is made for the sake of measuring: the items that are
+timed are the job's own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightwork._calls import Finished, apply
+from lightwork._clock import Clock
+from lightwork._demand import Canary, Demand, measure_wire
+from lightwork._effects import effects
+from lightwork._engine import Plan, Run, _Live
+from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork.backends.base import Backend
+
+CANARY_SECONDS = 0.012
+"""How much computing the canary watches before it is asked."""
+
+CANARY_PATIENCE = 0.1
+"""Seconds after which the choice is made without the canary's word."""
+
+
+class AutoRun(Run):
+    """A run whose first lane is the trial: the caller's thread, or one thread where that may not be blocked."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        policy: Policy,
+        usable: Callable[[str], Backend],
+        grow: Callable[[Backend, int], Any],
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(plan, clock)
+        self.demand: Demand | None = None
+        self._policy = policy
+        self._usable = usable
+        self._grow = grow
+        self._settled = False
+        self._handover: int | None = None
+        self._look = 0.0
+        self._last = ""
+        self._canary: Canary | None = None
+        self._canary_since = 0.0
+        self._gil_share: float | None = None
+        self._gil_known = False
+        self._wire: Any = None
+        self._effects: str | None = None
+        self._effects_known = False
+        self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
+        self._first_batch: tuple[int, float, float] | None = None
+        self._cpu_before = _cpu_seconds()
+
+    def absorb(self, timeout: float | None) -> None:
+        super().absorb(timeout)
+        if self._handover is not None:
+            self._hand_over()
+        elif not self._settled and not self.dispatch.finished:
+            self._consider()
+
+    # what was seen
+
+    def _consider(self) -> None:
+        lane = self.dispatch.lanes[self.first]
+        elapsed = self.clock.now() - self.began
+        if not lane.calls or elapsed < self._look:
+            return
+        if self._canary is not None:
+            self._listen(lane.busy)
+        while not self._settled:
+            self.demand = self._measure()
+            verdict = self._policy.advise(self._seen(elapsed))
+            if verdict.ask is Ask.NOTHING:
+                self._follow(verdict)
+                return
+            if not self._find_out(verdict.ask, lane.busy):
+                return
+
+    def _measure(self) -> Demand:
+        lane = self.dispatch.lanes[self.first]
+        calls, busy = lane.calls, lane.busy
+        # The whole process's CPU time and its children's: threads of a C library and subprocesses show there only.
+        cpu = max(lane.cpu, min(_cpu_seconds() - self._cpu_before, busy * (os.cpu_count() or 1)))
+        if self._first_batch is None:
+            self._first_batch = (calls, busy, cpu)
+        elif calls > self._first_batch[0]:
+            # The first calls often pay for imports and caches.
+            first = self._first_batch
+            calls, busy, cpu = calls - first[0], busy - first[1], max(0.0, cpu - first[2])
+        wall, cpu = busy / calls, cpu / calls
+        wire = self._wire
+        return Demand(
+            wait=max(0.0, wall - cpu),
+            cpu=cpu,
+            gil=min(cpu, wall) * (self._gil_share if self._gil_share is not None else 1.0) if self._policy.gil else 0.0,
+            wire_caller=wire.caller if wire else 0.0,
+            wire_worker=wire.worker if wire else 0.0,
+            bytes_out=wire.bytes_out if wire else 0,
+            bytes_back=wire.bytes_back if wire else 0,
+            calls=calls,
+        )
+
+    def _seen(self, elapsed: float) -> Seen:
+        assert self.demand is not None
+        return Seen(
+            elapsed,
+            self.dispatch.done,
+            self.total,
+            self.demand,
+            self._gil_known,
+            self._wire is not None,
+            self._effects,
+            self._effects_known,
+        )
+
+    def _find_out(self, ask: Ask, busy: float) -> bool:
+        """Fetches an answer; False where it takes further calls of the job."""
+        if ask is Ask.EFFECTS:
+            assert self._fn is not None
+            found = [effect for effect in effects(self._fn) if effect.certain]
+            self._effects = str(found[0]) if found else None
+            self._effects_known = True
+        elif ask is Ask.WIRE:
+            self._wire = measure_wire(*self._sample, self._fn)
+            if self._wire.refused:
+                for name in ("processes", "interpreters"):
+                    self._policy = self._policy.refuse(name, self._wire.refused)
+        elif self._canary is None:
+            self._canary, self._canary_since = Canary(), busy
+            self._canary.start()
+            return False
+        else:
+            return False
+        return True
+
+    def _listen(self, busy: float) -> None:
+        watched = busy - self._canary_since
+        if self._canary is None or watched < CANARY_SECONDS:
+            return
+        self._gil_share = self._canary.held_share()
+        if self._gil_share is not None or watched > CANARY_PATIENCE:
+            self._canary.stop()
+            self._canary = None
+            self._gil_known = True
+
+    # what was decided
+
+    def _follow(self, verdict: Verdict) -> None:
+        if verdict.switch is None:
+            if verdict.again is None:
+                self._settled = True
+                self.decide("stayed in the calling thread", verdict.why)
+            self._look = verdict.again or 0.0
+            self._last = verdict.why
+            return
+        self._settled = True
+        backend = self._usable(verdict.switch)
+        number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
+        self.decide(f"changed over to {verdict.workers} {verdict.switch}", verdict.why)
+        assert self.demand is not None
+        if backend.capabilities.startup > self.demand.wall:
+            # Short calls go on here while the workers start; a long one would be waited for by all.
+            self._handover = number
+        else:
+            self.close_lane(self.first)
+
+    def _hand_over(self) -> None:
+        lane = self.dispatch.lanes[self._handover or 0]
+        if any(worker.ready for worker in lane.workers.values()):
+            self.close_lane(self.first)
+            self._handover = None
+
+    def _take_in(self, number: int, live: _Live, timeout: float | None) -> None:
+        super()._take_in(number, live, timeout)
+
+    def _note(self, number: int, live: _Live, event: Finished) -> None:
+        super()._note(number, live, event)
+        outcomes = event.outcomes
+        if not outcomes.values:
+            return
+        sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
+        if number == self.first:
+            position = outcomes.start
+            self._sample = (sent.batch.items[position : position + 2], outcomes.values[:2])
+            return
+        for position, failure in list(outcomes.failures.items()):
+            if getattr(failure, "unsent", False):
+                # It never began: what cannot travel runs here.
+                if not self._last:
+                    self.decide("ran some items in the calling thread", str(failure))
+                    self._last = "unsent"
+                item = sent.batch.items[position]
+                try:
+                    value = apply(sent.batch.fn, sent.batch.style, item)
+                except Exception as error:  # noqa: BLE001 - the function's own failure, reported as such
+                    outcomes.failures[position] = error
+                else:
+                    del outcomes.failures[position]
+                    outcomes.values[position - outcomes.start] = value
+
+    def close(self) -> None:
+        if self._canary is not None:
+            self._canary.stop()
+            self._canary = None
+        if not self.closed and not self._settled:
+            self.decide("stayed in the calling thread", self._last or "it was done before another backend could pay")
+        super().close()
+
+
+def _cpu_seconds() -> float:
+    """CPU seconds of this process, all its threads, and its ended children."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system

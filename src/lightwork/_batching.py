@@ -1,0 +1,71 @@
+"""How many calls go into the next batch. Pure arithmetic on what was measured so far.
+
+A batch must be long enough to hide its hand-off and short enough to balance the load: while much is left it is
+sized by time, toward the end by what is left (guided self-scheduling, Polychronopoulos & Kuck 1987).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HANDOFF_SHARE = 0.05
+"""The part of a worker's time that hand-offs may take."""
+
+GROWTH = 8
+"""A batch is at most so many times longer than the longest one that was measured: one estimate may mislead."""
+
+LONGEST = 0.05
+"""Seconds: no batch is meant to last longer, so that a result waits no longer than that for its siblings."""
+
+AHEAD = 0.02
+"""Seconds: a further batch is queued behind one that is expected to end sooner than this."""
+
+
+@dataclass(slots=True)
+class Batching:
+    """The batch sizes of one lane.
+
+    ``per_message``: seconds that one hand-off costs; ``fixed``: the caller's own ``chunksize``, or None;
+    ``cap``: the most calls in one batch (inputs must not be drawn far ahead); ``longest``: seconds that a batch
+    is meant to last at most.
+    """
+
+    per_message: float
+    fixed: int | None = None
+    cap: int = 1 << 16
+    longest: float = LONGEST
+    mean: float | None = None
+    largest: int = 0
+
+    def observe(self, calls: int, seconds: float) -> None:
+        """Takes in that ``calls`` calls took ``seconds`` in the worker."""
+        if calls <= 0:
+            return
+        each = seconds / calls
+        # A quick rise and a slow fall: an underestimate makes a straggler, an overestimate a few more messages.
+        if self.mean is None:
+            self.mean = each
+        else:
+            self.mean += (0.5 if each > self.mean else 0.25) * (each - self.mean)
+        self.largest = max(self.largest, calls)
+
+    def size(self, pending: int, workers: int, more: bool) -> int:
+        """Calls for the next batch, at least 1.
+
+        ``pending`` calls wait and ``workers`` share them; ``more``: input may follow that is not counted in them.
+        """
+        if self.fixed is not None:
+            return self.fixed
+        if self.mean is None:
+            return 1
+        shortest = self.per_message / HANDOFF_SHARE
+        each = max(self.mean, 1e-9)
+        share = pending / (2 * max(workers, 1))
+        if more:
+            share = max(share, shortest / each)
+        calls = min(max(share, 1.0), self.longest / each, float(self.largest * GROWTH), float(self.cap))
+        return max(1, int(calls))
+
+    def queue_ahead(self, calls: int) -> bool:
+        """Whether a batch may be queued behind one of ``calls`` calls that a worker has already."""
+        return self.mean is not None and calls * self.mean < AHEAD

@@ -1,0 +1,401 @@
+"""Which call goes to which worker, and what becomes of it: events in, instructions out.
+
+A pure state machine. Time arrives as an argument, nothing here reads a clock, blocks or knows a backend: it can be
+driven by live crews, by a simulated machine or by a recorded trace.
+
+    feed(...)            calls from the input, in the input's order
+    set_lane(...)        how many workers of a crew are wanted
+    plan(now)            ──▶ [Start | Send | Retire]
+    handle(event, now)   what a crew reported
+    take()               ──▶ [Chunk] finished calls: values and failures, as they end
+
+A call is *pending* (not sent), *sent*, then *done*: it has a value or a final failure. Without retries a call that
+may have begun is never sent again.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightwork._batching import Batching
+from lightwork._calls import Batch, Death, Event, Finished, Style, WorkerFailed, WorkerLost, WorkerReady
+from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
+
+WorkerId = tuple[int, int]
+"""Lane (one a crew) and the worker's number in that crew."""
+
+STILLBORN_LIMIT = 3
+"""Workers of a lane that may die one after another before any became ready, before the lane is given up."""
+
+
+@dataclass(slots=True)
+class Start:
+    """Start ``count`` workers in a lane."""
+
+    lane: int
+    count: int
+
+
+@dataclass(slots=True)
+class Send:
+    """Hand a batch to a worker."""
+
+    worker: WorkerId
+    batch: Batch
+
+
+@dataclass(slots=True)
+class Retire:
+    """Let an idle worker end: it is not needed, or has done its ``max_tasks_per_child`` calls."""
+
+    worker: WorkerId
+
+
+Instruction = Start | Send | Retire
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Finished calls ``first … first + len(values) - 1``; where one failed, its value is its ``Failure``."""
+
+    first: int
+    values: list[Any]
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the caller asked for. ``stop_on_failure``: the first final failure ends the run."""
+
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_delay: float = 0.0
+    stop_on_failure: bool = True
+    call_timeout: float | None = None
+    max_tasks_per_child: int | None = None
+
+
+@dataclass(slots=True)
+class _Block:
+    """Pending calls with consecutive indices, cut from the left."""
+
+    fn: Callable[..., Any]
+    style: Style
+    first: int
+    items: Sequence[Any]
+    at: int = 0
+
+    def __len__(self) -> int:
+        return len(self.items) - self.at
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A batch with a worker; calls before ``done`` are reported."""
+
+    batch: Batch
+    done: int = 0
+
+
+@dataclass(slots=True)
+class _Worker:
+    sent: dict[int, _Sent] = field(default_factory=dict)
+    ready: bool = False
+    given: int = 0
+
+
+@dataclass(slots=True)
+class _Lane:
+    batching: Batching
+    max_queued: int
+    crash: Callable[[], type[WorkerCrashed]]
+    target: int = 0
+    peak: int = 0
+    workers: dict[int, _Worker] = field(default_factory=dict)
+    starting: int = 0
+    stillborn: int = 0
+    calls: int = 0
+    busy: float = 0.0
+    cpu: float = 0.0
+    open: bool = True
+
+
+class Dispatch:
+    """The state of one run."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.lanes: dict[int, _Lane] = {}
+        self.fed = 0
+        self.done = 0
+        self.failed = 0
+        self.retried = 0
+        self.lost = 0
+        self.pending = 0
+        self.more = True
+        self.total: int | None = None
+        self.failure: Failure | None = None
+        self.broken: BaseException | None = None
+        self._blocks: deque[_Block] = deque()
+        self._delayed: list[tuple[float, int, _Block]] = []
+        self._attempts: dict[int, int] = {}
+        self._chunks: list[Chunk] = []
+        self._batches = 0
+
+    # input
+
+    def feed(self, fn: Callable[..., Any], style: Style, items: Sequence[Any]) -> int:
+        """Adds calls; returns the index of the first."""
+        first = self.fed
+        if items:
+            self._blocks.append(_Block(fn, style, first, items))
+            self.fed += len(items)
+            self.pending += len(items)
+        return first
+
+    def end_of_input(self) -> None:
+        """No ``feed`` will follow."""
+        self.more = False
+
+    @property
+    def finished(self) -> bool:
+        """The input has ended and every call is done."""
+        return not self.more and self.done == self.fed
+
+    # workers
+
+    def add_lane(
+        self, lane: int, batching: Batching, max_queued: int, crash: Callable[[], type[WorkerCrashed]] | None = None
+    ) -> None:
+        """Makes a crew known, with no worker wanted yet. ``crash`` gives the class for calls that its workers' deaths
+        cost."""
+        self.lanes[lane] = _Lane(batching, max_queued, crash or (lambda: WorkerCrashed))
+
+    def set_lane(self, lane: int, target: int) -> None:
+        """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
+        self.lanes[lane].target = target
+
+    def started(self, worker: WorkerId) -> None:
+        """A ``Start`` was carried out for this worker."""
+        lane = self.lanes[worker[0]]
+        lane.starting -= 1
+        lane.workers[worker[1]] = _Worker()
+        lane.peak = max(lane.peak, len(lane.workers))
+
+    def in_flight(self, lane: int) -> int:
+        """Batches that are with this lane's workers."""
+        return sum(len(worker.sent) for worker in self.lanes[lane].workers.values())
+
+    def condemn(self, index: int) -> WorkerId | None:
+        """Gives a call no further attempt; returns the worker whose oldest unfinished call it is, or None."""
+        for number, lane in self.lanes.items():
+            for name, worker in lane.workers.items():
+                sent = next(iter(worker.sent.values()), None)
+                if sent is not None and sent.batch.first + sent.done == index:
+                    self._attempts[index] = self.rules.retries
+                    return number, name
+        return None
+
+    # decisions
+
+    def plan(self, now: float) -> list[Instruction]:
+        """What to do now. Carry all of it out, in this order."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._put_back(heapq.heappop(self._delayed)[2])
+        instructions: list[Instruction] = []
+        for number, lane in self.lanes.items():
+            if lane.open and lane.target or lane.workers:
+                self._plan_lane(number, lane, instructions)
+        return instructions
+
+    def next_deadline(self) -> float | None:
+        """When ``plan`` has something to do even without an event."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+        if self.pending and lane.open:
+            # First one batch for each idle worker, then a second one behind short batches.
+            for depth in range(lane.max_queued):
+                for name, worker in lane.workers.items():
+                    if not self.pending:
+                        break
+                    if len(worker.sent) == depth and self._has_room(lane, worker, depth):
+                        instructions.append(Send((number, name), self._next_batch(lane, worker)))
+            waiting = self.pending and sum(not worker.sent for worker in lane.workers.values()) == 0
+            wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting if waiting else 0
+            if wanted > 0:
+                lane.starting += wanted
+                instructions.append(Start(number, wanted))
+        limit = self.rules.max_tasks_per_child
+        surplus = len(lane.workers) - lane.target
+        for name, worker in list(lane.workers.items()):
+            worn = limit is not None and worker.given >= limit
+            if not worker.sent and (worn or surplus > 0):
+                del lane.workers[name]
+                surplus -= 1
+                instructions.append(Retire((number, name)))
+                if worn and self.pending and lane.open and len(lane.workers) + lane.starting < lane.target:
+                    lane.starting += 1
+                    instructions.append(Start(number, 1))
+
+    def _has_room(self, lane: _Lane, worker: _Worker, depth: int) -> bool:
+        if len(lane.workers) > lane.target:
+            return False
+        limit = self.rules.max_tasks_per_child
+        if limit is not None and worker.given >= limit:
+            return False
+        if depth == 0:
+            return True
+        return worker.ready and lane.batching.queue_ahead(sum(len(s.batch.items) - s.done for s in worker.sent.values()))
+
+    def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
+        block = self._blocks[0]
+        left = self.pending if self.total is None else max(self.pending, self.total - self.fed + self.pending)
+        size = lane.batching.size(left, max(lane.target, 1), self.more and self.total is None)
+        limit = self.rules.max_tasks_per_child
+        if limit is not None:
+            size = min(size, limit - worker.given)
+        at, size = block.at, min(size, len(block))
+        items = block.items if size == len(block.items) else block.items[at : at + size]
+        batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
+        block.at += size
+        if not len(block):
+            self._blocks.popleft()
+        self._batches += 1
+        self.pending -= size
+        worker.given += size
+        worker.sent[batch.id] = _Sent(batch)
+        return batch
+
+    def _put_back(self, block: _Block) -> None:
+        self._blocks.appendleft(block)
+        self.pending += len(block)
+
+    # events
+
+    def handle(self, lane_number: int, event: Event, now: float) -> None:
+        """Takes in what a crew reported."""
+        lane = self.lanes[lane_number]
+        if isinstance(event, Finished):
+            self._finished(lane, event, now)
+        elif isinstance(event, WorkerReady):
+            if worker := lane.workers.get(event.worker):
+                worker.ready = True
+                lane.stillborn = 0
+        elif isinstance(event, WorkerLost):
+            self._lost(lane, event, now)
+        elif isinstance(event, WorkerFailed):
+            lane.workers.pop(event.worker, None)
+            self.broken = self.broken or event.exception
+
+    def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
+        outcomes = event.outcomes
+        worker = lane.workers[event.worker]
+        worker.ready = True
+        sent = worker.sent[outcomes.batch]
+        count = len(outcomes.values)
+        sent.done = outcomes.start + count
+        lane.calls += count
+        lane.busy += outcomes.seconds
+        lane.cpu += outcomes.cpu
+        lane.batching.observe(count, outcomes.seconds)
+        if event.last:
+            del worker.sent[outcomes.batch]
+        first = sent.batch.first + outcomes.start
+        if not outcomes.failures and not self._attempts:
+            self._emit(Chunk(first, outcomes.values))
+            return
+        run: list[Any] = []
+        begin = first
+        for offset, value in enumerate(outcomes.values):
+            exception = outcomes.failures.get(outcomes.start + offset)
+            index = first + offset
+            if exception is None:
+                self._attempts.pop(index, None)
+                run.append(value)
+                continue
+            self._emit(Chunk(begin, run))
+            run, begin = [], index + 1
+            self._failed(sent.batch, index, exception, now)
+        self._emit(Chunk(begin, run))
+
+    def _failed(self, batch: Batch, index: int, exception: BaseException, now: float) -> None:
+        attempts = self._attempts.pop(index, 0) + 1
+        rules = self.rules
+        if attempts <= rules.retries and isinstance(exception, rules.retry_on) and self.failure is None:
+            self._attempts[index] = attempts
+            self.retried += 1
+            block = _Block(batch.fn, batch.style, index, [batch.items[index - batch.first]])
+            if rules.retry_delay > 0:
+                heapq.heappush(self._delayed, (now + rules.retry_delay, index, block))
+            else:
+                self._put_back(block)
+            return
+        failure = Failure(index, exception, attempts)
+        self.failed += 1
+        if rules.stop_on_failure and self.failure is None:
+            self.failure = failure
+        self._emit(Chunk(index, [failure], failed=1))
+
+    def _lost(self, lane: _Lane, event: WorkerLost, now: float) -> None:
+        worker = lane.workers.pop(event.worker, None)
+        if worker is None:
+            return
+        self.lost += 1
+        if not worker.ready:
+            lane.stillborn += 1
+        running, broken_off = event.running, None
+        for batch_id, sent in reversed(worker.sent.items()):
+            batch, rest = sent.batch, sent.done
+            if running is not None and running[0] == batch_id:
+                broken_off, rest = (batch, running[1]), running[1] + 1
+            if rest < len(batch.items):
+                self._put_back(_Block(batch.fn, batch.style, batch.first + rest, batch.items[rest:]))
+        if broken_off is not None:
+            batch, position = broken_off
+            self._failed(batch, batch.first + position, self._cause(lane, batch.first + position, event.death), now)
+        if lane.stillborn >= STILLBORN_LIMIT and self.broken is None:
+            self.broken = LightworkError(
+                f"{lane.stillborn} workers died one after another before they could take a call: the last one "
+                f"{event.death.reason}"
+            )
+
+    def _cause(self, lane: _Lane, index: int, death: Death) -> LightworkError:
+        if death.timed_out:
+            return CallTimeout(index, self.rules.call_timeout or 0.0)
+        return lane.crash()(index, death.pid, death.signal, death.exitcode, death.reason)
+
+    # output
+
+    def _emit(self, chunk: Chunk) -> None:
+        if chunk.values:
+            self.done += len(chunk.values)
+            self._chunks.append(chunk)
+
+    def take(self) -> list[Chunk]:
+        """Calls that were done since the last ``take``, in the order in which they ended."""
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
+
+class Reorder:
+    """Puts chunks back into the input's order."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.waiting: dict[int, Chunk] = {}
+
+    def put(self, chunk: Chunk) -> None:
+        """Takes in a chunk; chunks never overlap."""
+        self.waiting[chunk.first] = chunk
+
+    def take(self) -> Chunk | None:
+        """The chunk that comes next, if it is there."""
+        chunk = self.waiting.pop(self.next, None)
+        if chunk is not None:
+            self.next += len(chunk.values)
+        return chunk

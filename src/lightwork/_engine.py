@@ -1,0 +1,376 @@
+"""The one loop: input → dispatch → crews → output, driven by whoever wants the results.
+
+A ``Run`` has no thread of its own. A ``step`` draws input, carries out what ``Dispatch`` decides, waits for a crew and
+hands the events back to ``Dispatch``. ``lw.map`` steps in the caller's thread, an ``Executor`` in its service thread,
+``lw.amap`` on the caller's event loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightwork._batching import Batching
+from lightwork._calls import Finished, Outcomes, Style, Terms, WorkerReady
+from lightwork._clock import Clock, SystemClock
+from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
+from lightwork._growth import Growth
+from lightwork._trace import Decision, Lane, Progress, Report, Span
+from lightwork.backends.base import Backend, Crew
+
+TRIAL_BATCH = 0.005
+"""Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
+
+MOST_SPANS = 20_000
+"""Spans that a report keeps; later ones are counted in the lanes only."""
+
+FAST_PULL = 0.001
+"""Seconds: input that comes faster than this is drawn in doubling helpings, slower input one at a time."""
+
+MOST_AHEAD = 1024
+"""Calls that a lazy run draws ahead of what was consumed, at most, where the caller gave no ``buffersize``."""
+
+
+class Source:
+    """The caller's input, advanced only inside ``pull``, in the thread that steps."""
+
+    def __init__(self, iterables: Sequence[Iterable[Any]], style: Style, strict: bool = False) -> None:
+        self.style = style
+        self.total = _length(iterables)
+        self.error: BaseException | None = None
+        self.ended = False
+        self._helping = 1
+        # What cannot change needs no drawing: batches are slices of it.
+        only = iterables[0] if len(iterables) == 1 else None
+        self.whole: Sequence[Any] | None = only if isinstance(only, range) or type(only) is tuple else None
+        self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
+
+    def pull(self, room: int, clock: Clock) -> Sequence[Any]:
+        """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
+        wanted = min(room, self._helping)
+        began = clock.now()
+        items: list[Any] = []
+        try:
+            # ``extend`` keeps what came before the input raised.
+            items.extend(itertools.islice(self._items, wanted))
+        except Exception as error:  # noqa: BLE001 - the caller's iterator; raised again in its place
+            self.error = error
+            self.ended = True
+            return items
+        self.ended = len(items) < wanted
+        took = clock.now() - began
+        self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
+        return items
+
+
+def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
+    lengths = []
+    for iterable in iterables:
+        try:
+            lengths.append(len(iterable))  # type: ignore[arg-type]
+        except TypeError:
+            return None
+    return min(lengths) if lengths else 0
+
+
+@dataclass(slots=True)
+class _Live:
+    """A crew that is open, with its lane's number in the dispatch."""
+
+    backend: Backend
+    crew: Crew
+    growth: Growth | None = None
+    startup: float = 0.0
+
+
+@dataclass
+class Plan:
+    """How a run begins: with which backend and how many workers.
+
+    ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
+    (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a batch goes out,
+    False drops it (a future that was cancelled meanwhile).
+    """
+
+    backend: Backend
+    workers: int
+    terms: Terms
+    rules: Rules
+    growth: Growth | None = None
+    window: int | None = None
+    lazy: bool = False
+    chunksize: int | None = None
+    on_send: Callable[[int], bool] | None = None
+    progress: Callable[[Progress], None] | None = None
+    decisions: list[Decision] = field(default_factory=list)
+
+
+class Run:
+    """One map's or executor's work from its first call to its end."""
+
+    def __init__(self, plan: Plan, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.plan = plan
+        self.began = self.clock.now()
+        self.dispatch = Dispatch(plan.rules)
+        self.consumed = 0
+        self.decisions = plan.decisions
+        self.unstoppable = 0
+        self.sent = 0
+        self.closed = False
+        self._live: dict[int, _Live] = {}
+        self._spans: list[Span] = []
+        self._fn: Callable[..., Any] | None = None
+        self._source: Source | None = None
+        self._told = self.began
+        self.first = self.open(plan.backend, plan.workers, plan.growth)
+
+    # crews
+
+    def open(self, backend: Backend, workers: int, growth: Growth | None = None) -> int:
+        """Opens a crew and wants ``workers`` of it; returns its lane."""
+        number = len(self._live)
+        capabilities = backend.capabilities
+        # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
+        cap = max(1, (self.plan.window or MOST_AHEAD) // (4 * max(1, workers))) if self.plan.lazy else 1 << 16
+        batching = Batching(capabilities.per_call, self.plan.chunksize, cap)
+        if capabilities.in_caller:
+            batching.longest = TRIAL_BATCH
+        self.dispatch.add_lane(number, batching, capabilities.max_queued, backend.crash_error)
+        self.dispatch.set_lane(number, workers)
+        self._live[number] = _Live(backend, backend.open(self.plan.terms), growth)
+        return number
+
+    def crews(self) -> list[Crew]:
+        """The crews that are open, oldest first."""
+        return [live.crew for live in self._live.values()]
+
+    def close_lane(self, number: int) -> None:
+        """Wants no further call to go to a lane; its workers end what they have."""
+        self.dispatch.set_lane(number, 0)
+
+    # input
+
+    def attach(self, fn: Callable[..., Any], source: Source) -> None:
+        """Takes all further calls from ``source``."""
+        self._fn, self._source = fn, source
+        self.dispatch.total = source.total
+
+    @property
+    def total(self) -> int | None:
+        """How many calls there are in all, where that is known."""
+        return self._source.total if self._source is not None else None
+
+    @property
+    def input_error(self) -> BaseException | None:
+        """What the input raised, if it did."""
+        return self._source.error if self._source is not None else None
+
+    def _room(self) -> int:
+        dispatch = self.dispatch
+        ahead = sum(
+            max(1, lane.target) * lane.max_queued * lane.batching.size(1 << 30, max(1, lane.target), True)
+            for lane in dispatch.lanes.values()
+        )
+        room = max(64, 2 * ahead) - dispatch.pending
+        if self.plan.lazy:
+            window = self.plan.window
+            if window is None:
+                window = min(MOST_AHEAD, max(16, 4 * ahead))
+            room = min(room, window - (dispatch.fed - self.consumed))
+        return room
+
+    def _draw(self) -> bool:
+        """Draws one helping of input; returns whether more could be drawn at once."""
+        source, dispatch = self._source, self.dispatch
+        if source is None or not dispatch.more:
+            return False
+        if source.whole is not None and self._fn is not None and not self.plan.lazy:
+            dispatch.feed(self._fn, source.style, source.whole)
+            dispatch.end_of_input()
+            return False
+        if self._fn is not None and (room := self._room()) > 0:
+            dispatch.feed(self._fn, source.style, source.pull(room, self.clock))
+            if source.ended:
+                dispatch.end_of_input()
+        return dispatch.more and self._room() > 0
+
+    # the loop
+
+    def step(self, timeout: float | None = None) -> None:
+        """Moves the work on; blocks for an event if there is nothing else to do, at most ``timeout`` seconds."""
+        hungry = self.prepare()
+        self.absorb(0.0 if hungry else timeout)
+
+    def prepare(self) -> bool:
+        """Draws input and hands out work; returns whether more input could be drawn at once."""
+        hungry = self._draw()
+        now = self.clock.now()
+        while self._carry_out(now):
+            pass
+        return hungry
+
+    def _carry_out(self, now: float) -> bool:
+        """Carries out the dispatch's instructions; returns whether they call for another look."""
+        again = False
+        for instruction in self.dispatch.plan(now):
+            if isinstance(instruction, Send):
+                again |= self._send(instruction)
+            elif isinstance(instruction, Start):
+                crew = self._live[instruction.lane].crew
+                for _ in range(instruction.count):
+                    self.dispatch.started((instruction.lane, crew.start_worker()))
+                again = True
+            elif isinstance(instruction, Retire):
+                self._live[instruction.worker[0]].crew.retire(instruction.worker[1])
+        return again
+
+    def _send(self, instruction: Send) -> bool:
+        lane, worker = instruction.worker
+        batch = instruction.batch
+        if self.plan.on_send is not None and not self.plan.on_send(batch.first):
+            dropped = Outcomes(batch.id, 0, [None] * len(batch.items))
+            self.dispatch.handle(lane, Finished(worker, dropped, last=True), self.clock.now())
+            return True
+        self._live[lane].crew.send(worker, batch)
+        return False
+
+    def timeout(self, timeout: float | None) -> float | None:
+        """How long to wait for an event, when the caller would wait ``timeout``."""
+        deadline = self.dispatch.next_deadline()
+        if deadline is None:
+            return timeout
+        until = max(0.0, deadline - self.clock.now())
+        return until if timeout is None else min(until, timeout)
+
+    def absorb(self, timeout: float | None) -> None:
+        """Waits for events and takes them in."""
+        if self.dispatch.finished:
+            return
+        timeout = self.timeout(timeout)
+        blocking = [n for n, live in self._live.items() if not live.backend.capabilities.in_caller]
+        for number, live in self._live.items():
+            if live.backend.capabilities.in_caller:
+                if self.dispatch.in_flight(number):
+                    timeout = 0.0
+                self._take_in(number, live, 0.0)
+        for number in blocking:
+            # With two crews at work (one ending, one beginning) the newest is waited for, the others looked at.
+            wait = timeout if number == blocking[-1] else 0.0
+            self._take_in(number, self._live[number], wait)
+        if self.plan.progress is not None:
+            self._tell()
+
+    def _take_in(self, number: int, live: _Live, timeout: float | None) -> None:
+        for event in live.crew.wait(timeout):
+            now = self.clock.now()
+            if isinstance(event, Finished):
+                self._note(number, live, event)
+            elif isinstance(event, WorkerReady):
+                live.startup = max(live.startup, event.seconds)
+            self.dispatch.handle(number, event, now)
+        if live.growth is not None:
+            lane = self.dispatch.lanes[number]
+            if lane.target:
+                lane.target = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+
+    def _note(self, number: int, live: _Live, event: Finished) -> None:
+        outcomes = event.outcomes
+        self.sent += outcomes.sent
+        if outcomes.seconds and len(self._spans) < MOST_SPANS:
+            sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
+            self._spans.append(
+                Span(
+                    live.backend.name,
+                    event.worker,
+                    sent.batch.first + outcomes.start,
+                    len(outcomes.values),
+                    outcomes.began - self.began,
+                    outcomes.seconds,
+                    outcomes.cpu,
+                )
+            )
+
+    # output
+
+    @property
+    def finished(self) -> bool:
+        """Whether every call of the whole input is done."""
+        return self.dispatch.finished
+
+    def take(self) -> list[Chunk]:
+        """Calls that ended since the last ``take``."""
+        return self.dispatch.take()
+
+    def wake(self) -> None:
+        """Ends a ``step`` that blocks, from any thread."""
+        for live in list(self._live.values()):
+            live.crew.wake()
+
+    def close(self) -> None:
+        """Ends all crews, at once where that can be. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        for live in self._live.values():
+            self.unstoppable += live.crew.close()
+            self.sent += live.crew.shipped
+        if self.plan.progress is not None:
+            self._tell(finished=True)
+
+    def interrupted(self) -> None:
+        """After a Ctrl-C: takes in what had ended, and ends all crews."""
+        for live in self._live.values():
+            if live.backend.capabilities.in_caller:
+                live.crew.close()
+        for number, live in self._live.items():
+            self._take_in(number, live, 0.0)
+        self.close()
+
+    def _tell(self, finished: bool = False) -> None:
+        now = self.clock.now()
+        if self.plan.progress is None or (now - self._told < 0.05 and not finished):
+            return
+        self._told = now
+        dispatch = self.dispatch
+        self.plan.progress(
+            Progress(
+                dispatch.done - dispatch.failed,
+                self.total,
+                dispatch.failed,
+                now - self.began,
+                self._live[len(self._live) - 1].backend.name,
+                finished,
+            )
+        )
+
+    def report(self) -> Report:
+        """What this run did so far."""
+        dispatch = self.dispatch
+        lanes = tuple(
+            Lane(self._live[n].backend.name, lane.peak, lane.calls, lane.busy, lane.cpu)
+            for n, lane in dispatch.lanes.items()
+            if lane.calls or lane.peak
+        )
+        main = max(lanes, key=lambda lane: lane.busy, default=None)
+        return Report(
+            backend=main.backend if main else self.plan.backend.name,
+            workers=main.workers if main else 0,
+            calls=dispatch.done,
+            seconds=self.clock.now() - self.began,
+            lanes=lanes,
+            decisions=tuple(self.decisions),
+            spans=tuple(self._spans),
+            startup=max((live.startup for live in self._live.values()), default=0.0),
+            sent=self.sent,
+            retries=dispatch.retried,
+            failures=dispatch.failed,
+            lost_workers=dispatch.lost,
+            unstoppable=self.unstoppable,
+        )
+
+    def decide(self, what: str, why: str) -> None:
+        """Notes a decision for the report."""
+        self.decisions.append(Decision(self.clock.now() - self.began, what, why))

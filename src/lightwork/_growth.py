@@ -1,0 +1,50 @@
+"""How many workers waiting work should have. Pure arithmetic on what was measured so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STEP = 4
+"""A generation of workers is at most so many times larger than the last."""
+
+SHORT = 5e-4
+"""Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
+
+
+@dataclass(slots=True)
+class Growth:
+    """How many threads (or coroutines) to have when the caller did not say: multiplied while that helps.
+
+    Threads that wait need no core, so more of them than cores pay; threads that queue for a core or for the GIL
+    do not. The CPU seconds that the workers used in a wall second tell which: ``ceiling`` of them is all there is
+    (one under the GIL, else the number of cores). Throughput must have grown with the last step, too.
+    """
+
+    ceiling: float
+    limit: int
+    workers: int
+    _since: float = 0.0
+    _cpu: float = 0.0
+    _busy: float = 0.0
+    _calls: int = 0
+    _rate: float = 0.0
+
+    def observe(self, now: float, calls: int, busy: float, cpu: float) -> int:
+        """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up.
+
+        Returns how many workers to have.
+        """
+        done = calls - self._calls
+        if self.workers >= self.limit or done < self.workers or now <= self._since:
+            return self.workers
+        used = (cpu - self._cpu) / (now - self._since)
+        rate = done / (now - self._since)
+        each = (busy - self._busy) / done
+        self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
+        if each > SHORT and used < 0.7 * self.ceiling and rate > 1.2 * self._rate:
+            step = STEP if used * STEP < self.ceiling else 2
+            self.workers = min(step * self.workers, self.limit)
+            self._rate = rate
+        else:
+            self.limit = self.workers
+        return self.workers

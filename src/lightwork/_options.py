@@ -1,0 +1,383 @@
+"""The options that the whole family takes, what they default to, and what is made of them.
+
+Order of precedence: an explicit argument, ``lw.config``, the environment (``LIGHTWORK_BACKEND``,
+``LIGHTWORK_MAX_WORKERS``), the library's own default.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import difflib
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict, Unpack
+
+from lightwork import _context
+from lightwork._calls import Terms
+from lightwork._dispatch import Rules
+from lightwork._engine import Plan, Run
+from lightwork._machine import machine
+from lightwork._growth import Growth
+from lightwork._trace import Progress
+from lightwork.backends._registry import backend, usable
+from lightwork.backends.base import Backend
+from lightwork.errors import BackendUnavailable, CalledWhileImporting
+
+MOST_THREADS = 128
+"""Threads that waiting work may grow to by itself. ``max_workers`` may say more."""
+
+MOST_COROUTINES = 512
+"""Coroutines that may be in flight where ``max_workers`` says nothing."""
+
+AUTO = ("threads", "processes")
+"""What ``auto`` may choose from beside the plain loop. Sub-interpreters are left to those who name them: many
+extension modules, NumPy among them, refuse to load there, and that shows only when it is too late."""
+
+
+class Options(TypedDict, total=False):
+    """Options of ``map``, ``imap``, ``imap_unordered``, ``starmap``, ``gather``, ``amap`` and ``aimap``.
+
+    ``backend``: "auto" (default), "serial", "threads", "processes", "interpreters", "asyncio", a backend object, or
+    a sequence of names that auto may choose from.
+    ``max_workers``: default: the usable cores for computing backends; found by measuring for waiting work.
+    ``chunksize``: calls in one message to a worker; default: sized by measuring.
+    ``isolate``: True: no call runs in the caller's process.
+    ``call_timeout``: seconds that one call may take; a longer one is ended and fails with ``CallTimeout``.
+    ``retries``, ``retry_on``, ``retry_delay``: how often a failed call is repeated, for which exceptions (
+    ``CallTimeout`` and ``WorkerCrashed`` count), and after how many seconds.
+    ``errors``: "raise" the first failure, or "return" a ``Failure`` in the item's place.
+    ``progress``: True for a bar on a terminal or in a notebook, or a callable that is given a ``Progress``.
+    ``seed``: an integer that fixes the random streams of all calls, whatever runs them.
+    ``strict``: True: iterables of different lengths are a ValueError.
+    """
+
+    backend: str | Backend | Sequence[str] | None
+    max_workers: int | None
+    chunksize: int | None
+    isolate: bool
+    call_timeout: float | None
+    retries: int
+    retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    retry_delay: float
+    errors: Literal["raise", "return"]
+    progress: bool | Callable[[Progress], None]
+    seed: int | None
+    strict: bool
+
+
+class Defaults(TypedDict, total=False):
+    """What ``lw.config`` can set."""
+
+    backend: str | Backend | Sequence[str] | None
+    max_workers: int | None
+
+
+_configured: contextvars.ContextVar[Defaults] = contextvars.ContextVar("lightwork_config")
+
+# Names that other libraries use for the same thing.
+_ELSEWHERE = {
+    "n_jobs": "max_workers",
+    "processes": "max_workers",
+    "workers": "max_workers",
+    "threads": "max_workers",
+    "timeout": "call_timeout",
+    "chunk_size": "chunksize",
+    "batch_size": "chunksize",
+    "return_exceptions": 'errors="return"',
+    "progress_bar": "progress",
+    "ordered": "imap_unordered",
+}
+
+
+@contextmanager
+def config(**defaults: Unpack[Defaults]) -> Iterator[None]:
+    """Replaces the defaults of ``backend`` and ``max_workers`` inside a ``with`` block, in this context only.
+
+    An explicit argument still wins. Raises TypeError and ValueError as the functions themselves would.
+    """
+    _refuse_unknown(defaults, ("backend", "max_workers"))
+    if defaults.get("max_workers") is not None:
+        _positive("max_workers", defaults["max_workers"])
+    chosen = defaults.get("backend")
+    if isinstance(chosen, str) and chosen != "auto":
+        backend(chosen)
+    token = _configured.set({**_configured.get({}), **defaults})
+    try:
+        yield
+    finally:
+        _configured.reset(token)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options after checking, with every default filled in."""
+
+    backend: str | Backend | tuple[str, ...]
+    max_workers: int | None
+    chunksize: int | None
+    isolate: bool
+    progress: Callable[[Progress], None] | None
+    errors: str
+    strict: bool
+    rules: Rules
+    terms: Terms
+
+
+def settle(options: dict[str, Any], allowed: Iterable[str] = Options.__annotations__) -> Settings:
+    """Checks options and fills in defaults; TypeError or ValueError says which one is wrong and what would do."""
+    _refuse_unknown(options, tuple(allowed))
+    if _context.importing:
+        raise CalledWhileImporting(
+            f"lightwork was called while a worker was importing {_context.importing!r}: that module starts parallel "
+            "work when it is imported. Put that work into a function, or under `if __name__ == '__main__':`"
+        )
+    configured = _configured.get({})
+    chosen = options.get("backend")
+    if chosen is None:
+        chosen = configured.get("backend") or os.environ.get("LIGHTWORK_BACKEND") or "auto"
+    workers = options.get("max_workers")
+    if workers is None:
+        workers = configured.get("max_workers")
+    if workers is None and (text := os.environ.get("LIGHTWORK_MAX_WORKERS")):
+        try:
+            workers = int(text)
+        except ValueError:
+            raise ValueError(f"LIGHTWORK_MAX_WORKERS must be a whole number, not {text!r}") from None
+    if workers is not None:
+        _positive("max_workers", workers)
+    chunksize = options.get("chunksize")
+    if chunksize is not None:
+        _positive("chunksize", chunksize)
+    timeout = options.get("call_timeout")
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+        raise ValueError(f"call_timeout must be a number of seconds above 0, not {timeout!r}")
+    retries = options.get("retries", 0)
+    if not isinstance(retries, int) or retries < 0:
+        raise ValueError(f"retries must be a whole number, 0 or more, not {retries!r}")
+    delay = options.get("retry_delay", 0.0)
+    if not isinstance(delay, (int, float)) or delay < 0:
+        raise ValueError(f"retry_delay must be a number of seconds, 0 or more, not {delay!r}")
+    retry_on = options.get("retry_on", (Exception,))
+    retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in retry_on):
+        raise TypeError(f"retry_on takes exception classes, not {retry_on!r}")
+    errors = options.get("errors", "raise")
+    if errors not in ("raise", "return"):
+        raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
+    seed = options.get("seed")
+    if seed is not None and not isinstance(seed, int):
+        raise TypeError(f"seed must be a whole number, not {seed!r}")
+    per_child = options.get("max_tasks_per_child")
+    if per_child is not None:
+        _positive("max_tasks_per_child", per_child)
+    initializer = options.get("initializer")
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    if isinstance(chosen, str):
+        if chosen != "auto":
+            backend(chosen)
+    elif not isinstance(chosen, Backend):
+        if not isinstance(chosen, (tuple, list)) or not chosen:
+            raise TypeError(f"backend takes a name, a backend object or a sequence of names, not {chosen!r}")
+        chosen = tuple(chosen)
+        for name in chosen:
+            backend(name)
+    return Settings(
+        backend=chosen,
+        max_workers=workers,
+        chunksize=chunksize,
+        isolate=bool(options.get("isolate", False)),
+        progress=_progress(options.get("progress", False)),
+        errors=errors,
+        strict=bool(options.get("strict", False)),
+        rules=Rules(
+            retries=retries,
+            retry_on=retry_on,
+            retry_delay=float(delay),
+            stop_on_failure=errors == "raise",
+            call_timeout=timeout,
+            max_tasks_per_child=per_child,
+        ),
+        terms=Terms(
+            initializer=initializer,
+            initargs=tuple(options.get("initargs", ())),
+            call_timeout=timeout,
+            seed=secrets.randbits(64) if seed is None else seed,
+            seed_globals=seed is not None,
+        ),
+    )
+
+
+def _positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def _refuse_unknown(options: Any, allowed: Sequence[str]) -> None:
+    for name in options:
+        if name not in allowed:
+            other = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, allowed, 1)), None)
+            hint = f" Did you mean {other}?" if other else ""
+            raise TypeError(
+                f"there is no option {name!r}.{hint} (For keyword arguments of your function use functools.partial.)"
+            )
+
+
+def _progress(wanted: Any) -> Callable[[Progress], None] | None:
+    if wanted is False or wanted is None:
+        return None
+    if wanted is True:
+        from lightwork.report.progress import bar
+
+        return bar("lightwork")
+    if not callable(wanted):
+        raise TypeError(f"progress takes True or a callable, not {wanted!r}")
+    made: Callable[[Progress], None] = wanted
+    return made
+
+
+# functions
+
+
+def is_coroutine_function(fn: Any) -> bool:
+    """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
+    while hasattr(fn, "func") and hasattr(fn, "keywords"):
+        fn = fn.func
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    if code is None and not isinstance(fn, type):
+        code = getattr(getattr(type(fn), "__call__", None), "__code__", None)
+    return code is not None and bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE
+
+
+def cores() -> int:
+    """Cores that a run started here may use: all usable ones, or one inside a call that shares them with others."""
+    return 1 if _context.depth() else machine().cores
+
+
+# runs
+
+
+def prepare(
+    fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool, calls: int | None
+) -> Run:
+    """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls."""
+    chosen = settings.backend
+    plan = Plan(
+        backend=backend("serial"),
+        workers=1,
+        terms=settings.terms,
+        rules=settings.rules,
+        window=window,
+        lazy=lazy,
+        chunksize=settings.chunksize,
+        progress=settings.progress,
+    )
+    coroutine = is_coroutine_function(fn)
+    may_choose = chosen == "auto" or isinstance(chosen, tuple)
+    if may_choose and coroutine:
+        if isinstance(chosen, tuple) and "asyncio" not in chosen:
+            raise BackendUnavailable(
+                f"{_name(fn)} is a coroutine function: it runs on an event loop, backend='asyncio'"
+            )
+        chosen = "asyncio" if blocking else _own_loop()
+    elif may_choose:
+        wanted = tuple(name for name in (AUTO if chosen == "auto" else chosen) if name != "asyncio")
+        if settings.isolate or settings.terms.call_timeout is not None:
+            isolating = [name for name in wanted if backend(name).capabilities.can_kill]
+            if not isolating:
+                raise BackendUnavailable(
+                    f"none of {', '.join(map(repr, wanted))} can isolate or end a call; backend='processes' can"
+                )
+            chosen = isolating[0]
+        else:
+            return _auto(plan, settings, wanted, blocking)
+    if chosen == "asyncio" and not blocking:
+        chosen = _own_loop()
+    made = usable(chosen) if isinstance(chosen, str) else chosen
+    _check_fit(fn, made, settings, coroutine)
+    if not blocking and made.capabilities.in_caller:
+        raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
+    workers, growth = _how_many(made, settings.max_workers, calls)
+    return Run(replace(plan, backend=made, workers=workers, growth=growth))
+
+
+def _own_loop() -> Backend:
+    from lightwork.backends.coroutines import AsyncioBackend
+
+    return AsyncioBackend(own_loop=True)
+
+
+def _check_fit(fn: Any, made: Backend, settings: Settings, coroutine: bool) -> None:
+    can = made.capabilities
+    if coroutine and not can.coroutines:
+        raise BackendUnavailable(
+            f"{_name(fn)} is a coroutine function: the {made.name!r} backend cannot await it; backend='asyncio' can"
+        )
+    if can.coroutines and not coroutine:
+        raise BackendUnavailable(
+            f"{_name(fn)} is not a coroutine function (async def): the {made.name!r} backend awaits calls; "
+            "backend='threads' suits functions that wait"
+        )
+    if settings.isolate and can.shares_memory:
+        raise BackendUnavailable(
+            f"the {made.name!r} backend runs calls in the caller's process, which isolate=True forbids; "
+            "backend='processes' does not"
+        )
+    if settings.isolate and not can.can_kill:
+        raise BackendUnavailable(
+            f"the {made.name!r} backend lives in the caller's process, which isolate=True forbids; "
+            "backend='processes' does not"
+        )
+    if settings.terms.call_timeout is not None and not (can.can_kill or can.coroutines):
+        raise BackendUnavailable(
+            f"the {made.name!r} backend cannot end a running call, which call_timeout needs; backend='processes' can"
+        )
+
+
+def _name(fn: Any) -> str:
+    return getattr(fn, "__qualname__", None) or repr(fn)
+
+
+def _how_many(made: Backend, asked: int | None, calls: int | None) -> tuple[int, Growth | None]:
+    can = made.capabilities
+    if can.in_caller:
+        return 1, None
+    if asked is not None:
+        return asked, None
+    if can.coroutines:
+        return MOST_COROUTINES, None
+    begin = cores() if can.local else 1
+    if can.shares_memory:
+        return begin, Growth(1.0 if machine().gil else float(begin), MOST_THREADS, begin)
+    return begin, None
+
+
+def _auto(plan: Plan, settings: Settings, wanted: tuple[str, ...], blocking: bool) -> Run:
+    from lightwork._auto import AutoRun
+    from lightwork._policy import Candidate, Policy
+
+    candidates = []
+    for name in wanted:
+        made = backend(name)
+        if not made.capabilities.in_caller:
+            candidates.append(Candidate(name, made.capabilities, made.unavailable()))
+    if wanted and "serial" not in wanted and all(candidate.refused for candidate in candidates):
+        usable(wanted[0])
+    if not blocking:
+        plan = replace(plan, backend=backend("threads"))
+    policy = Policy(tuple(candidates), cores(), machine().gil, settings.max_workers)
+    if settings.max_workers == 1:
+        policy = Policy((), policy.cores, policy.gil, 1)
+
+    def grow(made: Backend, workers: int) -> Growth | None:
+        if settings.max_workers is not None or not made.capabilities.shares_memory or made.capabilities.in_caller:
+            return None
+        return Growth(1.0 if policy.gil else float(policy.cores), MOST_THREADS, workers)
+
+    return AutoRun(plan, policy, usable, grow)
+

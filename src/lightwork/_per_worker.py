@@ -1,0 +1,86 @@
+"""``lw.per_worker``: things that every worker makes once for itself, such as a connection or a model."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Held:
+    """A thing with its ``close``. When the thread that owns it ends, its storage goes, and so does the thing."""
+
+    def __init__(self, thing: Any, close: Callable[[Any], object] | None) -> None:
+        self.thing, self._close = thing, close
+
+    def release(self) -> None:
+        close, self._close = self._close, None
+        if close is not None:
+            close(self.thing)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+class _Shelf(threading.local):
+    """What this thread holds: by token, and on an event loop by the loop as well."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, int], _Held] = {}
+
+
+_shelf = _Shelf()
+
+
+class PerWorker(Generic[T]):
+    """Made by ``per_worker``. Call it inside ``fn``."""
+
+    def __init__(self, factory: Callable[[], T], close: Callable[[T], object] | None, token: str) -> None:
+        self._factory, self._close, self._token = factory, close, token
+
+    def __call__(self) -> T:
+        """This worker's own thing; made at the first call."""
+        key = (self._token, _loop())
+        held = _shelf.held.get(key)
+        if held is None:
+            held = _shelf.held[key] = _Held(self._factory(), self._close)
+        thing: T = held.thing
+        return thing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The token travels along, so that all copies in one worker share one thing.
+        return PerWorker, (self._factory, self._close, self._token)
+
+
+def per_worker(factory: Callable[[], T], close: Callable[[T], object] | None = None) -> PerWorker[T]:
+    """Something that each worker makes once: ``get = lw.per_worker(connect)``, and inside fn ``get().query(…)``.
+
+    ``factory()`` is called the first time that a thread, process, sub-interpreter or event loop asks; all later calls
+    in that worker get the same thing, so it need not be safe for threads, nor picklable. ``close(thing)`` is called
+    when the worker ends in peace; a worker that is killed has no time for it. Raises TypeError where ``factory`` or
+    ``close`` cannot be called.
+    """
+    if not callable(factory):
+        raise TypeError(f"per_worker needs a function that makes the thing, not {factory!r}")
+    if close is not None and not callable(close):
+        raise TypeError(f"close must be a function of the thing, not {close!r}")
+    return PerWorker(factory, close, secrets.token_hex(8))
+
+
+def release_all() -> None:
+    """Closes what this thread holds; a worker calls it at its end."""
+    held, _shelf.held = _shelf.held, {}
+    for one in held.values():
+        one.release()
+
+
+def _loop() -> int:
+    """The running event loop's identity, 0 outside of one."""
+    try:
+        return id(asyncio.get_running_loop())
+    except RuntimeError:
+        return 0

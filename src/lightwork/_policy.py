@@ -1,0 +1,179 @@
+"""When ``auto`` leaves the plain loop, and for what. Pure: it is shown what was seen, and answers.
+
+The caller's thread runs the first items itself, as part of the job. The longer that has gone on, the more may be
+spent on finding out: first nothing but the clock, then a canary for the GIL, then the pickling of an item. What is
+known is put into the model of ``_model``, and the backend that is predicted to end first takes over, provided that
+it wins clearly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from lightwork._demand import Demand
+from lightwork._model import Prediction, predict, suggest_workers
+from lightwork.backends.base import Capabilities
+
+WORTHWHILE = 0.005
+"""Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
+
+CLEARLY = 0.85
+"""Another backend must be predicted to take less than this part of the plain loop's time."""
+
+SAVING = 0.003
+"""Seconds that a change-over must be predicted to save at least."""
+
+SHORT_CALL = 0.25
+"""Seconds: for calls longer than this no further one is spent on telling GIL-held from GIL-free computing."""
+
+MOSTLY_WAITING = 0.3
+"""CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
+
+
+class Ask(Enum):
+    """What the policy wants to know before it answers."""
+
+    NOTHING = "nothing"
+    GIL = "gil"
+    WIRE = "wire"
+    EFFECTS = "effects"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend that may take over. ``refused``: why it cannot, found on the way."""
+
+    name: str
+    capabilities: Capabilities
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known at this moment. ``total`` is None for input of unknown length; ``demand.gil`` counts only
+    where ``gil_known``, its wire parts only where ``wire_known``."""
+
+    elapsed: float
+    done: int
+    total: int | None
+    demand: Demand
+    gil_known: bool
+    wire_known: bool
+    effects: str | None = None
+    effects_known: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``ask``: what to find out first; else ``switch`` to a backend with ``workers``, or stay and look again when
+    ``again`` seconds have passed since the start (None: never)."""
+
+    ask: Ask = Ask.NOTHING
+    switch: str | None = None
+    workers: int = 0
+    again: float | None = None
+    why: str = ""
+    predictions: tuple[Prediction, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The chooser of one run."""
+
+    candidates: tuple[Candidate, ...]
+    cores: int
+    gil: bool
+    max_workers: int | None = None
+
+    def refuse(self, name: str, why: str) -> Policy:
+        """The same chooser without one backend."""
+        return replace(
+            self, candidates=tuple(replace(c, refused=why) if c.name == name else c for c in self.candidates)
+        )
+
+    def advise(self, seen: Seen) -> Verdict:
+        """The answer for now."""
+        demand = seen.demand
+        # Of input without a length nothing is known but how far it has come; as much again is the usual guess.
+        left = max(seen.done, 1) if seen.total is None else seen.total - seen.done
+        again = max(2 * seen.elapsed, WORTHWHILE)
+        if left <= 0:
+            return Verdict(why="everything was done")
+        if left * demand.wall < WORTHWHILE:
+            return Verdict(
+                again=again, why=f"what is left takes about {left * demand.wall * 1e3:.2g} ms: too little to share out"
+            )
+        usable = [c for c in self.candidates if c.refused is None]
+        if not usable:
+            return Verdict(why="no other backend can take over: " + self._refusals())
+        if not seen.effects_known:
+            return Verdict(ask=Ask.EFFECTS)
+        if seen.effects is not None:
+            return Verdict(why=f"the function {seen.effects}, so it stays in the calling thread")
+        computing = demand.cpu > MOSTLY_WAITING * demand.wall
+        threads = any(c.capabilities.shares_memory for c in usable)
+        if computing and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
+            return Verdict(ask=Ask.GIL)
+        if computing and not seen.wire_known and any(c.capabilities.needs_pickling for c in usable):
+            return Verdict(ask=Ask.WIRE)
+        if not seen.gil_known:
+            demand = replace(demand, gil=demand.cpu if self.gil else 0.0)
+        return self._choose(seen, demand, left, usable, again)
+
+    def _choose(
+        self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float
+    ) -> Verdict:
+        serial = self._predict("serial", 1, 0.0, 0.0, demand, left)
+        options = [
+            self._predict(
+                c.name,
+                self.workers(c.name, demand, left),
+                c.capabilities.startup,
+                c.capabilities.per_call,
+                demand,
+                left,
+            )
+            for c in usable
+        ]
+        best = min(options, key=lambda option: option.seconds)
+        predictions = (serial, *options)
+        saving = serial.seconds - best.seconds
+        if best.seconds > CLEARLY * serial.seconds or saving < SAVING:
+            return Verdict(
+                again=again,
+                predictions=predictions,
+                why=f"no backend would be clearly faster than the plain loop; the best, {best.backend}, would take "
+                f"{_ms(best.seconds)} where the loop takes {_ms(serial.seconds)}: {best.reason}",
+            )
+        rest = f"{left:,} calls" if seen.total is not None else f"the next {left:,} calls"
+        return Verdict(
+            switch=best.backend,
+            workers=best.workers,
+            predictions=predictions,
+            why=f"one call takes {demand}; {rest} would take {_ms(serial.seconds)} one after another and "
+            f"{_ms(best.seconds)} on {best.workers} {best.backend}: {best.reason}",
+        )
+
+    def _predict(
+        self, name: str, workers: int, startup: float, per_call: float, demand: Demand, calls: int
+    ) -> Prediction:
+        return predict(
+            demand,
+            backend=name,
+            workers=workers,
+            calls=calls,
+            cores=self.cores,
+            gil=self.gil,
+            startup=startup,
+            per_call=per_call,
+        )
+
+    def workers(self, name: str, demand: Demand, calls: int | None) -> int:
+        """How many workers a backend should have for this demand."""
+        if self.max_workers is not None:
+            return self.max_workers if calls is None else max(1, min(self.max_workers, calls))
+        return suggest_workers(demand, name, cores=self.cores, gil=self.gil, calls=calls)
+
+    def _refusals(self) -> str:
+        return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates) or "none is allowed"

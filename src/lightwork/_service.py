@@ -1,0 +1,233 @@
+"""The thread behind an executor: it owns a run on one backend and turns its outcomes into futures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from lightwork import _context
+from lightwork._calls import Finished
+from lightwork._dispatch import Chunk
+from lightwork._engine import Plan, Run, _Live
+from lightwork._options import Settings, _check_fit, _how_many, is_coroutine_function, usable
+from lightwork.backends.base import Backend
+from lightwork.errors import Failure
+
+
+@dataclass(slots=True)
+class Work:
+    """A submitted call; ``number`` is its place in the order of submission to the executor."""
+
+    number: int
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    future: Future[Any]
+
+
+class _ServiceRun(Run):
+    """A run whose calls come one by one, each with a function of its own."""
+
+    def __init__(self, plan: Plan, learn: Callable[[Callable[..., Any], float, float], None] | None) -> None:
+        super().__init__(plan)
+        self._learn = learn
+
+    def _note(self, number: int, live: _Live, event: Finished) -> None:
+        if self._learn is not None:
+            sent = self.dispatch.lanes[number].workers[event.worker].sent[event.outcomes.batch]
+            self._learn(sent.batch.fn, event.outcomes.seconds, event.outcomes.cpu)
+
+
+class Service:
+    """One backend's share of an executor."""
+
+    def __init__(self, made: Backend, settings: Settings, learn: Callable[..., None] | None) -> None:
+        self.name = made.name
+        self.can_kill = made.capabilities.can_kill
+        self._coroutines = made.capabilities.coroutines
+        self._inline = made.capabilities.in_caller
+        self._backend, self._settings = made, settings
+        self._inbox: SimpleQueue[Work] = SimpleQueue()
+        self._condemned: SimpleQueue[Future[Any]] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._futures: dict[int, Future[Any]] = {}
+        self._indices: dict[int, int] = {}
+        self._closing = self._cancelling = self._abandoned = False
+        self._broken: BaseException | None = None
+        workers, growth = _how_many(made, settings.max_workers, None)
+        plan = Plan(made, workers, settings.terms, settings.rules, growth, on_send=self._begins)
+        self._run = _ServiceRun(plan, learn if made.capabilities.shares_memory and not self._coroutines else None)
+        self._depth = _context.depth()
+        self._thread: threading.Thread | None = None
+        if not self._inline:
+            self._thread = threading.Thread(target=self._serve, name=f"lightwork-{self.name}", daemon=True)
+            self._thread.start()
+
+    # called from any thread
+
+    def check(self, fn: Any) -> None:
+        """BackendUnavailable where ``fn`` does not suit the backend, BrokenExecutor where the executor is broken."""
+        if self._broken is not None:
+            raise self._broken
+        if is_coroutine_function(fn) != self._coroutines:
+            _check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
+
+    def submit(self, work: Work) -> None:
+        """Takes a call."""
+        if self._inline:
+            with self._lock:
+                self._inbox.put(work)
+                self._turn(0.0)
+            return
+        self._inbox.put(work)
+        self._run.wake()
+
+    def knows(self, future: Future[Any]) -> bool:
+        """Whether the call behind ``future`` was taken and is not done."""
+        return id(future) in self._indices
+
+    def kill(self, future: Future[Any]) -> None:
+        """Ends the call behind ``future`` as soon as it runs."""
+        self._condemned.put(future)
+        self._run.wake()
+
+    def shutdown(self, cancel_futures: bool) -> None:
+        """Takes no more calls."""
+        self._cancelling |= cancel_futures
+        self._closing = True
+        if self._inline:
+            self._run.close()
+        else:
+            self._run.wake()
+
+    def abandon(self) -> None:
+        """Ends everything now: calls that run are ended where that can be, the others are cancelled."""
+        self._abandoned = True
+        self.shutdown(cancel_futures=True)
+
+    def join(self) -> None:
+        """Waits for the end of all calls."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    # in the service thread
+
+    def _serve(self) -> None:
+        _context.descend(self._depth)
+        doomed: set[int] = set()
+        try:
+            while not (self._closing and self._inbox.empty() and not self._futures) and not self._abandoned:
+                self._turn(None)
+                self._execute(doomed)
+        finally:
+            self._run.close()
+            error = self._broken or BrokenExecutor("the executor was abandoned while this call ran")
+            for future in self._futures.values():
+                _settle(future, error)
+            self._futures.clear()
+
+    def _turn(self, timeout: float | None) -> None:
+        run = self._run
+        self._take_in()
+        if self._cancelling:
+            for future in list(self._futures.values()):
+                future.cancel()
+        hungry = run.prepare()
+        self._resolve(run.take())
+        if self._closing and not self._futures and self._inbox.empty():
+            return
+        run.absorb(0.0 if hungry else timeout)
+        self._resolve(run.take())
+        if run.dispatch.broken is not None and self._broken is None:
+            self._break(run.dispatch.broken)
+
+    def _take_in(self) -> None:
+        dispatch = self._run.dispatch
+        while True:
+            try:
+                work = self._inbox.get_nowait()
+            except Empty:
+                return
+            if self._broken is not None:
+                _settle(work.future, self._broken)
+                continue
+            index = dispatch.feed(work.fn, "full", [(work.args, work.kwargs)])
+            self._futures[index] = work.future
+            self._indices[id(work.future)] = index
+
+    def _begins(self, index: int) -> bool:
+        """Whether a call is to be sent: not where its future was cancelled."""
+        future = self._futures.get(index)
+        return future is not None and (future.running() or future.set_running_or_notify_cancel())
+
+    def _resolve(self, chunks: list[Chunk]) -> None:
+        for chunk in chunks:
+            for offset, value in enumerate(chunk.values):
+                future = self._futures.pop(chunk.first + offset, None)
+                if future is None:
+                    continue
+                self._indices.pop(id(future), None)
+                if future.cancelled():
+                    continue
+                if isinstance(value, Failure):
+                    future.set_exception(value.exception)
+                else:
+                    future.set_result(value)
+
+    def _execute(self, doomed: set[int]) -> None:
+        while True:
+            try:
+                future = self._condemned.get_nowait()
+            except Empty:
+                break
+            index = self._indices.get(id(future))
+            if index is not None:
+                doomed.add(index)
+        for index in list(doomed):
+            if index not in self._futures:
+                doomed.discard(index)
+            elif (worker := self._run.dispatch.condemn(index)) is not None:
+                doomed.discard(index)
+                self._run.crews()[worker[0]].kill(worker[1])
+
+    def _break(self, cause: BaseException) -> None:
+        """No worker can start: all that waits fails, as in the standard library."""
+        kind: type[BrokenExecutor] = BrokenExecutor
+        if self.name == "processes":
+            from concurrent.futures.process import BrokenProcessPool as kind  # noqa: N813
+        elif self.name == "threads":
+            from concurrent.futures.thread import BrokenThreadPool as kind  # noqa: N813
+        self._broken = kind(f"the initializer failed, or no worker could be started: {cause!r}")
+        self._broken.__cause__ = cause
+        for index, future in list(self._futures.items()):
+            self._indices.pop(id(future), None)
+            del self._futures[index]
+            _settle(future, self._broken)
+
+
+def _settle(future: Future[Any], error: BaseException) -> None:
+    if future.running() or future.set_running_or_notify_cancel():
+        future.set_exception(error)
+
+
+def open_service(made: Backend, settings: Settings, learn: Callable[..., None] | None) -> Service:
+    """A service on a backend, with the executor's rules; BackendUnavailable where it cannot be."""
+    usable(made.name) if made.unavailable() else None
+    coroutines = made.capabilities.coroutines
+    _check_fit(_nothing if not coroutines else _anothing, made, settings, coroutines)
+    if settings.rules.max_tasks_per_child is not None and made.capabilities.in_caller:
+        settings = replace(settings, rules=replace(settings.rules, max_tasks_per_child=None))
+    return Service(made, settings, learn)
+
+
+def _nothing() -> None:
+    """Stands for a plain function where only the backend is checked."""
+
+
+async def _anothing() -> None:
+    """Stands for a coroutine function where only the backend is checked."""
+

@@ -1,0 +1,171 @@
+"""``amap`` and ``aimap``: the same work, driven from the caller's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, Generic, TypeVar, Unpack, cast
+
+from lightwork._calls import Style
+from lightwork._dispatch import Reorder
+from lightwork._engine import Run, Source
+from lightwork._options import Options, prepare, settle
+from lightwork._trace import Report
+from lightwork.backends.coroutines import OwnLoopCrew
+from lightwork.mapping import Results, _checked, fail, fail_if_broken, sort
+
+R = TypeVar("R")
+
+
+async def amap(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Unpack[Options]) -> Results[Any]:
+    """``map`` for asynchronous callers: the event loop goes on while the calls run.
+
+    Coroutine functions run on the caller's own loop; for others worker threads or processes are used, never the
+    loop's thread. The input is advanced in the loop's thread. Cancelling the awaiting task ends the calls.
+    """
+    style: Style = "one" if len(iterables) == 1 else "star"
+    run = _begin("amap", fn, iterables, style, cast(dict[str, Any], options), lazy=False, window=None)
+    results: Results[Any] = Results()
+    order = Reorder()
+    try:
+        while not run.finished:
+            await _step(run)
+            sort(run, order, results)
+            await _fail_if_broken(run, results, order)
+        await _end(run)
+        if run.input_error is not None:
+            fail(run, run.input_error, results, order)
+        results.report = run.report()
+        return results
+    finally:
+        await _end(run)
+
+
+def aimap(
+    fn: Callable[..., Any], *iterables: Iterable[Any], buffersize: int | None = None, **options: Unpack[Options]
+) -> AsyncStream[Any]:
+    """``imap`` for asynchronous callers: ``async for result in lw.aimap(fn, items)``. Has ``aclose()`` and ``report``."""
+    if buffersize is not None and (isinstance(buffersize, bool) or not isinstance(buffersize, int) or buffersize < 1):
+        raise ValueError(f"buffersize must be a whole number, at least 1, not {buffersize!r}")
+    style: Style = "one" if len(iterables) == 1 else "star"
+    return AsyncStream(_begin("aimap", fn, iterables, style, cast(dict[str, Any], options), lazy=True, window=buffersize))
+
+
+def _begin(
+    name: str,
+    fn: Callable[..., Any],
+    iterables: tuple[Any, ...],
+    style: Style,
+    options: dict[str, Any],
+    lazy: bool,
+    window: int | None,
+) -> Run:
+    checked = _checked(name, fn, iterables)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(f"lw.{name} is for coroutines: no event loop runs here; lw.{name[1:]} is what suits") from None
+    settings = settle(options)
+    source = Source(checked, style, settings.strict)
+    run = prepare(fn, settings, lazy=lazy, window=window, blocking=False, calls=source.total)
+    run.attach(fn, source)
+    return run
+
+
+async def _step(run: Run) -> None:
+    """One turn of the engine's loop without blocking the event loop."""
+    hungry = run.prepare()
+    if not hungry:
+        crews = run.crews()
+        own = next((crew for crew in crews if isinstance(crew, OwnLoopCrew)), None)
+        timeout = run.timeout(None)
+        if own is not None:
+            await own.arrival(timeout)
+        else:
+            await _blocked(run, timeout)
+            return
+    run.absorb(0.0)
+    # However fast the input and the calls are, the caller's other tasks get their turn.
+    await asyncio.sleep(0)
+
+
+async def _blocked(run: Run, timeout: float | None) -> None:
+    """Waits for a crew in a thread; a cancellation ends that wait first, so that nobody is left in ``wait``."""
+    waiting = asyncio.get_running_loop().run_in_executor(None, run.absorb, timeout)
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        while not waiting.done():
+            run.wake()
+            await asyncio.wait([waiting], timeout=0.05)
+        raise
+
+
+async def _end(run: Run) -> None:
+    if run.closed:
+        return
+    for crew in run.crews():
+        if isinstance(crew, OwnLoopCrew):
+            run.unstoppable += await crew.end()
+    run.close()
+
+
+async def _fail_if_broken(run: Run, results: Any, order: Reorder) -> None:
+    if run.dispatch.failure is not None or run.dispatch.broken is not None:
+        await _end(run)
+        fail_if_broken(run, results, order)
+
+
+class AsyncStream(AsyncIterator[R], Generic[R]):
+    """The results of ``aimap``, in the items' order."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._order = Reorder()
+        self._ready: deque[Any] = deque()
+        self._ended = False
+
+    def __aiter__(self) -> AsyncStream[R]:
+        return self
+
+    async def __anext__(self) -> R:
+        run = self._run
+        while not self._ready:
+            if self._ended:
+                raise StopAsyncIteration
+            await self._advance()
+        run.consumed += 1
+        return cast(R, self._ready.popleft())
+
+    async def _advance(self) -> None:
+        run = self._run
+        stopped = run.dispatch.failure is not None or run.dispatch.broken is not None
+        if stopped or run.finished:
+            self._ended = True
+            await _end(run)
+            if stopped:
+                fail_if_broken(run, (), self._order)
+            if run.input_error is not None:
+                fail(run, run.input_error, (), self._order)
+            return
+        try:
+            await _step(run)
+        except asyncio.CancelledError:
+            await self.aclose()
+            raise
+        stop = run.dispatch.failure
+        for chunk in run.take():
+            self._order.put(chunk)
+        while (chunk_ready := self._order.take()) is not None:
+            self._ready.extend(v for v in chunk_ready.values if stop is None or v is not stop)
+
+    @property
+    def report(self) -> Report:
+        """What ran where and why, so far."""
+        return self._run.report()
+
+    async def aclose(self) -> None:
+        """Ends the work. Idempotent."""
+        self._ended = True
+        await _end(self._run)

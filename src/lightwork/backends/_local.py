@@ -1,0 +1,103 @@
+"""Running a batch on the caller's own objects: what the serial and the threads backend share."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Iterator
+from itertools import starmap
+from typing import Any
+
+from lightwork import _context
+from lightwork._calls import Batch, Outcomes, Terms, apply
+
+
+def run_batch(outcomes: Outcomes, batch: Batch, terms: Terms, backend: str) -> None:
+    """Runs all calls of a batch in this thread and context, and fills ``outcomes``, each failure in its place.
+
+    KeyboardInterrupt passes through; ``outcomes`` then holds the calls that had ended.
+    """
+    began, cpu = time.perf_counter(), time.thread_time()
+    if terms.seed_globals or batch.style == "full":
+        _one_by_one(batch, terms, backend, None, outcomes)
+    else:
+        _in_a_row(batch, terms, backend, outcomes)
+    outcomes.began = began
+    outcomes.seconds = time.perf_counter() - began
+    outcomes.cpu = time.thread_time() - cpu
+
+
+def run_batch_in_copies(
+    outcomes: Outcomes, batch: Batch, terms: Terms, backend: str, context: contextvars.Context
+) -> None:
+    """The same in a worker thread: every call runs in a copy of ``context`` of its own.
+
+    A KeyboardInterrupt here was raised by the function itself (a real one reaches the main thread alone) and is a
+    failure like another.
+    """
+    began, cpu = time.perf_counter(), time.thread_time()
+    _one_by_one(batch, terms, backend, context, outcomes)
+    outcomes.began = began
+    outcomes.seconds = time.perf_counter() - began
+    outcomes.cpu = time.thread_time() - cpu
+    return outcomes
+
+
+def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:
+    """Calls made by ``map`` inside ``list.extend``: no bytecode runs between two calls, so this outruns a loop.
+
+    ``extend`` keeps what it has got when a call raises, and its length then says which one it was.
+    """
+    values, items, total = outcomes.values, batch.items, len(batch.items)
+    with _context.stretch(batch.first, values, terms.seed, backend):
+        while len(values) < total:
+            rest = items if not values else items[len(values) :]
+            calls: Iterator[Any] = map(batch.fn, rest) if batch.style == "one" else starmap(batch.fn, rest)
+            try:
+                values.extend(calls)
+                if len(values) == total:
+                    return
+                exception: BaseException = stop_iteration_error()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+                exception = raised
+            outcomes.failures[len(values)] = exception
+            values.append(None)
+
+
+def _one_by_one(
+    batch: Batch, terms: Terms, backend: str, context: contextvars.Context | None, outcomes: Outcomes
+) -> None:
+    values = outcomes.values
+    for offset, item in enumerate(batch.items):
+        try:
+            if context is None:
+                values.append(_call(batch, offset, item, terms, backend))
+            else:
+                values.append(context.copy().run(_call, batch, offset, item, terms, backend))
+        except StopIteration as stop:
+            outcomes.failures[len(values)] = stop_iteration_error(stop)
+            values.append(None)
+        except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+            if context is None and isinstance(raised, KeyboardInterrupt):
+                raise
+            outcomes.failures[len(values)] = raised
+            values.append(None)
+
+
+def _call(batch: Batch, offset: int, item: Any, terms: Terms, backend: str) -> Any:
+    _context.enter(batch.first + offset, terms.seed, backend)
+    try:
+        if terms.seed_globals:
+            _context.seed_globals()
+        return apply(batch.fn, batch.style, item)
+    finally:
+        _context.leave()
+
+
+def stop_iteration_error(cause: StopIteration | None = None) -> RuntimeError:
+    """What a call that raises StopIteration is reported as: it would else end the caller's own iteration."""
+    error = RuntimeError("the function raised StopIteration")
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,63 @@
+"""Backends by name. Each one's module is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lightwork.backends.base import Backend, Capabilities
+from lightwork.errors import BackendUnavailable
+
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "serial": ("lightwork.backends.serial", "SerialBackend"),
+    "threads": ("lightwork.backends.threads", "ThreadBackend"),
+    "processes": ("lightwork.backends.processes", "ProcessBackend"),
+    "interpreters": ("lightwork.backends.interpreters", "InterpreterBackend"),
+    "asyncio": ("lightwork.backends.coroutines", "AsyncioBackend"),
+}
+
+NAMES = tuple(_PLACES)
+
+
+def backend(name: str) -> Backend:
+    """The backend of this name; ValueError with a suggestion where there is none."""
+    try:
+        module, cls = _PLACES[name]
+    except KeyError:
+        close = difflib.get_close_matches(name, [*NAMES, "auto"], 1, 0.5)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"there is no backend {name!r}.{hint} There are: auto, {', '.join(NAMES)}") from None
+    made: Backend = getattr(importlib.import_module(module), cls)()
+    return made
+
+
+def usable(name: str) -> Backend:
+    """The same, or BackendUnavailable with the reason where it cannot run here."""
+    made = backend(name)
+    reason = made.unavailable()
+    if reason is not None:
+        raise BackendUnavailable(f"the {name!r} backend cannot run here: {reason}")
+    return made
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """A backend on this machine: what it can do, or why it cannot run here and what would help."""
+
+    name: str
+    capabilities: Capabilities
+    unavailable: str | None
+
+    def __bool__(self) -> bool:
+        return self.unavailable is None
+
+    def __str__(self) -> str:
+        return f"{self.name}: " + ("available" if self else f"not available: {self.unavailable}")
+
+
+def backends() -> dict[str, BackendInfo]:
+    """All backends by name, whether or not they can run here. An entry is true where its backend can."""
+    known = {name: backend(name) for name in NAMES}
+    return {name: BackendInfo(name, made.capabilities, made.unavailable()) for name, made in known.items()}

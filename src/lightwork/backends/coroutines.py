@@ -1,0 +1,218 @@
+"""Coroutine functions on an event loop: many waits in one thread.
+
+A worker is a place for one task at a time. ``AsyncioCrew`` has a loop in a thread of its own, so that it also works
+where the caller's thread already runs one (a notebook); ``OwnLoopCrew`` uses the loop that the caller is on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from lightwork import _context
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
+from lightwork.backends._local import stop_iteration_error
+from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork.errors import CallTimeout
+
+CLOSE_SECONDS = 0.5
+"""How long ``close`` waits for cancelled tasks to end; a coroutine that refuses to is left and counted."""
+
+
+class _Tasks:
+    """The tasks on one loop; all its methods run in that loop's thread."""
+
+    def __init__(self, terms: Terms, report: Callable[[Event], None]) -> None:
+        self.terms = terms
+        self.report = report
+        self.context = contextvars.copy_context()
+        self.running: set[asyncio.Task[None]] = set()
+
+    def start(self, worker: int, batch: Batch) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(worker, batch), context=self.context.copy())
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+    async def _run(self, worker: int, batch: Batch) -> None:
+        outcomes = Outcomes(batch.id, 0, [], began=time.perf_counter())
+        for offset, item in enumerate(batch.items):
+            index = batch.first + offset
+            _context.enter(index, self.terms.seed, "asyncio")
+            try:
+                if self.terms.seed_globals:
+                    _context.seed_globals()
+                async with asyncio.timeout(self.terms.call_timeout) as scope:
+                    value = await apply(batch.fn, batch.style, item)
+                outcomes.values.append(value)
+                continue
+            except TimeoutError as raised:
+                # The scope's own alarm, or a TimeoutError of the function's: the scope knows.
+                late = scope.expired() and self.terms.call_timeout is not None
+                failure: BaseException = CallTimeout(index, self.terms.call_timeout or 0.0) if late else raised
+            except StopIteration as stop:
+                failure = stop_iteration_error(stop)
+            except asyncio.CancelledError as cancelled:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                failure = cancelled
+            except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+                failure = raised
+            finally:
+                _context.leave()
+            outcomes.failures[offset] = failure
+            outcomes.values.append(None)
+        outcomes.seconds = time.perf_counter() - outcomes.began
+        self.report(Finished(worker, outcomes, last=True))
+
+    async def cancel_all(self, seconds: float) -> int:
+        """Cancels what runs and returns how many tasks did not end within ``seconds``."""
+        running = set(self.running)
+        for task in running:
+            task.cancel()
+        if not running:
+            return 0
+        _, stubborn = await asyncio.wait(running, timeout=seconds)
+        return len(stubborn)
+
+
+class _CoroutineCrew(Crew):
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._outbox: SimpleQueue[Event | None] = SimpleQueue()
+        self._tasks = _Tasks(terms, self._report)
+        self._started = 0
+        self._initialized = False
+
+    def _report(self, event: Event) -> None:
+        self._outbox.put(event)
+
+    def start_worker(self) -> int:
+        self._started += 1
+        try:
+            if self._terms.initializer is not None and not self._initialized:
+                self._terms.initializer(*self._terms.initargs)
+            self._initialized = True
+            self._report(WorkerReady(self._started, 0.0))
+        except Exception as error:  # noqa: BLE001 - whatever an initializer raises is the event
+            self._report(WorkerFailed(self._started, error))
+        return self._started
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        events: list[Event] = []
+        try:
+            first = self._outbox.get(timeout is None or timeout > 0, timeout)
+            while True:
+                if first is not None:
+                    events.append(first)
+                first = self._outbox.get_nowait()
+        except Empty:
+            return events
+
+    def retire(self, worker: int) -> None:
+        """Nothing to do: an idle place holds nothing."""
+
+    def kill(self, worker: int) -> None:
+        raise TypeError("a coroutine can be cancelled, not killed")
+
+
+class AsyncioCrew(_CoroutineCrew):
+    """Coroutines on a loop in a thread of the crew's own."""
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(terms)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def send(self, worker: int, batch: Batch) -> None:
+        self._loop.call_soon_threadsafe(self._tasks.start, worker, batch)
+
+    def wake(self) -> None:
+        self._outbox.put(None)
+
+    def close(self) -> int:
+        if not self._thread.is_alive() or self._loop.is_closed():
+            return 0
+        ending = asyncio.run_coroutine_threadsafe(self._tasks.cancel_all(CLOSE_SECONDS), self._loop)
+        try:
+            left = ending.result(2 * CLOSE_SECONDS)
+        except TimeoutError:
+            # A coroutine computes and never gives the loop back: its thread is left with it.
+            return len(self._tasks.running)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_SECONDS)
+        return left
+
+
+class OwnLoopCrew(_CoroutineCrew):
+    """Coroutines on the loop that the caller is on; to be awaited with ``arrival`` instead of ``wait``."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._arrived = asyncio.Event()
+        super().__init__(terms)
+
+    def _report(self, event: Event) -> None:
+        super()._report(event)
+        self._arrived.set()
+
+    def send(self, worker: int, batch: Batch) -> None:
+        self._tasks.start(worker, batch)
+
+    def wake(self) -> None:
+        self._outbox.put(None)
+        self._loop.call_soon_threadsafe(self._arrived.set)
+
+    async def arrival(self, timeout: float | None) -> None:
+        """Returns when ``wait(0)`` has something to give, or after ``timeout`` seconds."""
+        if self._outbox.empty():
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return
+
+    async def end(self) -> int:
+        """Cancels what runs and waits for its end."""
+        return await self._tasks.cancel_all(CLOSE_SECONDS)
+
+    def close(self) -> int:
+        for task in list(self._tasks.running):
+            task.cancel()
+        return 0
+
+
+class AsyncioBackend(Backend):
+    """An event loop: for coroutine functions."""
+
+    name = "asyncio"
+    capabilities = Capabilities(
+        shares_memory=True,
+        needs_pickling=False,
+        can_kill=False,
+        parallel_python=False,
+        coroutines=True,
+        local=True,
+        in_caller=False,
+        startup=1e-3,
+        per_call=4e-5,
+        max_queued=1,
+    )
+
+    def __init__(self, own_loop: bool = False) -> None:
+        self._own_loop = own_loop
+
+    def open(self, terms: Terms) -> AsyncioCrew | OwnLoopCrew:
+        return OwnLoopCrew(terms) if self._own_loop else AsyncioCrew(terms)

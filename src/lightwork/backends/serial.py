@@ -1,0 +1,78 @@
+"""Calls one after another in the caller's own thread: the plain loop, and the place where ``auto`` begins."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
+from lightwork.backends._local import run_batch
+from lightwork.backends.base import Backend, Capabilities, Crew
+
+
+class SerialCrew(Crew):
+    """One worker, which is the thread that calls ``wait``."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._events: list[Event] = []
+        self._batches: deque[tuple[int, Batch]] = deque()
+        self._started = 0
+
+    def start_worker(self) -> int:
+        self._started += 1
+        worker = self._started
+        try:
+            if self._terms.initializer is not None:
+                self._terms.initializer(*self._terms.initargs)
+            self._events.append(WorkerReady(worker, 0.0))
+        except Exception as error:  # noqa: BLE001 - whatever an initializer raises is the event
+            self._events.append(WorkerFailed(worker, error))
+        return worker
+
+    def send(self, worker: int, batch: Batch) -> None:
+        self._batches.append((worker, batch))
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        """Runs at most one batch. Never blocks for anything else: nobody but the caller could end the wait."""
+        if self._batches:
+            worker, batch = self._batches.popleft()
+            outcomes = Outcomes(batch.id, 0, [])
+            # In the list before it runs: what ended before a Ctrl-C is then found there.
+            self._events.append(Finished(worker, outcomes, last=True))
+            run_batch(outcomes, batch, self._terms, "serial")
+        events, self._events = self._events, []
+        return events
+
+    def wake(self) -> None:
+        """Nothing to do: ``wait`` never blocks."""
+
+    def retire(self, worker: int) -> None:
+        """Nothing to do: the worker is the caller's thread."""
+
+    def kill(self, worker: int) -> None:
+        raise TypeError("the caller's own thread cannot be killed")
+
+    def close(self) -> int:
+        self._batches.clear()
+        return 0
+
+
+class SerialBackend(Backend):
+    """The plain loop."""
+
+    name = "serial"
+    capabilities = Capabilities(
+        shares_memory=True,
+        needs_pickling=False,
+        can_kill=False,
+        parallel_python=False,
+        coroutines=False,
+        local=True,
+        in_caller=True,
+        startup=0.0,
+        per_call=1e-7,
+        max_queued=1,
+    )
+
+    def open(self, terms: Terms) -> SerialCrew:
+        return SerialCrew(terms)

@@ -1,0 +1,131 @@
+"""Calls in threads of the caller's process: for functions that wait, or compute in C with the GIL released.
+
+Each worker is a daemon thread with an inbox of its own; all report to one outbox (both are ``queue.SimpleQueue``,
+whose waits Ctrl-C can interrupt). Daemon, because a thread that never returns from a call must not keep the program
+from ending.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from queue import Empty, SimpleQueue
+
+from lightwork import _context
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
+from lightwork.backends._local import run_batch_in_copies
+from lightwork.backends.base import Backend, Capabilities, Crew
+
+JOIN_SECONDS = 0.2
+"""How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""
+
+
+class _Worker:
+    def __init__(self) -> None:
+        self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
+        self.thread: threading.Thread | None = None
+        self.batches = 0
+
+
+class ThreadCrew(Crew):
+    """Threads that share everything with the caller; each call runs in a copy of the caller's context."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._context = contextvars.copy_context()
+        self._depth = _context.depth()
+        self._workers: dict[int, _Worker] = {}
+        self._outbox: SimpleQueue[Event | None] = SimpleQueue()
+        self._started = 0
+        self._closed = threading.Event()
+
+    def start_worker(self) -> int:
+        self._started += 1
+        number, worker = self._started, _Worker()
+        self._workers[number] = worker
+        worker.thread = threading.Thread(
+            target=self._serve,
+            args=(number, worker, time.perf_counter()),
+            name=f"lightwork-{number}",
+            daemon=True,
+        )
+        worker.thread.start()
+        return number
+
+    def _serve(self, number: int, worker: _Worker, began: float) -> None:
+        terms = self._terms
+        try:
+            _context.descend(self._depth)
+            if terms.initializer is not None:
+                self._context.copy().run(terms.initializer, *terms.initargs)
+        except BaseException as error:  # noqa: BLE001 - whatever an initializer raises is the event
+            self._outbox.put(WorkerFailed(number, error))
+            return
+        self._outbox.put(WorkerReady(number, time.perf_counter() - began))
+        while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
+            outcomes = Outcomes(batch.id, 0, [])
+            run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
+            self._outbox.put(Finished(number, outcomes, last=True))
+
+    def send(self, worker: int, batch: Batch) -> None:
+        self._workers[worker].batches += 1
+        self._workers[worker].inbox.put(batch)
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        events: list[Event] = []
+        try:
+            # A negative or zero timeout only looks.
+            first = self._outbox.get(timeout is None or timeout > 0, timeout)
+            while True:
+                if first is not None:
+                    events.append(first)
+                    if isinstance(first, Finished) and first.worker in self._workers:
+                        self._workers[first.worker].batches -= 1
+                first = self._outbox.get_nowait()
+        except Empty:
+            return events
+
+    def wake(self) -> None:
+        self._outbox.put(None)
+
+    def retire(self, worker: int) -> None:
+        self._workers.pop(worker).inbox.put(None)
+
+    def kill(self, worker: int) -> None:
+        raise TypeError("a thread cannot be killed")
+
+    def close(self) -> int:
+        self._closed.set()
+        for worker in self._workers.values():
+            worker.inbox.put(None)
+        deadline = time.perf_counter() + JOIN_SECONDS
+        running = 0
+        for worker in self._workers.values():
+            thread = worker.thread
+            if thread is None or thread is threading.current_thread():
+                continue
+            thread.join(max(0.0, deadline - time.perf_counter()))
+            running += thread.is_alive()
+        self._workers.clear()
+        return running
+
+
+class ThreadBackend(Backend):
+    """Threads of the caller's process."""
+
+    name = "threads"
+    capabilities = Capabilities(
+        shares_memory=True,
+        needs_pickling=False,
+        can_kill=False,
+        parallel_python=False,
+        coroutines=False,
+        local=True,
+        in_caller=False,
+        startup=2e-4,
+        per_call=2e-5,
+    )
+
+    def open(self, terms: Terms) -> ThreadCrew:
+        return ThreadCrew(terms)

@@ -1,0 +1,267 @@
+"""``lw.Executor``: a ``concurrent.futures.Executor`` on lightwork's engine."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor as BaseExecutor
+from concurrent.futures import Future
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+from lightwork._options import is_coroutine_function, settle
+from lightwork._service import Service, Work, open_service
+from lightwork.backends._registry import backend as backend_named
+from lightwork.backends.base import Backend
+from lightwork.errors import BackendUnavailable
+
+R = TypeVar("R")
+
+COMPUTES = 0.002
+"""CPU seconds of a call from which ``auto`` sends a function to processes: a few times what sending it costs."""
+
+_OPTIONS = (
+    "backend",
+    "max_workers",
+    "initializer",
+    "initargs",
+    "max_tasks_per_child",
+    "call_timeout",
+    "retries",
+    "retry_on",
+    "retry_delay",
+    "isolate",
+    "seed",
+)
+
+_open: weakref.WeakSet[Executor] = weakref.WeakSet()
+
+
+@atexit.register
+def _finish() -> None:
+    """At the program's end submitted calls are still run, as those of the standard library's executors are."""
+    for executor in list(_open):
+        executor.shutdown(wait=True)
+
+
+class Executor(BaseExecutor):
+    """Runs submitted calls on threads, processes, sub-interpreters or an event loop.
+
+    All that works with ``concurrent.futures`` executors works with it: ``as_completed``, ``wait``, callbacks,
+    ``asyncio``'s ``run_in_executor``. Further:
+
+    - ``backend="auto"``: functions begin in threads; those that turn out to compute go on in processes.
+    - A worker that dies costs only the call that it ran: its future has a ``WorkerCrashed``, the executor goes on.
+    - ``call_timeout``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and ``seed`` mean what they mean for
+      ``lw.map``; a call's index is its place in the order of submission.
+    - ``kill(future)`` ends a running call, where the backend can.
+
+    ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
+    ``max_tasks_per_child``: a worker process is replaced after so many calls.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        *,
+        backend: str | Backend | tuple[str, ...] | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        max_tasks_per_child: int | None = None,
+        call_timeout: float | None = None,
+        retries: int = 0,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
+        retry_delay: float = 0.0,
+        isolate: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        options = {name: value for name, value in locals().items() if name in _OPTIONS}
+        settings = settle(options, _OPTIONS)
+        self._settings = replace(settings, rules=replace(settings.rules, stop_on_failure=False))
+        self._services: dict[str, Service] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._submitted = 0
+        self._computes: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+        self._fixed = self._fixed_backend()
+        if self._fixed is not None:
+            self._service(self._fixed)
+        _open.add(self)
+
+    def _fixed_backend(self) -> str | None:
+        """The name of the one backend to use; None where functions are to be routed."""
+        settings = self._settings
+        chosen = settings.backend
+        if isinstance(chosen, Backend):
+            return chosen.name
+        if settings.isolate or settings.terms.call_timeout is not None or settings.rules.max_tasks_per_child:
+            if chosen == "auto":
+                return "processes"
+            if isinstance(chosen, tuple):
+                return next((n for n in chosen if backend_named(n).capabilities.can_kill), chosen[0])
+        if isinstance(chosen, tuple):
+            return chosen[0] if len(chosen) == 1 else None
+        return None if chosen == "auto" else chosen
+
+    def _service(self, name: str) -> Service:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if name not in self._services:
+                chosen = self._settings.backend
+                made = chosen if isinstance(chosen, Backend) else backend_named(name)
+                self._services[name] = open_service(made, self._settings, self._learn)
+            return self._services[name]
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        """Schedules ``fn(*args, **kwargs)`` and returns its future.
+
+        Raises TypeError where ``fn`` cannot be called, RuntimeError after ``shutdown``, BrokenExecutor where the
+        initializer failed.
+        """
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if not callable(fn):
+            raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
+        service = self._service(self._fixed or self._route(fn))
+        service.check(fn)
+        future: Future[R] = Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            number = self._submitted
+            self._submitted += 1
+        service.submit(Work(number, fn, args, kwargs, future))
+        return future
+
+    def _route(self, fn: Callable[..., Any]) -> str:
+        names = self._settings.backend if isinstance(self._settings.backend, tuple) else ("threads", "processes")
+        if is_coroutine_function(fn):
+            return "asyncio"
+        code = _code(fn)
+        if "processes" in names and code is not None and self._computes.get(code, False):
+            return "processes"
+        return next((name for name in names if name in ("threads", "serial")), names[0])
+
+    def _learn(self, fn: Callable[..., Any], seconds: float, cpu: float) -> None:
+        """What a call in a thread showed: ``cpu`` of its ``seconds`` it computed."""
+        code = _code(fn)
+        if self._fixed is not None or code is None or code in self._computes or seconds <= 0:
+            return
+        if cpu < COMPUTES:
+            return
+        from lightwork._demand import measure_wire
+        from lightwork._effects import effects
+
+        movable = not any(effect.certain for effect in effects(fn)) and not measure_wire((), (), fn).refused
+        self._computes[code] = movable
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """The results in order, as an iterator, as the standard library's ``Executor.map`` gives them.
+
+        ``timeout``: seconds from this call until a result must be there, else TimeoutError. ``buffersize``: at most
+        so many calls are submitted whose results were not given out yet; default: all at once. ``chunksize`` is
+        accepted for compatibility: lightwork sizes its own messages.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        end = None if timeout is None else time.monotonic() + timeout
+        calls = zip(*iterables, strict=False)
+        futures: deque[Future[R]] = deque()
+        for args in calls:
+            futures.append(self.submit(fn, *args))
+            if buffersize is not None and len(futures) >= buffersize:
+                break
+        owner = weakref.ref(self)
+
+        def results() -> Iterator[R]:
+            try:
+                while futures:
+                    # The executor is not kept alive by an iterator that somebody forgot.
+                    executor = owner()
+                    if buffersize is not None and executor is not None and (args := next(calls, None)) is not None:
+                        futures.append(executor.submit(fn, *args))
+                    del executor
+                    future = futures.popleft()
+                    try:
+                        yield future.result() if end is None else future.result(max(0.0, end - time.monotonic()))
+                    finally:
+                        future.cancel()
+            finally:
+                for future in futures:
+                    future.cancel()
+
+        return results()
+
+    def kill(self, future: Future[Any]) -> bool:
+        """Ends the call behind ``future``, running or not; False where it was done already.
+
+        A running call's future gets a ``WorkerCrashed``. Raises BackendUnavailable where the backend cannot end a
+        running call, ValueError where the future is not of this executor.
+        """
+        if future.done():
+            return False
+        if future.cancel():
+            return True
+        for service in list(self._services.values()):
+            if service.knows(future):
+                if not service.can_kill:
+                    raise BackendUnavailable(
+                        f"the {service.name!r} backend cannot end a running call; backend='processes' can"
+                    )
+                service.kill(future)
+                return True
+        if future.done():
+            return False
+        raise ValueError("this future is not of this executor")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no further calls and frees everything when those submitted are done. Idempotent.
+
+        ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled.
+        """
+        with self._lock:
+            self._closed = True
+            services = list(self._services.values())
+        for service in services:
+            service.shutdown(cancel_futures)
+        if wait:
+            for service in services:
+                service.join()
+            _open.discard(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            for service in list(self._services.values()):
+                service.abandon()
+        self.shutdown(wait=True)
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self.shutdown(wait=False)
+
+
+def _code(fn: Any) -> Any:
+    """What is the same for all closures and bound methods of one function."""
+    while hasattr(fn, "func") and hasattr(fn, "keywords"):
+        fn = fn.func
+    return getattr(getattr(fn, "__func__", fn), "__code__", None)
+
