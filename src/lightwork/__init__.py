@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lightwork import _signatures
     from lightwork._context import numpy_rng, rng
     from lightwork._machine import Machine, machine
     from lightwork._options import Options, config
@@ -36,9 +37,13 @@ if TYPE_CHECKING:
         WorkerCrashed,
     )
     from lightwork.executor import Executor
-    from lightwork.mapping import Results, gather, imap, imap_unordered, map, partial, starmap
+    from lightwork.mapping import Results, gather, partial, starmap
     from lightwork._per_worker import per_worker
     from lightwork.probing import Profile, probe
+
+    map: _signatures.Eager
+    imap: _signatures.Lazy
+    imap_unordered: _signatures.Lazy
 
 _HOMES = {
     "_context": ("numpy_rng", "rng"),

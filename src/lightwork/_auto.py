@@ -7,16 +7,14 @@ timed are the job's own.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightwork._calls import Finished, apply
 from lightwork._clock import Clock
-from lightwork._demand import Canary, Demand, measure_wire
+from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._effects import effects
-from lightwork._engine import Plan, Run, _Live
+from lightwork._engine import Plan, Run, Live
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork.backends.base import Backend
 
@@ -51,12 +49,11 @@ class AutoRun(Run):
         self._canary_since = 0.0
         self._gil_share: float | None = None
         self._gil_known = False
-        self._wire: Any = None
+        self._wire: Wire | None = None
         self._effects: str | None = None
         self._effects_known = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-        self._first_batch: tuple[int, float, float] | None = None
-        self._cpu_before = _cpu_seconds()
+        self._meter = Meter()
 
     def absorb(self, timeout: float | None) -> None:
         super().absorb(timeout)
@@ -84,27 +81,21 @@ class AutoRun(Run):
                 return
 
     def _measure(self) -> Demand:
-        lane = self.dispatch.lanes[self.first]
-        calls, busy = lane.calls, lane.busy
-        # The whole process's CPU time and its children's: threads of a C library and subprocesses show there only.
-        cpu = max(lane.cpu, min(_cpu_seconds() - self._cpu_before, busy * (os.cpu_count() or 1)))
-        if self._first_batch is None:
-            self._first_batch = (calls, busy, cpu)
-        elif calls > self._first_batch[0]:
-            # The first calls often pay for imports and caches.
-            first = self._first_batch
-            calls, busy, cpu = calls - first[0], busy - first[1], max(0.0, cpu - first[2])
-        wall, cpu = busy / calls, cpu / calls
-        wire = self._wire
+        if self._meter.first is not None:
+            return self._meter.demand(self._gil_share, self._wire)
+        # The trial runs in a thread of its own: its clocks came with the outcomes.
+        lane, wire = self.dispatch.lanes[self.first], self._wire
+        wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
+        share = self._gil_share if self._gil_share is not None else float(self._policy.gil)
         return Demand(
             wait=max(0.0, wall - cpu),
             cpu=cpu,
-            gil=min(cpu, wall) * (self._gil_share if self._gil_share is not None else 1.0) if self._policy.gil else 0.0,
+            gil=min(cpu, share * wall),
             wire_caller=wire.caller if wire else 0.0,
             wire_worker=wire.worker if wire else 0.0,
             bytes_out=wire.bytes_out if wire else 0,
             bytes_back=wire.bytes_back if wire else 0,
-            calls=calls,
+            calls=lane.calls,
         )
 
     def _seen(self, elapsed: float) -> Seen:
@@ -177,10 +168,17 @@ class AutoRun(Run):
             self.close_lane(self.first)
             self._handover = None
 
-    def _take_in(self, number: int, live: _Live, timeout: float | None) -> None:
+    def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
+        if number != self.first or not live.backend.capabilities.in_caller or self._settled:
+            super()._take_in(number, live, timeout)
+            return
+        before = self.dispatch.lanes[number].calls
+        self._meter.begin()
         super()._take_in(number, live, timeout)
+        if made := self.dispatch.lanes[number].calls - before:
+            self._meter.end(made)
 
-    def _note(self, number: int, live: _Live, event: Finished) -> None:
+    def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)
         outcomes = event.outcomes
         if not outcomes.values:
@@ -213,8 +211,3 @@ class AutoRun(Run):
             self.decide("stayed in the calling thread", self._last or "it was done before another backend could pay")
         super().close()
 
-
-def _cpu_seconds() -> float:
-    """CPU seconds of this process, all its threads, and its ended children."""
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system

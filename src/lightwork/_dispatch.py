@@ -191,11 +191,11 @@ class Dispatch:
         return sum(len(worker.sent) for worker in self.lanes[lane].workers.values())
 
     def condemn(self, index: int) -> WorkerId | None:
-        """Gives a call no further attempt; returns the worker whose oldest unfinished call it is, or None."""
+        """Gives a call no further attempt; returns the worker that runs it, or None as long as none does."""
         for number, lane in self.lanes.items():
             for name, worker in lane.workers.items():
                 sent = next(iter(worker.sent.values()), None)
-                if sent is not None and sent.batch.first + sent.done == index:
+                if worker.ready and sent is not None and sent.batch.first + sent.done == index:
                     self._attempts[index] = self.rules.retries
                     return number, name
         return None

@@ -76,7 +76,7 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
 
 
 @dataclass(slots=True)
-class _Live:
+class Live:
     """A crew that is open, with its lane's number in the dispatch."""
 
     backend: Backend
@@ -120,7 +120,7 @@ class Run:
         self.unstoppable = 0
         self.sent = 0
         self.closed = False
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, Live] = {}
         self._spans: list[Span] = []
         self._fn: Callable[..., Any] | None = None
         self._source: Source | None = None
@@ -140,7 +140,7 @@ class Run:
             batching.longest = TRIAL_BATCH
         self.dispatch.add_lane(number, batching, capabilities.max_queued, backend.crash_error)
         self.dispatch.set_lane(number, workers)
-        self._live[number] = _Live(backend, backend.open(self.plan.terms), growth)
+        self._live[number] = Live(backend, backend.open(self.plan.terms), growth)
         return number
 
     def crews(self) -> list[Crew]:
@@ -263,7 +263,7 @@ class Run:
         if self.plan.progress is not None:
             self._tell()
 
-    def _take_in(self, number: int, live: _Live, timeout: float | None) -> None:
+    def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
         for event in live.crew.wait(timeout):
             now = self.clock.now()
             if isinstance(event, Finished):
@@ -276,7 +276,7 @@ class Run:
             if lane.target:
                 lane.target = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
 
-    def _note(self, number: int, live: _Live, event: Finished) -> None:
+    def _note(self, number: int, live: Live, event: Finished) -> None:
         outcomes = event.outcomes
         self.sent += outcomes.sent
         if outcomes.seconds and len(self._spans) < MOST_SPANS:

@@ -37,7 +37,23 @@ AUTO = ("threads", "processes")
 extension modules, NumPy among them, refuse to load there, and that shows only when it is too late."""
 
 
-class Options(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
+    """``Options`` but for ``errors``, on which the types of the results depend."""
+
+    backend: str | Backend | Sequence[str] | None
+    max_workers: int | None
+    chunksize: int | None
+    isolate: bool
+    call_timeout: float | None
+    retries: int
+    retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    retry_delay: float
+    progress: bool | Callable[[Progress], None]
+    seed: int | None
+    strict: bool
+
+
+class Options(CommonOptions, total=False):
     """Options of ``map``, ``imap``, ``imap_unordered``, ``starmap``, ``gather``, ``amap`` and ``aimap``.
 
     ``backend``: "auto" (default), "serial", "threads", "processes", "interpreters", "asyncio", a backend object, or
@@ -54,18 +70,10 @@ class Options(TypedDict, total=False):
     ``strict``: True: iterables of different lengths are a ValueError.
     """
 
-    backend: str | Backend | Sequence[str] | None
-    max_workers: int | None
-    chunksize: int | None
-    isolate: bool
-    call_timeout: float | None
-    retries: int
-    retry_on: type[BaseException] | tuple[type[BaseException], ...]
-    retry_delay: float
     errors: Literal["raise", "return"]
-    progress: bool | Callable[[Progress], None]
-    seed: int | None
-    strict: bool
+
+
+OPTION_NAMES = (*CommonOptions.__annotations__, "errors")
 
 
 class Defaults(TypedDict, total=False):
@@ -126,7 +134,7 @@ class Settings:
     terms: Terms
 
 
-def settle(options: dict[str, Any], allowed: Iterable[str] = Options.__annotations__) -> Settings:
+def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Settings:
     """Checks options and fills in defaults; TypeError or ValueError says which one is wrong and what would do."""
     _refuse_unknown(options, tuple(allowed))
     if _context.importing:
@@ -266,7 +274,6 @@ def prepare(
     fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool, calls: int | None
 ) -> Run:
     """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls."""
-    chosen = settings.backend
     plan = Plan(
         backend=backend("serial"),
         workers=1,
@@ -278,32 +285,44 @@ def prepare(
         progress=settings.progress,
     )
     coroutine = is_coroutine_function(fn)
-    may_choose = chosen == "auto" or isinstance(chosen, tuple)
-    if may_choose and coroutine:
-        if isinstance(chosen, tuple) and "asyncio" not in chosen:
-            raise BackendUnavailable(
-                f"{_name(fn)} is a coroutine function: it runs on an event loop, backend='asyncio'"
-            )
-        chosen = "asyncio" if blocking else _own_loop()
-    elif may_choose:
-        wanted = tuple(name for name in (AUTO if chosen == "auto" else chosen) if name != "asyncio")
-        if settings.isolate or settings.terms.call_timeout is not None:
-            isolating = [name for name in wanted if backend(name).capabilities.can_kill]
-            if not isolating:
-                raise BackendUnavailable(
-                    f"none of {', '.join(map(repr, wanted))} can isolate or end a call; backend='processes' can"
-                )
-            chosen = isolating[0]
-        else:
-            return _auto(plan, settings, wanted, blocking)
-    if chosen == "asyncio" and not blocking:
-        chosen = _own_loop()
-    made = usable(chosen) if isinstance(chosen, str) else chosen
-    _check_fit(fn, made, settings, coroutine)
+    made = _chosen(fn, settings, coroutine, blocking)
+    if made is None:
+        return _auto(plan, settings, blocking)
+    check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
-    workers, growth = _how_many(made, settings.max_workers, calls)
+    workers, growth = how_many(made, settings.max_workers)
     return Run(replace(plan, backend=made, workers=workers, growth=growth))
+
+
+def _chosen(fn: Callable[..., Any], settings: Settings, coroutine: bool, blocking: bool) -> Backend | None:
+    """The backend that the settings name or imply; None where it is to be found by measuring."""
+    named = settings.backend
+    if isinstance(named, Backend):
+        return named
+    if named == "auto" or isinstance(named, tuple):
+        names = _eligible(settings)
+        if coroutine:
+            if named != "auto" and "asyncio" not in named:
+                raise BackendUnavailable(f"{_name(fn)} is a coroutine function: only backend='asyncio' can await it")
+            named = "asyncio"
+        elif settings.isolate or settings.terms.call_timeout is not None:
+            isolating = [name for name in names if backend(name).capabilities.can_kill]
+            if not isolating:
+                raise BackendUnavailable(
+                    f"none of {', '.join(map(repr, names))} can isolate or end a call; backend='processes' can"
+                )
+            named = isolating[0]
+        else:
+            return None
+    if named == "asyncio" and not blocking:
+        return _own_loop()
+    return usable(named)
+
+
+def _eligible(settings: Settings) -> tuple[str, ...]:
+    """The names that ``auto`` may choose from."""
+    return settings.backend if isinstance(settings.backend, tuple) else AUTO
 
 
 def _own_loop() -> Backend:
@@ -312,7 +331,8 @@ def _own_loop() -> Backend:
     return AsyncioBackend(own_loop=True)
 
 
-def _check_fit(fn: Any, made: Backend, settings: Settings, coroutine: bool) -> None:
+def check_fit(fn: Any, made: Backend, settings: Settings, coroutine: bool) -> None:
+    """BackendUnavailable, with what would do, where a backend cannot run ``fn`` as the settings ask."""
     can = made.capabilities
     if coroutine and not can.coroutines:
         raise BackendUnavailable(
@@ -343,7 +363,8 @@ def _name(fn: Any) -> str:
     return getattr(fn, "__qualname__", None) or repr(fn)
 
 
-def _how_many(made: Backend, asked: int | None, calls: int | None) -> tuple[int, Growth | None]:
+def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
+    """The workers to begin with, and how their number may grow."""
     can = made.capabilities
     if can.in_caller:
         return 1, None
@@ -357,14 +378,15 @@ def _how_many(made: Backend, asked: int | None, calls: int | None) -> tuple[int,
     return begin, None
 
 
-def _auto(plan: Plan, settings: Settings, wanted: tuple[str, ...], blocking: bool) -> Run:
+def _auto(plan: Plan, settings: Settings, blocking: bool) -> Run:
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 
     candidates = []
+    wanted = _eligible(settings)
     for name in wanted:
         made = backend(name)
-        if not made.capabilities.in_caller:
+        if not (made.capabilities.in_caller or made.capabilities.coroutines):
             candidates.append(Candidate(name, made.capabilities, made.unavailable()))
     if wanted and "serial" not in wanted and all(candidate.refused for candidate in candidates):
         usable(wanted[0])

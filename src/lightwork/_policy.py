@@ -177,3 +177,7 @@ class Policy:
 
     def _refusals(self) -> str:
         return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates) or "none is allowed"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

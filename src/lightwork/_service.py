@@ -12,8 +12,9 @@ from typing import Any
 from lightwork import _context
 from lightwork._calls import Finished
 from lightwork._dispatch import Chunk
-from lightwork._engine import Plan, Run, _Live
-from lightwork._options import Settings, _check_fit, _how_many, is_coroutine_function, usable
+from lightwork._engine import Plan, Run, Live
+from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
+from lightwork.backends._registry import usable
 from lightwork.backends.base import Backend
 from lightwork.errors import Failure
 
@@ -36,7 +37,7 @@ class _ServiceRun(Run):
         super().__init__(plan)
         self._learn = learn
 
-    def _note(self, number: int, live: _Live, event: Finished) -> None:
+    def _note(self, number: int, live: Live, event: Finished) -> None:
         if self._learn is not None:
             sent = self.dispatch.lanes[number].workers[event.worker].sent[event.outcomes.batch]
             self._learn(sent.batch.fn, event.outcomes.seconds, event.outcomes.cpu)
@@ -58,7 +59,7 @@ class Service:
         self._indices: dict[int, int] = {}
         self._closing = self._cancelling = self._abandoned = False
         self._broken: BaseException | None = None
-        workers, growth = _how_many(made, settings.max_workers, None)
+        workers, growth = how_many(made, settings.max_workers)
         plan = Plan(made, workers, settings.terms, settings.rules, growth, on_send=self._begins)
         self._run = _ServiceRun(plan, learn if made.capabilities.shares_memory and not self._coroutines else None)
         self._depth = _context.depth()
@@ -74,14 +75,15 @@ class Service:
         if self._broken is not None:
             raise self._broken
         if is_coroutine_function(fn) != self._coroutines:
-            _check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
+            check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
 
     def submit(self, work: Work) -> None:
         """Takes a call."""
         if self._inline:
             with self._lock:
                 self._inbox.put(work)
-                self._turn(0.0)
+                while not work.future.done():
+                    self._turn(0.0)
             return
         self._inbox.put(work)
         self._run.wake()
@@ -218,7 +220,7 @@ def open_service(made: Backend, settings: Settings, learn: Callable[..., None] |
     """A service on a backend, with the executor's rules; BackendUnavailable where it cannot be."""
     usable(made.name) if made.unavailable() else None
     coroutines = made.capabilities.coroutines
-    _check_fit(_nothing if not coroutines else _anothing, made, settings, coroutines)
+    check_fit(_nothing if not coroutines else _anothing, made, settings, coroutines)
     if settings.rules.max_tasks_per_child is not None and made.capabilities.in_caller:
         settings = replace(settings, rules=replace(settings.rules, max_tasks_per_child=None))
     return Service(made, settings, learn)

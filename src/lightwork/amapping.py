@@ -13,7 +13,7 @@ from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
 from lightwork._trace import Report
 from lightwork.backends.coroutines import OwnLoopCrew
-from lightwork.mapping import Results, _checked, fail, fail_if_broken, sort
+from lightwork.mapping import Results, _checked, fail, fail_if_broken, in_order, sort
 
 R = TypeVar("R")
 
@@ -157,8 +157,7 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
         stop = run.dispatch.failure
         for chunk in run.take():
             self._order.put(chunk)
-        while (chunk_ready := self._order.take()) is not None:
-            self._ready.extend(v for v in chunk_ready.values if stop is None or v is not stop)
+        self._ready.extend(in_order(self._order, stop))
 
     @property
     def report(self) -> Report:

@@ -186,7 +186,7 @@ def sort(run: Run, order: Reorder, results: list[Any]) -> None:
         results.extend(ready.values)
 
 
-def fail_if_broken(run: Run, results: list[Any], order: Reorder) -> None:
+def fail_if_broken(run: Run, results: Sequence[Any], order: Reorder) -> None:
     """Raises the run's failure, if there is one that ends it."""
     failure = run.dispatch.failure
     if failure is not None:
@@ -298,12 +298,11 @@ class Stream(Iterator[R]):
         stop = self._run.dispatch.failure
         for chunk in self._run.take():
             if self._order is None:
-                self._ready.extend(_without(chunk, stop))
+                self._ready.extend(value for value in chunk.values if value is not stop or stop is None)
             else:
                 self._order.put(chunk)
         if self._order is not None:
-            while (ready := self._order.take()) is not None:
-                self._ready.extend(_without(ready, stop))
+            self._ready.extend(in_order(self._order, stop))
 
     def _unsent(self) -> Reorder:
         """What was finished and not given out yet."""
@@ -345,8 +344,13 @@ class Stream(Iterator[R]):
             self._run.close()
 
 
-def _without(chunk: Chunk, stop: Failure | None) -> Sequence[Any]:
-    """The chunk's values, less the failure that ends the run: that one is raised."""
-    if stop is None or not chunk.failed:
-        return chunk.values
-    return [value for value in chunk.values if value is not stop]
+def in_order(order: Reorder, stop: Failure | None) -> list[Any]:
+    """The values that come next, up to the failure that ends the run: that one is raised."""
+    values: list[Any] = []
+    while stop is None or order.next <= stop.index:
+        chunk = order.take()
+        if chunk is None:
+            break
+        before = len(chunk.values) if stop is None else stop.index - chunk.first
+        values.extend(chunk.values[:before])
+    return values

@@ -40,7 +40,6 @@ def run_batch_in_copies(
     outcomes.began = began
     outcomes.seconds = time.perf_counter() - began
     outcomes.cpu = time.thread_time() - cpu
-    return outcomes
 
 
 def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:

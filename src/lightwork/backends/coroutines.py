@@ -87,6 +87,7 @@ class _CoroutineCrew(Crew):
         self._tasks = _Tasks(terms, self._report)
         self._started = 0
         self._initialized = False
+        self._broken = False
 
     def _report(self, event: Event) -> None:
         self._outbox.put(event)
@@ -99,6 +100,7 @@ class _CoroutineCrew(Crew):
             self._initialized = True
             self._report(WorkerReady(self._started, 0.0))
         except Exception as error:  # noqa: BLE001 - whatever an initializer raises is the event
+            self._broken = True
             self._report(WorkerFailed(self._started, error))
         return self._started
 
@@ -136,7 +138,8 @@ class AsyncioCrew(_CoroutineCrew):
         self._loop.close()
 
     def send(self, worker: int, batch: Batch) -> None:
-        self._loop.call_soon_threadsafe(self._tasks.start, worker, batch)
+        if not self._broken:
+            self._loop.call_soon_threadsafe(self._tasks.start, worker, batch)
 
     def wake(self) -> None:
         self._outbox.put(None)
@@ -168,7 +171,8 @@ class OwnLoopCrew(_CoroutineCrew):
         self._arrived.set()
 
     def send(self, worker: int, batch: Batch) -> None:
-        self._tasks.start(worker, batch)
+        if not self._broken:
+            self._tasks.start(worker, batch)
 
     def wake(self) -> None:
         self._outbox.put(None)

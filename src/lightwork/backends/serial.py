@@ -34,7 +34,7 @@ class SerialCrew(Crew):
 
     def wait(self, timeout: float | None) -> list[Event]:
         """Runs at most one batch. Never blocks for anything else: nobody but the caller could end the wait."""
-        if self._batches:
+        if self._batches and not any(isinstance(event, WorkerFailed) for event in self._events):
             worker, batch = self._batches.popleft()
             outcomes = Outcomes(batch.id, 0, [])
             # In the list before it runs: what ended before a Ctrl-C is then found there.

@@ -1,0 +1,174 @@
+"""The executor: what ``concurrent.futures`` promises, from every backend."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures as cf
+import threading
+import time
+
+import pytest
+from tests.conformance import jobs
+
+import lightwork as lw
+
+
+def test_submit(way):
+    with lw.Executor(2, backend=way.name) as executor:
+        futures = [executor.submit(way.fn(jobs.add), n, b=n) for n in range(20)]
+        assert [f.result(10) for f in futures] == [2 * n for n in range(20)]
+        assert isinstance(executor, cf.Executor)
+
+
+def test_failures_stay_with_their_futures(way):
+    with lw.Executor(2, backend=way.name) as executor:
+        bad = executor.submit(way.fn(jobs.fails_at_three), 3)
+        good = executor.submit(way.fn(jobs.fails_at_three), 4)
+        assert isinstance(bad.exception(10), ValueError)
+        assert good.result(10) == 4
+
+
+def test_wait_and_as_completed(way):
+    with lw.Executor(2, backend=way.name) as executor:
+        futures = [executor.submit(way.fn(jobs.uneven), n) for n in range(8)]
+        assert sorted(f.result() for f in cf.as_completed(futures, timeout=10)) == list(range(8))
+        done, rest = cf.wait(futures, timeout=10)
+        assert len(done) == 8 and not rest
+
+
+def test_map(way):
+    with lw.Executor(2, backend=way.name) as executor:
+        assert list(executor.map(way.fn(jobs.add), [1, 2, 3], [4, 5])) == [5, 7]
+        assert list(executor.map(way.fn(jobs.double), range(10), buffersize=2)) == [2 * x for x in range(10)]
+        with pytest.raises(ValueError):
+            list(executor.map(way.fn(jobs.fails_at_three), range(5)))
+
+
+def test_run_in_executor(way):
+    if way.can.coroutines:
+        pytest.skip("a coroutine function needs no executor")
+
+    async def main():
+        with lw.Executor(2, backend=way.name) as executor:
+            return await asyncio.get_running_loop().run_in_executor(executor, jobs.double, 21)
+
+    assert asyncio.run(main()) == 42
+
+
+def test_callbacks(way):
+    seen = []
+    arrived = threading.Event()
+    with lw.Executor(1, backend=way.name) as executor:
+        future = executor.submit(way.fn(jobs.double), 2)
+        future.add_done_callback(lambda f: (seen.append(f.result()), arrived.set()))
+        assert arrived.wait(10)
+    assert seen == [4]
+
+
+def test_shutdown_waits_and_then_refuses(way):
+    executor = lw.Executor(1, backend=way.name)
+    futures = [executor.submit(way.fn(jobs.nap), 0.01) for _ in range(5)]
+    executor.shutdown()
+    executor.shutdown()
+    assert all(f.done() for f in futures)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(way.fn(jobs.double), 1)
+
+
+def test_shutdown_can_cancel(way):
+    if way.can.in_caller:
+        pytest.skip("calls run as they are submitted")
+    executor = lw.Executor(1, backend=way.name)
+    futures = [executor.submit(way.fn(jobs.nap), 0.2) for _ in range(10)]
+    began = time.monotonic()
+    executor.shutdown(cancel_futures=True)
+    assert time.monotonic() - began < 1.9
+    assert sum(f.cancelled() for f in futures) >= 5
+    assert all(f.done() for f in futures)
+
+
+def test_a_failing_initializer_breaks_it(way):
+    executor = lw.Executor(1, backend=way.name, initializer=jobs.raises, initargs=("plain",))
+    with pytest.raises(cf.BrokenExecutor):
+        executor.submit(way.fn(jobs.double), 1).result(20)
+    with pytest.raises(cf.BrokenExecutor):
+        executor.submit(way.fn(jobs.double), 1).result(20)
+    executor.shutdown()
+
+
+def test_the_initializer_runs_in_each_worker(way, tmp_path):
+    path = tmp_path / "calls"
+    with lw.Executor(1, backend=way.name, initializer=jobs.mark, initargs=(str(path), 1)) as executor:
+        assert executor.submit(way.fn(jobs.double), 1).result(20) == 2
+    assert jobs.marks(path) == [1]
+
+
+def test_what_cannot_be_called_is_refused(way):
+    with lw.Executor(1, backend=way.name) as executor, pytest.raises(TypeError, match="function first"):
+        executor.submit(5)
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_no_workers_is_an_error(way, workers):
+    with pytest.raises(ValueError, match="at least 1"):
+        lw.Executor(workers, backend=way.name)
+
+
+def test_kill(way):
+    with lw.Executor(1, backend=way.name) as executor:
+        if not way.can.can_kill:
+            return
+        future = executor.submit(jobs.nap, 60)
+        while not future.running():
+            time.sleep(0.001)
+        assert executor.kill(future)
+        assert isinstance(future.exception(10), lw.WorkerCrashed)
+        assert executor.submit(jobs.double, 4).result(10) == 8
+        assert not executor.kill(future)
+
+
+def test_a_crash_is_confined_to_its_future(way):
+    if not way.can.can_kill:
+        pytest.skip("calls live in the caller's process: what kills them kills the caller")
+    with lw.Executor(2, backend=way.name) as executor:
+        futures = [executor.submit(jobs.die, "kill" if n == 4 else "live") for n in range(10)]
+        cf.wait(futures, timeout=20)
+        assert [f.exception() is None for f in futures] == [n != 4 for n in range(10)]
+        assert isinstance(futures[4].exception(), lw.WorkerCrashed)
+        if way.name == "processes":
+            from concurrent.futures.process import BrokenProcessPool
+
+            assert isinstance(futures[4].exception(), BrokenProcessPool)
+
+
+def test_max_tasks_per_child_changes_the_worker(way):
+    if way.name != "processes":
+        pytest.skip("only processes are replaced")
+    with lw.Executor(1, backend=way.name, max_tasks_per_child=2) as executor:
+        pids = [executor.submit(_pid).result(20) for _ in range(6)]
+    assert len(set(pids)) == 3
+
+
+def _pid():
+    import os
+
+    return os.getpid()
+
+
+def test_auto_routes_by_what_it_learns():
+    with lw.Executor() as executor:
+        waits = [executor.submit(time.sleep, 0.01) for _ in range(20)]
+        counts = [executor.submit(_count, 300_000).result(30) for _ in range(6)]
+        cf.wait(waits, timeout=20)
+    import os
+
+    assert counts[0] == os.getpid()
+    assert counts[-1] != os.getpid()
+
+
+def _count(n):
+    import os
+
+    while n:
+        n -= 1
+    return os.getpid()

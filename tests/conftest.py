@@ -1,0 +1,63 @@
+"""What all tests share: the backends that can run on this interpreter."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lightwork.backends._registry import backends
+
+ALL = ("serial", "threads", "processes", "interpreters", "asyncio")
+
+
+class Way:
+    """A backend under test, and how a plain function is put to it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.can = backends()[name].capabilities
+
+    def fn(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        """``plain``, as a coroutine function where the backend takes only those."""
+        if not self.can.coroutines:
+            return plain
+
+        @functools.wraps(plain)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            return plain(*args, **kwargs)
+
+        return awaited
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _ways() -> list[Any]:
+    known = backends()
+    return [
+        pytest.param(name, marks=[] if known[name] else pytest.mark.skip(reason=f"{name}: {known[name].unavailable}"))
+        for name in ALL
+    ]
+
+
+@pytest.fixture(params=_ways())
+def way(request: pytest.FixtureRequest) -> Way:
+    """Every backend in turn."""
+    return Way(request.param)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No test may leave a worker thread or a child process behind, but for the one idle starter."""
+    yield
+    import threading
+    import time
+
+    end = time.monotonic() + 5
+    while left := [t.name for t in threading.enumerate() if t.name.startswith("lightwork") and t.is_alive()]:
+        if time.monotonic() > end:
+            pytest.fail(f"threads were left behind: {left}")
+        threading.Event().wait(0.01)

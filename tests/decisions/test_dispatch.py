@@ -1,0 +1,248 @@
+"""The dispatch over a simulated crew: no process, no thread, no clock of the machine's."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightwork._batching import Batching
+from lightwork._calls import Batch, Death, Finished, Outcomes, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._clock import ManualClock
+from lightwork._dispatch import Dispatch, Reorder, Retire, Rules, Send, Start
+from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
+
+
+class SimulatedCrew:
+    """Runs batches when told to; counts how often each call began."""
+
+    def __init__(self, dispatch: Dispatch, clock: ManualClock, chaos: random.Random, deadly: float = 0.0) -> None:
+        self.dispatch, self.clock, self.chaos, self.deadly = dispatch, clock, chaos, deadly
+        self.queues: dict[int, list[Batch]] = {}
+        self.begun: dict[int, int] = {}
+        self.workers = 0
+        self.largest = 0
+
+    def obey(self) -> None:
+        for instruction in self.dispatch.plan(self.clock.now()):
+            if isinstance(instruction, Start):
+                for _ in range(instruction.count):
+                    self.workers += 1
+                    self.queues[self.workers] = []
+                    self.dispatch.started((0, self.workers))
+            elif isinstance(instruction, Send):
+                self.queues[instruction.worker[1]].append(instruction.batch)
+                self.largest = max(self.largest, len(instruction.batch.items))
+            elif isinstance(instruction, Retire):
+                assert not self.queues.pop(instruction.worker[1])
+
+    def turn(self) -> bool:
+        """One worker does its next batch, or dies in it; False where nobody has work."""
+        busy = [w for w, batches in self.queues.items() if batches]
+        if not busy:
+            return False
+        worker = self.chaos.choice(busy)
+        batch = self.queues[worker].pop(0)
+        if self.chaos.random() < 0.5:
+            self.dispatch.handle(0, WorkerReady(worker, 0.01), self.clock.now())
+        dies_at = self.chaos.randrange(len(batch.items)) if self.chaos.random() < self.deadly else None
+        values: list[Any] = []
+        failures: dict[int, BaseException] = {}
+        for offset, item in enumerate(batch.items):
+            index = batch.first + offset
+            self.begun[index] = self.begun.get(index, 0) + 1
+            if offset == dies_at:
+                break
+            if item < 0:
+                failures[offset] = ValueError(item)
+            values.append(None if item < 0 else item * 2)
+        self.clock.advance(0.001 * len(batch.items))
+        outcomes = Outcomes(batch.id, 0, values, failures, seconds=0.001 * len(values))
+        if dies_at is None:
+            split = self.chaos.randrange(len(values)) if len(values) > 1 else 0
+            if split:
+                # Results may come in several messages.
+                early = {p: e for p, e in failures.items() if p < split}
+                self.dispatch.handle(
+                    0, Finished(worker, Outcomes(batch.id, 0, values[:split], early), last=False), self.clock.now()
+                )
+                late = {p: e for p, e in failures.items() if p >= split}
+                outcomes = Outcomes(batch.id, split, values[split:], late, seconds=0.001)
+            self.dispatch.handle(0, Finished(worker, outcomes, last=True), self.clock.now())
+        else:
+            if values:
+                self.dispatch.handle(0, Finished(worker, outcomes, last=False), self.clock.now())
+            del self.queues[worker]
+            self.dispatch.handle(
+                0, WorkerLost(worker, (batch.id, dies_at), Death(1, 9, None, "was killed")), self.clock.now()
+            )
+        return True
+
+
+def run(
+    items: list[int], rules: Rules, workers: int = 3, chunksize: int | None = None, chaos: int = 0, deadly: float = 0.0
+) -> tuple[list[Any], SimulatedCrew]:
+    clock = ManualClock()
+    dispatch = Dispatch(rules)
+    dispatch.add_lane(0, Batching(1e-4, chunksize), 2)
+    dispatch.set_lane(0, workers)
+    dispatch.feed(abs, "one", items)
+    dispatch.end_of_input()
+    crew = SimulatedCrew(dispatch, clock, random.Random(chaos), deadly)
+    order, out = Reorder(), []
+    while not dispatch.finished:
+        crew.obey()
+        if not crew.turn():
+            deadline = dispatch.next_deadline()
+            if deadline is not None:
+                clock.advance(deadline - clock.now())
+        for chunk in dispatch.take():
+            order.put(chunk)
+        while (chunk := order.take()) is not None:
+            out += chunk.values
+    return out, crew
+
+
+@given(
+    items=st.lists(st.integers(-3, 50), max_size=200),
+    workers=st.integers(1, 9),
+    chunksize=st.none() | st.integers(1, 40),
+    chaos=st.integers(0, 2**32),
+    deadly=st.sampled_from([0.0, 0.2, 0.6]),
+)
+def test_every_call_begins_once_and_ends_in_its_place(items, workers, chunksize, chaos, deadly):
+    out, crew = run(items, Rules(stop_on_failure=False), workers, chunksize, chaos, deadly)
+    assert crew.begun == dict.fromkeys(range(len(items)), 1)
+    assert len(out) == len(items)
+    for index, (item, value) in enumerate(zip(items, out, strict=True)):
+        if isinstance(value, Failure):
+            assert value.index == index
+            assert isinstance(value.exception, WorkerCrashed) or item < 0
+        else:
+            assert value == item * 2
+    if chunksize is not None:
+        assert crew.largest <= chunksize
+    assert crew.dispatch.pending == 0
+
+
+@given(items=st.lists(st.integers(-3, 50), max_size=60), retries=st.integers(1, 3), chaos=st.integers(0, 2**32))
+def test_retries_repeat_failed_calls_and_only_those(items, retries, chaos):
+    out, crew = run(items, Rules(retries=retries, stop_on_failure=False, retry_delay=0.5), chaos=chaos)
+    for index, item in enumerate(items):
+        assert crew.begun[index] == (1 + retries if item < 0 else 1)
+        if item < 0:
+            assert out[index].attempts == 1 + retries
+
+
+def test_retry_on_selects():
+    _, crew = run([-1, 1], Rules(retries=2, retry_on=(KeyError,), stop_on_failure=False))
+    assert crew.begun == {0: 1, 1: 1}
+
+
+def test_a_retry_waits_for_its_delay():
+    clock, dispatch = ManualClock(), Dispatch(Rules(retries=1, retry_delay=2.0))
+    dispatch.add_lane(0, Batching(1e-4), 1)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1])
+    dispatch.end_of_input()
+    assert dispatch.plan(0.0) == [Start(0, 1)]
+    dispatch.started((0, 1))
+    (send,) = dispatch.plan(0.0)
+    dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, [None], {0: OSError()}), last=True), clock.now())
+    assert dispatch.plan(1.9) == []
+    assert dispatch.next_deadline() == 2.0
+    (again,) = dispatch.plan(2.0)
+    assert again.batch.first == 0
+
+
+def test_the_first_failure_in_time_is_kept():
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 2)
+    dispatch.feed(abs, "one", [1, 2])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    dispatch.started((0, 2))
+    first, second = dispatch.plan(0.0)
+    for send, error in ((second, KeyError()), (first, ValueError())):
+        dispatch.handle(0, Finished(send.worker[1], Outcomes(send.batch.id, 0, [None], {0: error}), last=True), 0.0)
+    assert dispatch.failure is not None and dispatch.failure.index == 1
+
+
+def test_a_timeout_is_told_from_a_crash():
+    dispatch = Dispatch(Rules(call_timeout=3.0, stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    (send,) = dispatch.plan(0.0)
+    dispatch.handle(0, WorkerLost(1, (send.batch.id, 0), Death(7, 14, None, "late", timed_out=True)), 3.0)
+    (chunk,) = dispatch.take()
+    assert isinstance(chunk.values[0].exception, CallTimeout)
+    assert chunk.values[0].exception.seconds == 3.0
+
+
+def test_workers_that_die_before_they_are_ready_end_the_run():
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4), 2)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1])
+    for number in range(1, 4):
+        assert Start(0, 1) in dispatch.plan(0.0)
+        dispatch.started((0, number))
+        dispatch.plan(0.0)
+        dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
+    assert isinstance(dispatch.broken, LightworkError)
+
+
+def test_a_failing_initializer_ends_the_run():
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4), 2)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    error = ValueError("no")
+    dispatch.handle(0, WorkerFailed(1, error), 0.0)
+    assert dispatch.broken is error
+
+
+def test_worn_workers_are_replaced():
+    _, crew = run(list(range(10)), Rules(max_tasks_per_child=2), workers=2)
+    assert crew.workers >= 5
+    assert crew.largest <= 2
+
+
+def test_no_more_workers_than_calls():
+    _, crew = run([1, 2], Rules(), workers=9)
+    assert crew.workers == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_the_last_batches_shrink(workers):
+    batching = Batching(1e-4)
+    for calls in (1, 8, 64, 512, 4096):
+        batching.observe(calls, calls * 1e-6)
+    sizes, left = [], 100_000
+    while left:
+        size = min(batching.size(left, workers, False), left)
+        sizes.append(size)
+        left -= size
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 1
+    assert len(sizes) < 200
+
+
+@given(
+    calls=st.integers(1, 1000), seconds=st.floats(0, 100), pending=st.integers(0, 10**6), workers=st.integers(1, 999)
+)
+def test_a_batch_is_never_empty_nor_meant_to_be_long(calls, seconds, pending, workers):
+    batching = Batching(1e-4)
+    batching.observe(calls, seconds)
+    size = batching.size(pending, workers, False)
+    assert 1 <= size
+    assert size == 1 or size * batching.mean <= 0.0500001
