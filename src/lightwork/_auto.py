@@ -13,13 +13,15 @@ from typing import Any
 from lightwork._calls import Finished, apply
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
-from lightwork._effects import effects
 from lightwork._engine import Plan, Run, Live
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork.backends.base import Backend
 
 CANARY_SECONDS = 0.012
 """How much computing the canary watches before it is asked."""
+
+FIRST_LOOK = 0.002
+"""Seconds before which nothing is considered: jobs that end sooner pay for nothing but the loop."""
 
 CANARY_PATIENCE = 0.1
 """Seconds after which the choice is made without the canary's word."""
@@ -43,7 +45,7 @@ class AutoRun(Run):
         self._grow = grow
         self._settled = False
         self._handover: int | None = None
-        self._look = 0.0
+        self._look = FIRST_LOOK
         self._last = ""
         self._canary: Canary | None = None
         self._canary_since = 0.0
@@ -114,6 +116,8 @@ class AutoRun(Run):
     def _find_out(self, ask: Ask, busy: float) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
         if ask is Ask.EFFECTS:
+            from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
+
             assert self._fn is not None
             found = [effect for effect in effects(self._fn) if effect.certain]
             self._effects = str(found[0]) if found else None

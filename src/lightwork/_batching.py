@@ -27,13 +27,14 @@ class Batching:
 
     ``per_message``: seconds that one hand-off costs; ``fixed``: the caller's own ``chunksize``, or None;
     ``cap``: the most calls in one batch (inputs must not be drawn far ahead); ``longest``: seconds that a batch
-    is meant to last at most.
+    is meant to last at most; ``alone``: one worker does it all, nothing needs balancing.
     """
 
     per_message: float
     fixed: int | None = None
     cap: int = 1 << 16
     longest: float = LONGEST
+    alone: bool = False
     mean: float | None = None
     largest: int = 0
 
@@ -60,7 +61,7 @@ class Batching:
             return 1
         shortest = self.per_message / HANDOFF_SHARE
         each = max(self.mean, 1e-9)
-        share = pending / (2 * max(workers, 1))
+        share = float(pending) if self.alone else pending / (2 * max(workers, 1))
         if more:
             share = max(share, shortest / each)
         calls = min(max(share, 1.0), self.longest / each, float(self.largest * GROWTH), float(self.cap))

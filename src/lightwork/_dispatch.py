@@ -261,6 +261,9 @@ class Dispatch:
             size = min(size, limit - worker.given)
         at, size = block.at, min(size, len(block))
         items = block.items if size == len(block.items) else block.items[at : at + size]
+        if len(items) != size:
+            self.broken = self.broken or RuntimeError("the list of items became shorter while its items were mapped")
+            items = [*items, *[None] * (size - len(items))]
         batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
         block.at += size
         if not len(block):

@@ -41,10 +41,10 @@ class Source:
         self.total = _length(iterables)
         self.error: BaseException | None = None
         self.ended = False
-        self._helping = 1
-        # What cannot change needs no drawing: batches are slices of it.
+        self._helping = 1 << 16 if all(type(one) in _READY for one in iterables) else 1
+        # What is there already needs no drawing: batches are slices of it.
         only = iterables[0] if len(iterables) == 1 else None
-        self.whole: Sequence[Any] | None = only if isinstance(only, range) or type(only) is tuple else None
+        self.whole: Sequence[Any] | None = only if type(only) in (list, tuple, range) else None  # type: ignore[assignment]
         self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
 
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
@@ -63,6 +63,10 @@ class Source:
         took = clock.now() - began
         self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
         return items
+
+
+_READY = (list, tuple, range, dict, set, frozenset, str, bytes, bytearray)
+"""Containers whose items are there: drawing from them never waits."""
 
 
 def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
@@ -137,7 +141,7 @@ class Run:
         cap = max(1, (self.plan.window or MOST_AHEAD) // (4 * max(1, workers))) if self.plan.lazy else 1 << 16
         batching = Batching(capabilities.per_call, self.plan.chunksize, cap)
         if capabilities.in_caller:
-            batching.longest = TRIAL_BATCH
+            batching.longest, batching.alone = TRIAL_BATCH, True
         self.dispatch.add_lane(number, batching, capabilities.max_queued, backend.crash_error)
         self.dispatch.set_lane(number, workers)
         self._live[number] = Live(backend, backend.open(self.plan.terms), growth)

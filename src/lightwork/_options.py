@@ -19,7 +19,7 @@ from lightwork import _context
 from lightwork._calls import Terms
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
-from lightwork._machine import machine
+from lightwork._machine import gil_enabled, usable_cores
 from lightwork._growth import Growth
 from lightwork._trace import Progress
 from lightwork.backends._registry import backend, usable
@@ -264,7 +264,7 @@ def is_coroutine_function(fn: Any) -> bool:
 
 def cores() -> int:
     """Cores that a run started here may use: all usable ones, or one inside a call that shares them with others."""
-    return 1 if _context.depth() else machine().cores
+    return 1 if _context.depth() else usable_cores()
 
 
 # runs
@@ -374,7 +374,7 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
         return MOST_COROUTINES, None
     begin = cores() if can.local else 1
     if can.shares_memory:
-        return begin, Growth(1.0 if machine().gil else float(begin), MOST_THREADS, begin)
+        return begin, Growth(1.0 if gil_enabled() else float(begin), MOST_THREADS, begin)
     return begin, None
 
 
@@ -392,7 +392,7 @@ def _auto(plan: Plan, settings: Settings, blocking: bool) -> Run:
         usable(wanted[0])
     if not blocking:
         plan = replace(plan, backend=backend("threads"))
-    policy = Policy(tuple(candidates), cores(), machine().gil, settings.max_workers)
+    policy = Policy(tuple(candidates), cores(), gil_enabled(), settings.max_workers)
     if settings.max_workers == 1:
         policy = Policy((), policy.cores, policy.gil, 1)
 

@@ -1,0 +1,114 @@
+"""Finds the part of an object that cannot be pickled, and the way to it: ``result.session._lock``.
+
+Breadth first over what pickle itself would walk: containers, ``__dict__`` and slots, what ``__reduce_ex__`` names,
+and a function's closure, defaults and the globals that it uses. Bounded, so that a huge object costs no more than
+a moment; then the path ends at the deepest part that is known to be at fault.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+MOST_TRIALS = 400
+"""Parts that are tried; each trial pickles the part."""
+MOST_PARTS = 200
+"""Parts of one object that are looked at."""
+
+
+def find(value: Any, root: str, dump: Callable[[Any], object]) -> tuple[str, Any]:
+    """The path to the innermost part of ``value`` that ``dump`` refuses, and that part. ``value`` is refused itself."""
+    path, part = root, value
+    seen = {id(part)}
+    trials = 0
+    found = True
+    while found:
+        found = False
+        for step, inner in _parts(part):
+            if id(inner) in seen or trials >= MOST_TRIALS:
+                continue
+            seen.add(id(inner))
+            trials += 1
+            if not crosses(inner, dump):
+                path, part, found = path + step, inner, True
+                break
+    return path, part
+
+
+def crosses(value: Any, dump: Callable[[Any], object]) -> bool:
+    """Whether ``dump`` takes the value."""
+    try:
+        dump(value)
+    except Exception:  # noqa: BLE001 - objects raise anything from __reduce__
+        return False
+    return True
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Everything that pickling ``value`` pickles, with how a reader would name it."""
+    if isinstance(value, dict):
+        for key, inner in list(value.items())[:MOST_PARTS]:
+            yield f"[{_short(key)}]", inner
+            yield f"'s key {_short(key)}", key
+        return
+    if isinstance(value, (list, tuple)):
+        for position, inner in enumerate(value[:MOST_PARTS]):
+            yield f"[{position}]", inner
+    elif isinstance(value, (set, frozenset)):
+        for inner in list(value)[:MOST_PARTS]:
+            yield f"{{{_short(inner)}}}", inner
+    if isinstance(value, MethodType):
+        yield ".__self__", value.__self__
+        return
+    if isinstance(value, FunctionType):
+        yield from _parts_of_function(value)
+        return
+    if isinstance(value, (type, ModuleType)):
+        return
+    for name, inner in list(_state(value).items())[:MOST_PARTS]:
+        yield f".{name}", inner
+    yield from _reduced(value)
+
+
+def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    code = function.__code__
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield f"'s variable {name!r}", cell.cell_contents
+        except ValueError:  # not assigned yet
+            continue
+    for name in code.co_names:
+        if name in function.__globals__:
+            yield f"'s global {name!r}", function.__globals__[name]
+    for position, inner in enumerate(function.__defaults__ or ()):
+        yield f"'s default {position}", inner
+
+
+def _state(value: Any) -> dict[str, Any]:
+    state = dict(getattr(value, "__dict__", {}) or {})
+    for cls in type(value).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            if hasattr(value, name):
+                state.setdefault(name, getattr(value, name))
+    return state
+
+
+def _reduced(value: Any) -> Iterator[tuple[str, Any]]:
+    try:
+        reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    except Exception:  # noqa: BLE001 - this object itself is the one at fault
+        return
+    if isinstance(reduced, tuple):
+        for position, inner in enumerate(reduced[1] or ()):
+            yield f".__reduce__()[{position}]", inner
+        if len(reduced) > 2 and isinstance(reduced[2], dict):
+            for name, inner in list(reduced[2].items())[:MOST_PARTS]:
+                yield f".{name}", inner
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,420 @@
+"""Where the time of one call goes, and how that is measured while the calls are the job.
+
+    Meter     clocks around groups of calls: wall time, this thread's CPU, that of other threads and children
+    Canary    a thread that knocks at the GIL now and then, and so learns how much of the time it is held
+    measure_wire   a few arguments and results, really pickled and unpickled
+    Demand    what comes out: seconds of waiting, computing, holding the GIL and travelling, for one call
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from lightwork import _machine
+from lightwork._stats import relative_mad
+
+# --- what one call asks
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one call asks for, in seconds, as a mean over ``calls`` observed ones."""
+
+    wait: float
+    """Nobody's CPU: sleeping, a disk, a server."""
+    cpu: float
+    """Of a core. More than the call's wall time where a library computes in several threads."""
+    gil: float = 0.0
+    """The part of ``cpu`` in which the GIL is held."""
+    wire_caller: float = 0.0
+    """Pickling the argument and unpickling the result, in the caller."""
+    wire_worker: float = 0.0
+    """Unpickling the argument and pickling the result, in a worker."""
+    bytes_out: int = 0
+    bytes_back: int = 0
+    calls: int = 1
+    spread: float = 0.0
+    """Relative median absolute deviation of the calls' times."""
+    hidden: float = 0.0
+    """The part of ``cpu`` that ran beside the calling thread: threads of a BLAS, say. Not part of ``wall``."""
+
+    @property
+    def wall(self) -> float:
+        """Seconds that one call takes when it is alone."""
+        return self.wait + self.cpu - self.hidden
+
+    @property
+    def cpu_share(self) -> float:
+        """The part of the wall time that is computing, 0 to 1."""
+        return min(1.0, (self.cpu - self.hidden) / self.wall) if self.wall > 0 else 0.0
+
+    @property
+    def gil_share(self) -> float:
+        """The part of the computing that is done under the GIL, 0 to 1."""
+        return min(1.0, self.gil / self.cpu) if self.cpu > 0 else 0.0
+
+    def __str__(self) -> str:
+        computing = f"{self.cpu_share:.0%} computing".replace("%", " %")
+        if self.cpu_share >= 0.005:
+            computing += f", {self.gil_share:.0%} of it under the GIL".replace("%", " %")
+        if self.hidden > 0.1 * self.wall:
+            computing += f", on {self.cpu / self.wall:.1f} cores"
+        travel = ""
+        if self.bytes_out or self.bytes_back:
+            travel = f"; {size(self.bytes_out)} out, {size(self.bytes_back)} back"
+        return f"{seconds(self.wall)} ({computing}{travel})"
+
+
+def seconds(value: float) -> str:
+    """A duration with three digits and its unit: "12.3 ms"."""
+    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= 0.9995 * factor:
+            digits = 0 if value >= 99.95 * factor else 1 if value >= 9.995 * factor else 2
+            return f"{value / factor:.{digits}f} {unit}"
+    return f"{value / 1e-9:.0f} ns"
+
+
+def size(count: float) -> str:
+    """A number of bytes with its unit: "1.2 kB"."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+# --- the clocks
+
+_RECENT = 256  # groups whose times are kept, for the spread
+_WHOLE_PROCESS_EVERY = 0.002  # s; the two clocks of the whole process cost 2 µs: 0.1 % of this
+_OUR_OWN = 0.1  # below this share of the wall time, CPU beside the thread is taken for the measuring's own
+
+
+class Meter:
+    """Times groups of calls that the calling thread makes: ``begin()``, the calls, ``end(how_many)``.
+
+    The first group is kept apart: it often pays for imports and caches. It counts only as long as there is no
+    other. One pair of begin and end costs about 2.5 µs, so that calls of less than some 50 µs are to be timed
+    in groups.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.perf_counter,
+        thread_cpu: Callable[[], float] = time.thread_time,
+        process_cpu: Callable[[], float] = time.process_time,
+        children_cpu: Callable[[], float] = _machine.children_cpu,
+    ) -> None:
+        self._wall, self._thread = wall, thread_cpu
+        self._process, self._children = process_cpu, children_cpu
+        self.first: tuple[int, float, float] | None = None
+        """Calls, wall and CPU seconds of the first group."""
+        self.calls, self.seconds, self.cpu = 0, 0.0, 0.0
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._t = self._c = 0.0
+        # CPU beside this thread is summed over stretches of time; a stretch begins and ends with all four clocks.
+        self._stretch: tuple[float, float, float] | None = None
+        self._beside = self._beside_wall = 0.0
+
+    def begin(self) -> None:
+        """The calls of a group begin now, in this thread."""
+        if self._stretch is None:
+            self._stretch = (self._wall(), self._process() - self._thread(), self._children())
+        self._c = self._thread()
+        self._t = self._wall()
+
+    def end(self, calls: int = 1) -> float:
+        """A group of ``calls`` has ended; returns its wall seconds. Must be in the thread that began it."""
+        now, cpu = self._wall(), self._thread()
+        taken, cpu = now - self._t, cpu - self._c
+        if self.first is None:
+            self.first = (calls, taken, cpu)
+        else:
+            self.calls += calls
+            self.seconds += taken
+            self.cpu += cpu
+            self._recent.append(taken / calls)
+        if self._stretch is not None and now - self._stretch[0] > _WHOLE_PROCESS_EVERY:
+            other, children = self._process() - self._thread(), self._children()
+            began, other_before, children_before = self._stretch
+            self._beside += max(0.0, other - other_before) + max(0.0, children - children_before)
+            self._beside_wall += now - began
+            self._stretch = None
+        return taken
+
+    def demand(self, held_share: float | None = None, wire: Wire | None = None) -> Demand:
+        """What one call asks for, from all that was observed.
+
+        ``held_share`` is the canary's: the part of the wall time in which the GIL was held. None: not known,
+        and all computing of the calling thread is taken to hold it (on a free-threaded build: none).
+        Raises ValueError if nothing was observed.
+        """
+        if self.first is None:
+            raise ValueError("no call was observed")
+        calls, taken, own = (self.calls, self.seconds, self.cpu) if self.calls else self.first
+        wall, own = taken / calls, min(own, taken) / calls
+        beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
+        if beside < _OUR_OWN * wall:
+            beside = 0.0
+        # A child's work fills the time that this thread waits; what is more than that ran side by side.
+        cpu = own + beside
+        hidden = max(0.0, cpu - wall)
+        share = held_share if held_share is not None else float(_machine.gil_enabled())
+        return Demand(
+            wait=max(0.0, wall - cpu),
+            cpu=cpu,
+            gil=min(own, share * wall) if held_share is not None else own * share,
+            wire_caller=wire.caller if wire else 0.0,
+            wire_worker=wire.worker if wire else 0.0,
+            bytes_out=wire.bytes_out if wire else 0,
+            bytes_back=wire.bytes_back if wire else 0,
+            calls=calls,
+            spread=relative_mad(self._recent) if self._recent else 0.0,
+            hidden=hidden,
+        )
+
+
+# --- the GIL's share
+
+_SPACING = 0.0005  # s between knocks at first
+_WIDEST = 0.005  # s between knocks later on
+_PATIENT_AFTER = 40  # knocks, after which they come less and less often: few are needed
+_LATE = 0.001  # s; overdue by this, the GIL is held
+_ENOUGH_KNOCKS = 4
+_ENOUGH_SECONDS = 0.015
+_GOLDEN = 0.6180339887498949
+
+
+class Canary:
+    """A daemon thread that sleeps about half a millisecond and looks whether the GIL is held when it wakes.
+
+    When the GIL is free, a thread that wakes goes straight on: it has given up its core once, to sleep. When the
+    GIL is held it must wait for it and gives up its core again. Linux counts this for each thread
+    (``ru_nvcsw``), so that a busy machine, where everything wakes late, deceives nobody. Elsewhere a wake-up
+    more than 1 ms late counts: the interpreter lets go of the GIL only every 5 ms (``sys.getswitchinterval``).
+
+    A knock stands for the time since the one before. They are spread by multiples of the golden ratio, so that
+    they never fall into step with the function. Each takes 10 to 20 µs of a core: a computing thread loses 1 %.
+
+    It cannot see *who* holds the GIL: to learn about one function, nothing else should run in this process.
+    """
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._held = self._total = 0.0
+        self._knocks = 0
+        self._due = float("inf")
+        self._asleep = 0.0
+
+    def start(self) -> None:
+        """Starts to watch; where the GIL is off there is nothing to watch. Forgets what was seen before."""
+        if self._thread is not None:
+            raise RuntimeError("the canary is watching already")
+        self._held = self._total = 0.0
+        self._knocks, self._due = 0, float("inf")
+        if not _machine.gil_enabled():
+            return
+        self._gate.acquire(blocking=False)
+        thread = threading.Thread(target=self._watch, name="lightwork-canary", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter is ending: no evidence then
+            self._gate.release()
+            return
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Ends the watch, within a fraction of a millisecond where the GIL is free. Idempotent."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            # What is on the way counts: a long call under the GIL is seen by one knock only.
+            self._held, self._total, self._knocks = self._sum()
+            self._due = float("inf")
+            self._gate.release()
+            thread.join()
+            self._gate.acquire(blocking=False)
+            self._gate.release()
+
+    def __enter__(self) -> Canary:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def held_share(self) -> float | None:
+        """The part of the time in which the GIL was held, 0 to 1; None as long as too little was seen.
+
+        Good for telling none, some and all apart; a few dozen knocks tell no more.
+        """
+        if not _machine.gil_enabled():
+            return 0.0
+        held, total, knocks = self._sum()
+        if knocks >= _ENOUGH_KNOCKS or (knocks >= 1 and total >= _ENOUGH_SECONDS):
+            return held / total
+        return None
+
+    def _sum(self) -> tuple[float, float, int]:
+        """Held and total seconds and knocks, with one that is on the way if it is late already."""
+        overdue = time.perf_counter() - self._due
+        if overdue > _LATE:
+            whole = self._asleep + overdue
+            return self._held + whole, self._total + whole, self._knocks + 1
+        return self._held, self._total, self._knocks
+
+    def _watch(self) -> None:
+        now, switches, gate = time.perf_counter, _machine.voluntary_switches, self._gate
+        place = now() % 1.0
+        while self._thread is not None or not self._knocks:
+            place = (place + _GOLDEN) % 1.0
+            rate = max(1.0, self._knocks / _PATIENT_AFTER)
+            asleep = min(_SPACING * rate, _WIDEST) * (0.5 + place)
+            before = switches()
+            began = now()
+            self._asleep, self._due = asleep, began + asleep
+            if gate.acquire(timeout=asleep):
+                return
+            woke = now()
+            after = switches()
+            self._due = float("inf")
+            late = max(0.0, woke - began - asleep)
+            # A kernel that does not count (0: gVisor does so) leaves the lateness alone as evidence.
+            counted = None if before is None or after is None or after == before else after - before
+            held = late > _LATE if counted is None else counted > 1
+            if held:
+                self._held += asleep + late
+            self._total += asleep + late
+            self._knocks += 1
+
+
+# --- the wire
+
+_COPY = 35e-12  # s per byte and side: 8 MB into a warm shared segment takes 0.28 ms, and out of it 0.27
+_BUDGET = 0.005  # s for all pickling here
+_BYTES = 16 << 20  # bytes of one item after which the rest is not pickled
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What it takes to send one item to another process and to bring its result back.
+
+    ``caller`` and ``worker``: seconds of (un)pickling and copying on each side. ``refused``: why something
+    cannot be sent, or None. ``partial``: an item was too large to be measured whole; it takes at least this.
+    """
+
+    caller: float = 0.0
+    worker: float = 0.0
+    bytes_out: int = 0
+    bytes_back: int = 0
+    refused: str | None = None
+    partial: bool = False
+
+
+class _EnoughSeen(Exception):
+    """Raised inside a pickler to end it."""
+
+
+class _Sink:
+    """Takes a pickler's output until there is too much of it or it takes too long."""
+
+    def __init__(self, deadline: float) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.full = False
+        self.deadline = deadline
+
+    def write(self, part: Any) -> int:
+        count = memoryview(part).nbytes
+        self.size += count
+        if self.size > _BYTES or time.perf_counter() > self.deadline:
+            self.full = True
+            raise _EnoughSeen
+        self.parts.append(bytes(part))
+        return count
+
+
+def measure_wire(items: Sequence[Any], values: Sequence[Any], fn: Callable[..., Any] | None = None) -> Wire:
+    """Pickles and unpickles a few arguments and results here, for about 10 ms at most (a class's own
+    ``__reduce__`` or ``__getstate__`` is not interrupted). ``fn`` is checked too: can it be sent at all?
+
+    Large buffers (NumPy arrays) are not copied for this; their copying is reckoned at 35 ps a byte and side.
+    """
+    deadline = time.perf_counter() + _BUDGET
+    refused = _refusal(fn, "the function") if fn is not None else None
+    (out, out_back, bytes_out, why_out, cut_out) = _both_ways(items, "an argument", deadline)
+    (back, back_in, bytes_back, why_back, cut_back) = _both_ways(values, "a result", deadline + _BUDGET / 2)
+    return Wire(
+        caller=out + back_in,
+        worker=out_back + back,
+        bytes_out=bytes_out,
+        bytes_back=bytes_back,
+        refused=refused or why_out or why_back,
+        partial=cut_out or cut_back,
+    )
+
+
+def _both_ways(
+    things: Sequence[Any], what: str, deadline: float
+) -> tuple[float, float, int, str | None, bool]:
+    """Mean seconds to pickle and to unpickle, mean bytes, why not, and whether something was cut short."""
+    down = up = total = 0.0
+    count, cut, refused = 0, False, None
+    for thing in things:
+        if count and time.perf_counter() > deadline:
+            break
+        began = time.perf_counter()
+        try:
+            sink, buffers = _dump(thing, pickle.Pickler, deadline)
+        except Exception as error:  # noqa: BLE001 - a class's own pickling may raise anything
+            if (refused := _refusal(thing, what, error)) is not None:
+                break
+            continue
+        pickled = time.perf_counter()
+        if sink.full:
+            taken = pickled - began + sink.size * _COPY
+            down, up, total, count, cut = down + taken, up + taken, total + sink.size, count + 1, True
+            continue
+        try:
+            pickle.loads(b"".join(sink.parts), buffers=buffers)
+        except Exception as error:  # noqa: BLE001
+            refused = f"{what} cannot be unpickled: {type(error).__name__}: {error}"
+            break
+        copied = sum(buffer.raw().nbytes for buffer in buffers)
+        down += pickled - began + copied * _COPY
+        up += time.perf_counter() - pickled + copied * _COPY
+        total += sink.size + copied
+        count += 1
+    count = count or 1
+    return down / count, up / count, round(total / count), refused, cut
+
+
+def _dump(thing: Any, pickler: Any, deadline: float) -> tuple[_Sink, list[pickle.PickleBuffer]]:
+    sink = _Sink(deadline)
+    buffers: list[pickle.PickleBuffer] = []
+    with suppress(_EnoughSeen):
+        pickler(sink, protocol=5, buffer_callback=buffers.append).dump(thing)
+    return sink, buffers
+
+
+def _refusal(thing: Any, what: str, error: Exception | None = None) -> str | None:
+    """Why neither pickle nor cloudpickle takes it, or None. ``error``: pickle's, if it was tried."""
+    if error is None:
+        try:
+            _dump(thing, pickle.Pickler, time.perf_counter() + _BUDGET)
+            return None
+        except Exception as first:  # noqa: BLE001
+            error = first
+    import cloudpickle  # lambdas, closures, functions of __main__; its import takes 40 ms, so only when needed
+
+    try:
+        _dump(thing, cloudpickle.Pickler, time.perf_counter() + _BUDGET)
+    except Exception as second:  # noqa: BLE001
+        return f"{what} ({type(thing).__name__}) cannot be pickled: {second or error}"
+    return None

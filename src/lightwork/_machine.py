@@ -1,0 +1,348 @@
+"""What this machine has, as far as this process may use it. Platform and version questions are asked here.
+
+``os.cpu_count()`` is not the truth: a process may be pinned to some of the cores (affinity, which shows a
+container's cpuset as well), and a control group may grant it less CPU time than its cores could give (a
+quota). The same holds for memory. This module reads all of these. Parsing is done by pure functions of text; only the
+functions at the end touch the system.
+
+    /proc/self/cgroup ──┐
+    /proc/self/mountinfo ┴─▶ folders of this process's groups, leaf to root ─▶ the tightest limit on the way
+
+Sources: the kernel's documentation, ``admin-guide/cgroup-v2`` (cpu.max, memory.max) and
+``scheduler/sched-bwc`` (cpu.cfs_quota_us, cpu.cfs_period_us); proc(5) for the two files.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+_DEFAULT_PERIOD = 100_000  # µs; the kernel's own default, for a cpu.max that names a quota alone
+_NO_LIMIT = 1 << 60  # bytes; version 1 groups write "no limit" as a number near 2**63, rounded to pages
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is here. Memory in bytes; None where a limit does not exist or cannot be found out."""
+
+    cores: int
+    """Cores that computing work can use: by affinity and quota, at least 1."""
+    affinity: int
+    """Cores that this process may run on."""
+    cpu_count: int
+    """Logical cores of the machine, whoever may use them."""
+    quota: float | None
+    """Cores' worth of CPU time that the control group grants (1.5: 150 ms in each 100 ms), or None."""
+    memory_total: int | None
+    memory_limit: int | None
+    """What the control group allows, where that is less than the machine has."""
+    memory_available: int | None
+    """What can be taken now without swapping and within the limit."""
+    python: str
+    implementation: str
+    gil: bool
+    """The GIL is enabled now."""
+    free_threaded: bool
+    """The build can run without the GIL (an import may still have turned it on: see ``gil``)."""
+    start_methods: tuple[str, ...]
+    """Ways to start a process, as ``multiprocessing`` names them."""
+    interpreters: str | None
+    """None: sub-interpreters can be used. Otherwise the reason why not."""
+    platform: str
+
+    @property
+    def capacity(self) -> float:
+        """Cores' worth of CPU time that can be had for long: ``cores``, or the quota where that is less."""
+        return float(self.affinity) if self.quota is None else min(float(self.affinity), self.quota)
+
+    def __str__(self) -> str:
+        limits = [f"{self.cpu_count} in the machine", f"{self.affinity} by affinity"]
+        limits.append("no quota" if self.quota is None else f"a quota of {self.quota:g}")
+        gil = "with the GIL" if self.gil else "without the GIL"
+        build = "free-threaded build, " if self.free_threaded else ""
+        lines = [
+            f"{self.cores} usable {'core' if self.cores == 1 else 'cores'} ({', '.join(limits)})",
+            f"memory: {_size(self.memory_available)} available of {_size(self.memory_total)}"
+            + ("" if self.memory_limit is None else f", limited to {_size(self.memory_limit)}"),
+            f"{self.implementation} {self.python} on {self.platform} ({build}{gil})",
+            f"processes start by: {', '.join(self.start_methods)}",
+            "sub-interpreters: " + ("yes" if self.interpreters is None else self.interpreters),
+        ]
+        return "\n".join(lines)
+
+
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 2**30:.1f} GiB"
+
+
+# --- parsing: pure functions of text
+
+
+def parse_cpu_max(text: str) -> float | None:
+    """Cores granted by a version 2 ``cpu.max`` ("max 100000", "150000 100000"); None for no limit."""
+    words = text.split()
+    if not words or words[0] == "max":
+        return None
+    return _ratio(words[0], words[1] if len(words) > 1 else str(_DEFAULT_PERIOD))
+
+
+def parse_cfs_quota(quota: str, period: str) -> float | None:
+    """Cores granted by version 1's ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``; None for no limit (-1)."""
+    return _ratio(quota.strip(), period.strip() or str(_DEFAULT_PERIOD))
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    try:
+        granted, length = int(quota), int(period)
+    except ValueError:
+        return None
+    return granted / length if granted > 0 and length > 0 else None
+
+
+def parse_memory_limit(text: str) -> int | None:
+    """Bytes allowed by ``memory.max`` or ``memory.limit_in_bytes``; None for no or no sound limit."""
+    try:
+        limit = int(text)
+    except ValueError:
+        return None
+    return limit if 0 < limit < _NO_LIMIT else None
+
+
+def parse_fields(text: str) -> dict[str, int]:
+    """The numbers of a file such as /proc/meminfo or memory.stat by name, in bytes where it says kB."""
+    fields: dict[str, int] = {}
+    for line in text.splitlines():
+        words = line.replace(":", " ").split()
+        if len(words) >= 2 and words[1].isdigit():
+            fields[words[0]] = int(words[1]) * (1024 if words[2:] == ["kB"] else 1)
+    return fields
+
+
+def parse_groups(text: str) -> dict[str, str]:
+    """/proc/self/cgroup: the path of this process's group by controller; version 2 under the name ""."""
+    groups: dict[str, str] = {}
+    for line in text.splitlines():
+        parts = line.split(":", 2)
+        if len(parts) == 3:
+            for controller in parts[1].split(","):
+                groups[controller] = parts[2]
+    return groups
+
+
+def parse_mounts(text: str) -> dict[str, tuple[str, str]]:
+    """/proc/self/mountinfo: (group at the root, mount point) by controller; version 2 under ""."""
+    mounts: dict[str, tuple[str, str]] = {}
+    for line in text.splitlines():
+        left, separator, right = line.partition(" - ")
+        fields, tail = left.split(), right.split()
+        if not separator or len(fields) < 5 or len(tail) < 3:
+            continue
+        where = (_unescape(fields[3]), _unescape(fields[4]))
+        if tail[0] == "cgroup2":
+            mounts.setdefault("", where)
+        elif tail[0] == "cgroup":
+            for controller in tail[2].split(","):
+                mounts.setdefault(controller, where)
+    return mounts
+
+
+def _unescape(path: str) -> str:
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(code, char)
+    return path
+
+
+def group_folders(path: str, root: str, mount: str) -> Iterator[Path]:
+    """The folders of a group and of its ancestors, leaf first, as far as the mount shows them.
+
+    In a container the mount often shows only the container's own group: ``root`` is then that group's path,
+    and a ``path`` outside of it means that the mount point itself is the best there is.
+    """
+    group, top = PurePosixPath(path), PurePosixPath(root)
+    visible = group.is_relative_to(top) and ".." not in group.parts
+    inside = group.relative_to(top) if visible else PurePosixPath()
+    for part in (inside, *inside.parents):
+        yield Path(mount, part)
+        if not part.parts:
+            return
+
+
+# --- reading the system
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return None  # the file exists on some systems only
+
+
+def _folders(controller: str, proc: Path) -> Iterator[tuple[Path, bool]]:
+    """The folders that may limit this process, with whether they are of version 2."""
+    groups = parse_groups(_read(proc / "self/cgroup") or "")
+    mounts = parse_mounts(_read(proc / "self/mountinfo") or "")
+    for name in (controller, ""):
+        if name in mounts:
+            for folder in group_folders(groups.get(name, "/"), *mounts[name]):
+                yield folder, name == ""
+
+
+def cpu_quota(proc: Path = Path("/proc")) -> float | None:
+    """Cores' worth of CPU time granted by the tightest of this process's control groups, or None."""
+    found = []
+    for folder, version2 in _folders("cpu", proc):
+        if version2:
+            found.append(parse_cpu_max(_read(folder / "cpu.max") or ""))
+        else:
+            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+            found.append(parse_cfs_quota(quota or "", period or ""))
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _memory(proc: Path = Path("/proc")) -> tuple[int | None, int | None, int | None]:
+    """(total, limit, available) in bytes."""
+    fields = parse_fields(_read(proc / "meminfo") or "")
+    if not fields:
+        import psutil  # systems without /proc: macOS
+
+        memory = psutil.virtual_memory()
+        return memory.total, None, memory.available
+    total, available = fields.get("MemTotal"), fields.get("MemAvailable")
+    tightest: int | None = None
+    for folder, version2 in _folders("memory", proc):
+        most, now = ("max", "current") if version2 else ("limit_in_bytes", "usage_in_bytes")
+        limit = parse_memory_limit(_read(folder / f"memory.{most}") or "")
+        if limit is None or (total is not None and limit >= total):
+            continue
+        tightest = limit if tightest is None else min(tightest, limit)
+        used = parse_memory_limit(_read(folder / f"memory.{now}") or "")
+        stat = parse_fields(_read(folder / "memory.stat") or "")
+        # File pages not in use are counted as used, but are given back on demand.
+        cached = stat.get("inactive_file", 0) if version2 else stat.get("total_inactive_file", 0)
+        room = max(0, limit - max(0, (used or 0) - cached))
+        available = room if available is None else min(available, room)
+    return total, tightest, available
+
+
+@cache
+def _cached_quota() -> float | None:
+    return cpu_quota()
+
+
+def affinity() -> int:
+    """Cores that this process may run on, as of now (2 µs)."""
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1  # minds PYTHON_CPU_COUNT and -X cpu_count too
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1  # macOS has no affinity
+
+
+def usable_cores() -> int:
+    """Cores that computing work can use, as of now: the affinity, and the quota as it was when first read.
+
+    A quota of 1.5 counts as 2 cores: with one worker a third of the grant would be lost, with two the kernel
+    pauses both now and then, and all of it is used. (The JVM and Go's GOMAXPROCS round up as well.)
+    """
+    return _usable(affinity(), _cached_quota())
+
+
+def _usable(cores: int, quota: float | None) -> int:
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def gil_enabled() -> bool:
+    """Whether the GIL is on now. On a free-threaded build an import may have turned it on."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def free_threaded_build() -> bool:
+    """Whether this Python was built to run without the GIL."""
+    return "t" in getattr(sys, "abiflags", "") or "free-threading" in sys.version
+
+
+def start_methods() -> tuple[str, ...]:
+    """What ``multiprocessing.get_all_start_methods()`` says, without importing it."""
+    if sys.platform == "win32":
+        return ("spawn",)
+    return ("fork", "forkserver", "spawn")
+
+
+def interpreters_missing() -> str | None:
+    """None if sub-interpreters can be used from Python, else the reason and the remedy."""
+    if sys.version_info < (3, 14):
+        return f"they need Python 3.14 or later (this is {_version()})"
+    from importlib.util import find_spec
+
+    if find_spec("concurrent.interpreters") is None:
+        return "this build of Python has no concurrent.interpreters"
+    return None
+
+
+def voluntary_switches() -> int | None:
+    """How often the calling thread has given up its core to wait for something; None where nobody counts."""
+    if sys.platform != "linux":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def children_cpu() -> float:
+    """CPU seconds of this process's child processes that ended and were waited for."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Threads that a numerical library keeps for itself: its name ("openblas"), how many, and its file."""
+
+    library: str
+    threads: int
+    path: str
+
+
+def blas_threads() -> list[Pool]:
+    """The thread pools of BLAS and OpenMP libraries that this process has loaded so far. Loads none."""
+    from threadpoolctl import threadpool_info
+
+    return [Pool(pool["internal_api"], pool["num_threads"], pool["filepath"]) for pool in threadpool_info()]
+
+
+def _version() -> str:
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
+
+
+def machine() -> Machine:
+    """Looks at this machine and this Python, as of now (takes 1 to 3 ms)."""
+    may, quota = affinity(), cpu_quota()
+    total, limit, available = _memory()
+    return Machine(
+        cores=_usable(may, quota),
+        affinity=may,
+        cpu_count=os.cpu_count() or may,
+        quota=quota,
+        memory_total=total,
+        memory_limit=limit,
+        memory_available=available,
+        python=_version(),
+        implementation=_IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
+        gil=gil_enabled(),
+        free_threaded=free_threaded_build(),
+        start_methods=start_methods(),
+        interpreters=interpreters_missing(),
+        platform=sys.platform,
+    )

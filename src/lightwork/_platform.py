@@ -1,0 +1,157 @@
+"""What the process backend asks of the operating system, and what it does where the answer is no.
+
+Linux has all of it. Elsewhere, and anywhere with ``LIGHTWORK_PORTABLE=1`` in the environment (so that the
+fallbacks can be tested on Linux), plain POSIX stands in: an unlinked file for anonymous memory, polling the
+parent's pid for a process descriptor, and the starter's orderly shutdown for the kernel's.
+"""
+
+# ruff: noqa: PTH - pathlib takes 8 ms to import, which every start of workers would pay
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+_PER_DESCRIPTOR_LIMIT = 65_536
+"""Descriptors that are closed one by one where the kernel cannot close a range; more are never open in practice."""
+
+
+def portable() -> bool:
+    """Whether the fallbacks are asked for."""
+    return os.environ.get("LIGHTWORK_PORTABLE") == "1"
+
+
+def anonymous_memory(size: int) -> int:
+    """A descriptor of ``size`` zero bytes that have no name, so that nothing is left when processes are killed."""
+    if sys.platform == "linux" and not portable():
+        descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC)
+    else:
+        import tempfile
+
+        descriptor, path = tempfile.mkstemp(prefix="lightwork-")
+        os.unlink(path)
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def watch_process(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where the kernel has none."""
+    if sys.platform != "linux" or portable():
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def end_with(tether: socket.socket) -> bool:
+    """Lets the kernel kill this process as soon as the other end of ``tether`` is closed. False where it cannot.
+
+    The signal that announces activity on a descriptor (``F_SETSIG``) is set to SIGKILL, so it also reaches a
+    process that is stuck in C code. Against ``PR_SET_PDEATHSIG`` it needs no ctypes (5–35 ms to import) and
+    does not depend on which thread of the parent forked. The other end must never write.
+    """
+    if sys.platform != "linux" or portable():
+        return False
+    set_signal = getattr(fcntl, "F_SETSIG", 10)  # named since Python 3.14; 10 on every Linux architecture
+    fcntl.fcntl(tether, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(tether, set_signal, signal.SIGKILL)
+    fcntl.fcntl(tether, fcntl.F_SETFL, fcntl.fcntl(tether, fcntl.F_GETFL) | os.O_ASYNC)
+    return True
+
+
+def close_descriptors_from(first: int) -> None:
+    """Closes every descriptor from ``first`` on."""
+    limit = 2**31 - 1 if sys.platform == "linux" else min(os.sysconf("SC_OPEN_MAX"), _PER_DESCRIPTOR_LIMIT)
+    os.closerange(first, limit)
+
+
+def reap(pid: int, before: Callable[[int], None]) -> int | None:
+    """The wait status of a child that has ended, or None while it lives.
+
+    ``before`` is given the signal that ended it (0: none) before the pid, and its group's, can be anybody else's.
+    """
+    if not hasattr(os, "waitid") or portable():
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if not found:
+            return None
+        before(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0)
+        return status
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return None
+    before(0 if ended.si_code == os.CLD_EXITED else ended.si_status)
+    return os.waitpid(pid, 0)[1]
+
+
+def spawn(arguments: list[str], stdin: int) -> int:
+    """Starts a program in a session of its own, where the kernel can do that, so that Ctrl-C does not reach it.
+
+    It reads from ``stdin``, writes nowhere, and shares the caller's stderr and environment. Returns its pid.
+    Not ``subprocess``: importing that would take longer than the start.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    own_session = sys.platform == "linux" and not portable()
+    return os.posix_spawn(
+        arguments[0], arguments, os.environ, file_actions=actions, setsigmask=[], setsid=own_session
+    )
+
+
+def volunteer_for_memory_kill() -> None:
+    """Asks the kernel to take this process before its parents when memory runs out; nothing where it cannot."""
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("500")
+    except OSError:
+        return  # no such file, or not allowed: the kernel then chooses by size, which is a worker too, mostly
+
+
+def memory_kills() -> int | None:
+    """How often the kernel has killed in this process's control group for lack of memory; None if it won't say."""
+    for counter in _memory_counters():
+        try:
+            lines = _lines(counter)
+        except OSError:
+            continue
+        for line in lines:
+            name, _, value = line.partition(" ")
+            if name == "oom_kill":
+                return int(value)
+    return None
+
+
+def _memory_counters() -> list[str]:
+    try:
+        groups = _lines("/proc/self/cgroup")
+    except OSError:
+        return []
+    found = []
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if controllers == "":
+            found += [f"/sys/fs/cgroup{path}/memory.events", "/sys/fs/cgroup/memory.events"]
+        elif "memory" in controllers.split(","):
+            home = "/sys/fs/cgroup/memory"
+            found += [f"{home}{path}/memory.oom_control", f"{home}/memory.oom_control"]
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    with open(path) as file:
+        return file.read().splitlines()
+
+
+def interpreters() -> ModuleType | None:
+    """The module ``concurrent.interpreters``; None before Python 3.14 and in builds without it."""
+    if sys.version_info < (3, 14):
+        return None
+    try:
+        return importlib.import_module("concurrent.interpreters")
+    except ImportError:
+        return None

@@ -1,0 +1,128 @@
+"""From measured times to verdicts: who is fastest, who is as fast, and by how much the others are slower. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lightwork import _stats
+from lightwork.report.comparison import Row
+from lightwork.report.text import times
+
+ALIKE = 0.02
+"""Relative difference in time below which two backends count as equally fast, however exactly it was measured."""
+
+ALIKE_UNREPEATED = 0.10
+"""The same where a backend ran once, so that nothing is known about the spread."""
+
+TOO_SHORT_FOR_CPU = 1e-3
+"""Seconds of a run under which its CPU time says more about the looking than about the run."""
+
+SIMPLEST_FIRST = ("serial", "threads", "asyncio", "interpreters", "processes")
+"""Of equally fast backends the first of these is named the winner: the one that asks least of the function."""
+
+
+@dataclass
+class Measured:
+    """One backend while it is being measured. ``cores``: cores kept busy, a figure for each run."""
+
+    backend: str
+    workers: int | None = None
+    times: list[float] = field(default_factory=list)
+    cores: list[float] = field(default_factory=list)
+    first: float | None = None
+    memory: int | None = None
+    results: str = "unknown"
+    reason: str = ""
+    predicted: float | None = None
+
+    def note_cpu(self, cpu: float, seconds: float) -> None:
+        """Takes down how many cores a run kept busy; nothing for a run too short for the kernel's CPU clock."""
+        if seconds >= TOO_SHORT_FOR_CPU:
+            self.cores.append(cpu / seconds)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it could not run, or failed on the way."""
+        return bool(self.reason)
+
+    @property
+    def counted(self) -> list[float]:
+        """The times that count: those of the first run only where there are no others."""
+        return self.times or ([] if self.first is None else [self.first])
+
+
+def judge(measured: Sequence[Measured]) -> tuple[tuple[Row, ...], Row | None, tuple[str, ...]]:
+    """All rows with their verdicts, the winner's row, and the backends that are as fast as the winner."""
+    ran = [m for m in measured if not m.failed and m.counted]
+    serial = next((m for m in ran if m.backend == "serial"), None)
+    winner, tied = _winner(ran)
+    rows = []
+    for m in measured:
+        if m not in ran:
+            rows.append(Row(m.backend, workers=None, reason=m.reason or "it did not run", verdict="unavailable"))
+            continue
+        speedup = None if serial is None else _speedup(serial, m)
+        rows.append(
+            Row(
+                backend=m.backend,
+                workers=m.workers,
+                times=tuple(m.times),
+                first=m.first,
+                time=_stats.median_interval(m.counted),
+                speedup=speedup,
+                efficiency=None if speedup is None else speedup.value / (m.workers or 1),
+                cpu=_stats.median(m.cores) if m.cores else None,
+                memory=m.memory,
+                results=m.results,
+                predicted=m.predicted,
+                verdict=_verdict(m, winner, tied),
+            )
+        )
+    best = next((row for row in rows if winner is not None and row.backend == winner.backend), None)
+    return tuple(rows), best, tuple(m.backend for m in tied)
+
+
+def _speedup(serial: Measured, other: Measured) -> _stats.Interval:
+    if serial is other:
+        return _stats.Interval(1.0, 1.0, 1.0)
+    return ratio(serial.counted, other.counted)
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> _stats.Interval:
+    """median(above) / median(below) with its interval; a clock too coarse to see a run counts as a nanosecond."""
+    return _stats.ratio_interval(above, [max(value, 1e-9) for value in below])
+
+
+def _winner(ran: Sequence[Measured]) -> tuple[Measured | None, list[Measured]]:
+    """The simplest of the fastest, and the others of these."""
+    right = [m for m in ran if m.results != "different"]
+    if not right:
+        return None, []
+    fastest = min(right, key=lambda m: _stats.median(m.counted))
+    level = [m for m in right if m is fastest or alike(m.counted, fastest.counted)]
+    winner = min(level, key=_simplicity)
+    return winner, [m for m in level if m is not winner]
+
+
+def alike(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two samples of times cannot be told apart, or differ too little to matter."""
+    found = ratio(one, other)
+    margin = ALIKE if min(len(one), len(other)) > 1 else ALIKE_UNREPEATED
+    return found.low <= 1.0 <= found.high or abs(found.value - 1.0) < margin
+
+
+def _simplicity(m: Measured) -> int:
+    return SIMPLEST_FIRST.index(m.backend) if m.backend in SIMPLEST_FIRST else len(SIMPLEST_FIRST)
+
+
+def _verdict(m: Measured, winner: Measured | None, tied: Sequence[Measured]) -> str:
+    if m.results == "different":
+        return "other results!"
+    if winner is None:
+        return ""
+    if m is winner:
+        return "fastest"
+    if m in tied:
+        return f"as fast as {winner.backend}"
+    return f"{times(ratio(m.counted, winner.counted).value)}× slower"

@@ -1,0 +1,218 @@
+"""Bytes on the wire: what is pickled and how, and how frames travel over a stream socket.
+
+Pickling. Plain pickle where what it writes means the same in another process; cloudpickle for what pickle
+refuses and for all that refers to ``__main__``, because a worker's ``__main__`` is not the caller's. Large
+contiguous buffers (NumPy arrays) stay out of the pickle (protocol 5, PEP 574): they are sent from where they
+lie, and arrive in memory of their own, writable.
+
+Frames. ``kind (1 byte) · count of buffers (4) · length of the body (8)``, the buffers' lengths (8 bytes
+each), the body, the buffers. All little-endian.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+Bytes = bytes | bytearray | memoryview
+
+OUT_OF_BAND = 64 * 1024
+"""Buffers from this size on stay out of the pickle; below, one more copy is cheaper than one more part."""
+CHUNK = 64 * 1024
+JOIN = 256 * 1024
+"""Parts are joined into one below this total, since a call with many parts costs more than the copy."""
+MOST_PARTS = 512
+"""In one ``sendmsg``; POSIX promises 16, Linux and macOS have 1,024."""
+
+_HEADER = struct.Struct("<BxxxIQ")
+
+# To a worker
+HELLO, FUNCTION, DROP, BATCH, RETIRE = range(1, 6)
+# From a worker
+READY, FAILED, RESULTS, OUTPUT, LOG = range(16, 21)
+
+_ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
+"""Types that refer to nothing: their pickles need no second look."""
+
+
+class Frame(NamedTuple):
+    kind: int
+    body: memoryview
+    buffers: list[bytearray]
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + sum(map(len, self.buffers))
+
+
+def dump(value: Any, out_of_band: int | None = OUT_OF_BAND) -> tuple[bytes, list[memoryview]]:
+    """The value as a pickle and the buffers of at least ``out_of_band`` bytes that belong to it (None: none).
+
+    Raises whatever pickling the value raises.
+    """
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, 5), []
+    buffers: list[memoryview] = []
+
+    def stays_in(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            raw = buffer.raw()
+        except BufferError:  # not contiguous
+            return True
+        if out_of_band is None or raw.nbytes < out_of_band:
+            return True
+        buffers.append(raw)
+        return False
+
+    try:
+        data = pickle.dumps(value, 5, buffer_callback=stays_in)
+    except Exception:  # noqa: BLE001 - objects raise anything from __reduce__; cloudpickle has the last word
+        data = b"__main__"
+    if b"__main__" not in data:
+        return data, buffers
+    buffers.clear()
+    import cloudpickle
+
+    return cloudpickle.dumps(value, protocol=5, buffer_callback=stays_in), buffers
+
+
+def load(data: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
+    """The value that ``dump`` took, in memory of its own."""
+    return pickle.loads(data, buffers=buffers)
+
+
+def frame(kind: int, body: Sequence[Bytes], buffers: Sequence[Bytes] = ()) -> list[Bytes]:
+    """One frame as parts to be sent one after another."""
+    length = sum(map(len, body))
+    head = _HEADER.pack(kind, len(buffers), length)
+    if buffers:
+        head += struct.pack(f"<{len(buffers)}Q", *map(len, buffers))
+    if length <= JOIN:
+        return [b"".join((head, *body)), *buffers]
+    return [head, *body, *buffers]
+
+
+def size(parts: Iterable[Bytes]) -> int:
+    return sum(map(len, parts))
+
+
+def receive(sock: socket.socket, flags: int = 0) -> Iterator[Frame | None]:
+    """Frames as they come. With MSG_DONTWAIT in ``flags``: None whenever there is nothing more for now.
+
+    Ends where the stream ends, also in the middle of a frame. ECONNRESET is no end: Linux reports it once
+    when the peer died with unread bytes, *before* the rest of what the peer had sent.
+    """
+    chunk = memoryview(bytearray(CHUNK))
+    at = end = resets = 0
+
+    def fill(target: memoryview) -> Generator[None, None, bool]:
+        """Fills the target, from what was read ahead first. False: the stream ended before."""
+        nonlocal at, end, resets
+        while len(target):
+            if at < end:
+                taken = min(end - at, len(target))
+                target[:taken] = chunk[at : at + taken]
+                target = target[taken:]
+                at += taken
+                continue
+            try:
+                if len(target) >= CHUNK:
+                    got = sock.recv_into(target, 0, flags)
+                    target = target[got:]
+                else:
+                    at, got = 0, sock.recv_into(chunk, 0, flags)
+                    end = got
+            except BlockingIOError:
+                yield None
+                continue
+            except ConnectionResetError:
+                resets += 1
+                got = 1 if resets <= 2 else 0
+            if not got:
+                return False
+        return True
+
+    while True:
+        head = bytearray(_HEADER.size)
+        if not (yield from fill(memoryview(head))):
+            return
+        kind, count, length = _HEADER.unpack(head)
+        lengths: tuple[int, ...] = ()
+        if count:
+            table = bytearray(8 * count)
+            if not (yield from fill(memoryview(table))):
+                return
+            lengths = struct.unpack(f"<{count}Q", table)
+        body, buffers = bytearray(length), [bytearray(n) for n in lengths]
+        for target in (body, *buffers):
+            if not (yield from fill(memoryview(target))):
+                return
+        yield Frame(kind, memoryview(body), buffers)
+
+
+class Sender:
+    """Sends frames over a socket without ever blocking; what the socket does not take yet is kept."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._pending: deque[memoryview] = deque()
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._pending)
+
+    def send(self, parts: Sequence[Bytes]) -> None:
+        """Sends the parts of a frame as far as it goes.
+
+        The rest is copied: it may lie in arrays of the caller, who is free to change them when this returns.
+        """
+        fresh = deque(memoryview(part).cast("B") for part in parts if len(part))
+        if self._pending:
+            self._pending.extend(_copied(fresh))
+            return
+        self._push(fresh)
+        self._pending.extend(_copied(fresh))
+
+    def flush(self) -> None:
+        """Sends what is pending, as far as it goes; drops it where the peer is gone."""
+        self._push(self._pending)
+
+    def _push(self, parts: deque[memoryview]) -> None:
+        while parts:
+            try:
+                sent = self._sock.sendmsg(_some(parts), (), socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                parts.clear()  # the peer has died; its end of the stream says so to whoever reads
+                return
+            _advance(parts, sent)
+
+
+def send_all(sock: socket.socket, parts: Sequence[Bytes]) -> None:
+    """Sends all parts, blocking as long as it takes. Raises BrokenPipeError where the peer is gone."""
+    rest = deque(memoryview(part).cast("B") for part in parts if len(part))
+    while rest:
+        _advance(rest, sock.sendmsg(_some(rest)))
+
+
+def _some(parts: deque[memoryview]) -> list[memoryview]:
+    return list(parts) if len(parts) <= MOST_PARTS else [parts[i] for i in range(MOST_PARTS)]
+
+
+def _advance(parts: deque[memoryview], sent: int) -> None:
+    while sent:
+        first = parts[0]
+        if sent < len(first):
+            parts[0] = first[sent:]
+            return
+        sent -= len(first)
+        parts.popleft()
+
+
+def _copied(parts: Iterable[memoryview]) -> Iterator[memoryview]:
+    return (memoryview(bytes(part)) for part in parts)

@@ -1,0 +1,88 @@
+"""Memory that a worker shares with its crew, so that the crew knows what a killed worker was doing and had done.
+
+    word 0      the slot: number of the batch << 32 | position of the call that runs, stored before it begins
+    word 1      bytes of the outbox that are valid, stored after the bytes themselves
+    word 2      how often the outbox was emptied, stored before it is
+    word 3 …    the outbox: results of finished calls that were not sent yet
+
+A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
+the socket or here, or in both (its position tells), and the slot names the one call that was lost.
+
+Words are aligned and stored by one instruction each. A reader of a *living* worker's outbox takes what it copied
+only if word 2 was the same before and after: entries are appended and never changed in between.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+SIZE = 80 * 1024
+OUTBOX = 3 * 8
+"""Where the outbox begins."""
+LARGEST = 32 * 1024
+"""Results above this size are sent for themselves: copying them twice would cost more than a message."""
+
+ENTRY = struct.Struct("<IBxxxQ")
+"""Position of the call in its batch, kind, length; the pickle follows."""
+VALUE, FAILURE = 0, 1
+
+
+class Entry(NamedTuple):
+    position: int
+    kind: int
+    data: memoryview
+
+
+def entries(view: memoryview) -> Iterator[Entry]:
+    """The entries that stand one after another in ``view``."""
+    at, end, head = 0, len(view), ENTRY.size
+    while at < end:
+        position, kind, length = ENTRY.unpack_from(view, at)
+        at += head
+        yield Entry(position, kind, view[at : at + length])
+        at += length
+
+
+class Ledger:
+    """One end of the shared memory; without a descriptor, memory of this process alone."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._map = None if descriptor is None else mmap.mmap(descriptor, SIZE)
+        self.memory = memoryview(bytearray(SIZE) if self._map is None else self._map)
+        self.words = self.memory.cast("Q")
+
+    @property
+    def running(self) -> tuple[int, int]:
+        """(batch, position) of the call that began last; batch 0 where none ever did."""
+        slot = self.words[0]
+        return slot >> 32, slot & 0xFFFF_FFFF
+
+    def finished(self) -> memoryview:
+        """A copy of the outbox of a worker that is dead."""
+        return memoryview(bytes(self.memory[OUTBOX : OUTBOX + self._valid()]))
+
+    def glimpse(self) -> memoryview | None:
+        """A copy of the outbox of a living worker; None if it is empty or was emptied meanwhile."""
+        emptied = self.words[2]
+        copy = self.finished()
+        return copy if len(copy) and self.words[2] == emptied else None
+
+    def _valid(self) -> int:
+        return min(self.words[1], SIZE - OUTBOX)
+
+    def close(self) -> None:
+        self.words.release()
+        self.memory.release()
+        if self._map is not None:
+            self._map.close()
+
+
+def shared(descriptor: int) -> Ledger:
+    """The worker's end; its descriptor is no longer needed then."""
+    ledger = Ledger(descriptor)
+    os.close(descriptor)
+    return ledger

@@ -1,0 +1,106 @@
+"""The worker's way out: finished results into the ledger, and from there in frames to the crew."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from lightwork import _wire
+from lightwork.backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
+
+PROMPT = 0.010
+"""Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
+
+RESULTS = struct.Struct("<IBxxxddd")
+"""Number of the batch, whether it is the batch's end, when its calls began, their seconds, their CPU seconds.
+Entries follow, as in the ledger; the frame's buffers belong to the last one."""
+
+
+class Post:
+    """Sends whole frames, one at a time, from any thread.
+
+    A frame that is sent while another is on its way in the same thread (a ``__del__`` or a signal handler that prints)
+    waits for that one. The alarm of ``call_timeout`` stands still meanwhile: the crew may take its time to read.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.RLock()
+        self._waiting: deque[Sequence[_wire.Bytes]] = deque()
+        self._busy = False
+        self._caller = threading.get_ident()
+        self.alarm: float | None = None
+
+    def send(self, parts: Sequence[_wire.Bytes]) -> None:
+        """Sends between calls, when no alarm is set."""
+        with self._lock:
+            self._waiting.append(parts)
+            if self._busy:
+                return
+            self._busy = True
+            try:
+                while self._waiting:
+                    _wire.send_all(self._sock, self._waiting.popleft())
+            finally:
+                self._busy = False
+
+    def send_within_call(self, parts: Sequence[_wire.Bytes]) -> None:
+        """Sends while a call runs."""
+        if self.alarm is None or threading.get_ident() != self._caller:
+            self.send(parts)
+            return
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            self.send(parts)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, left)
+
+
+class Outbox:
+    """Results of one batch."""
+
+    def __init__(self, ledger: Ledger, post: Post, batch: int) -> None:
+        self._post, self._batch = post, batch
+        self._memory, self._words = ledger.memory, ledger.words
+        self._used = OUTBOX
+        self._began, self._cpu = time.perf_counter(), time.thread_time()
+        self._ended = self._began
+
+    def add(self, position: int, kind: int, data: bytes, buffers: Sequence[memoryview] = ()) -> None:
+        """Keeps the outcome of the call at ``position``; sends it with the others when it is time."""
+        size = len(data)
+        if buffers or size > LARGEST:
+            self._send(False, [ENTRY.pack(position, kind, size), data], buffers)
+            return
+        start = self._used + ENTRY.size
+        if start + size > SIZE:
+            self._send(False)
+            start = OUTBOX + ENTRY.size
+        self._used = start + size
+        ENTRY.pack_into(self._memory, start - ENTRY.size, position, kind, size)
+        self._memory[start : self._used] = data
+        self._words[1] = self._used - OUTBOX
+        self._ended = time.perf_counter()
+        if self._ended - self._began >= PROMPT:
+            self._send(False)
+
+    def finish(self) -> None:
+        """Sends what there is and says that the batch has ended."""
+        self._send(True)
+
+    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+        if self._post.alarm is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
+        head = RESULTS.pack(self._batch, last, self._began, seconds, cpu)
+        self._post.send(_wire.frame(_wire.RESULTS, [head, self._memory[OUTBOX : self._used], *entry], buffers))
+        if self._used > OUTBOX:
+            self._words[2] += 1
+            self._words[1] = 0
+            self._used = OUTBOX
+        self._began, self._cpu = time.perf_counter(), time.thread_time()

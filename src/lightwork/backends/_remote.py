@@ -1,0 +1,378 @@
+"""A crew whose workers are reached over sockets: the part that processes and sub-interpreters have in common.
+
+Each worker has one stream socket. Batches go out as frames (see ``_wire``), what comes back becomes events. The crew
+has no thread: ``wait`` looks at all sockets with one selector, and nothing here ever blocks on a worker.
+
+A worker's end is complete when its socket was read to the end *and* its launcher knows how it died. Then what stands
+in its ledger and was not reported yet is reported, and last its death.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import struct
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from lightwork import _carried, _platform, _wire
+from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._clock import SystemClock
+from lightwork.backends import _output, _surroundings
+from lightwork.backends._ledger import SIZE, Ledger
+from lightwork.backends._outbox import RESULTS
+from lightwork.backends._reporting import Record, Sent
+from lightwork.backends._shipping import Functions, dump_items
+from lightwork.backends.base import Crew
+from lightwork.backends.worker import Hello
+
+GLIMPSE = 0.05
+"""Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
+GRACE = 0.25
+"""Seconds that ``close`` gives idle workers to run their exit handlers."""
+PATIENCE = 2.0
+"""Seconds that ``close`` waits for workers that were killed; only one stuck in the kernel takes longer."""
+
+
+End = Death | BaseException
+"""How a worker ended; an exception where it never began, and no other worker would."""
+
+
+class Launcher(ABC):
+    """How workers come to life and end. ``ended`` is called, within the crew's ``wait``, with each death."""
+
+    can_kill: bool
+
+    @abstractmethod
+    def attach(
+        self,
+        watch: Callable[[socket.socket, Callable[[], None]], None],
+        unwatch: Callable[[socket.socket], None],
+        ended: Callable[[int, End], None],
+    ) -> None:
+        """Gets the crew's selector for sockets of its own, and where to report deaths."""
+
+    @abstractmethod
+    def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
+        """Starts a worker at the other end of ``sock``. Takes neither descriptor over. Raises OSError."""
+
+    @abstractmethod
+    def ready(self, worker: int, pid: int) -> None:
+        """A worker has greeted."""
+
+    @abstractmethod
+    def hung_up(self, worker: int) -> End | None:
+        """A worker's socket has ended: how it died, or None if ``ended`` will follow."""
+
+    @abstractmethod
+    def kill(self, worker: int, group: bool) -> None:
+        """Ends a worker, with ``group`` what it has started too; only with ``can_kill``."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what belongs to no worker."""
+
+
+@dataclass(eq=False)
+class _Link:
+    """A worker as the crew sees it."""
+
+    number: int
+    sock: socket.socket
+    sender: _wire.Sender
+    frames: Iterator[_wire.Frame | None]
+    ledger: Ledger | None
+    started: float
+    record: Record = field(default_factory=Record)
+    functions: set[int] = field(default_factory=set)
+    dropped: list[int] = field(default_factory=list)
+    retiring: bool = False
+    hung_up: bool = False
+    death: End | None = None
+
+
+class RemoteCrew(Crew):
+    """Workers at the other ends of sockets, started by a launcher."""
+
+    def __init__(self, terms: Terms, backend: str, launcher: Launcher) -> None:
+        self._terms, self._backend, self._launcher = terms, backend, launcher
+        self._selector = selectors.DefaultSelector()
+        self._events: list[Event] = []
+        self._links: dict[int, _Link] = {}
+        self._functions = Functions()
+        self._workers = self._shipped = 0
+        self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview]] | None = None
+        self._now = SystemClock.now
+        self._closed = False
+        self._closing = threading.Lock()
+        self._woken, self._waker = socket.socketpair()
+        self._watch(self._woken, self._take_wakes)
+        launcher.attach(self._watch, self._unwatch, self._on_death)
+
+    # the contract: from the engine
+
+    def start_worker(self) -> int:
+        if self._closed:
+            raise RuntimeError("this crew is closed")
+        self._workers += 1
+        number, started = self._workers, self._now()
+        try:
+            if self._hello is None:
+                self._hello = (_surroundings.capture(), *_wire.dump(self._terms))
+        except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
+            self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
+            return number
+        ours, theirs = socket.socketpair()
+        descriptor = ledger = None
+        try:
+            if self._launcher.can_kill:
+                descriptor = _platform.anonymous_memory(SIZE)
+                ledger = Ledger(descriptor)
+            self._launcher.launch(number, theirs, descriptor)
+        except OSError as problem:
+            ours.close()
+            self._events.append(WorkerFailed(number, problem))
+            return number
+        finally:
+            theirs.close()
+            if descriptor is not None:
+                os.close(descriptor)
+        frames = _wire.receive(ours, socket.MSG_DONTWAIT)
+        link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started)
+        self._links[number] = link
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
+        surroundings, terms, buffers = self._hello
+        body, _ = _wire.dump(Hello(surroundings, self._backend, terms))
+        self._post(link, _wire.frame(_wire.HELLO, [body], buffers))
+        return number
+
+    def send(self, worker: int, batch: Batch) -> None:
+        link = self._links.get(worker)
+        if link is None or link.death is not None:
+            return  # its WorkerLost is on its way, or was given: the batch never begins
+        function, evicted = self._functions.get(batch.fn)
+        if evicted is not None:
+            for each in self._links.values():
+                if evicted.number in each.functions:
+                    each.functions.discard(evicted.number)
+                    self._post(each, _wire.frame(_wire.DROP, [struct.pack("<I", evicted.number)]))
+        if function.problem is not None:
+            self._refuse(worker, batch, dict.fromkeys(range(len(batch.items)), function.problem))
+            return
+        items = dump_items(batch)
+        if len(items.holes) == len(batch.items):
+            self._refuse(worker, batch, items.holes)
+            return
+        if function.number not in link.functions:
+            link.functions.add(function.number)
+            self._post(link, function.parts)
+        number = link.record.add(Sent(batch, items.sizes, items.holes))
+        self._post(link, items.parts(batch, number, function.number))
+
+    def _refuse(self, worker: int, batch: Batch, failures: dict[int, BaseException]) -> None:
+        """Nothing of the batch can be sent."""
+        outcomes = Outcomes(batch.id, 0, [None] * len(batch.items), failures)
+        self._events.append(Finished(worker, outcomes, last=True))
+
+    def wait(self, timeout: float | None) -> list[Event]:
+        deadline = None if timeout is None else self._now() + timeout
+        while not self._closed:
+            left = 0.0 if self._events else None if deadline is None else max(0.0, deadline - self._now())
+            glimpse = self._glimpse_due(left)
+            ready = self._selector.select(GLIMPSE if glimpse else left)
+            for key, _ in ready:
+                key.data()
+            if not ready and glimpse:
+                self._glimpse()
+                continue
+            if self._events or any(key.fileobj is self._woken for key, _ in ready):
+                break
+            if deadline is not None and self._now() >= deadline:
+                break
+        events, self._events = self._events, []
+        return events
+
+    def wake(self) -> None:
+        with self._closing, contextlib.suppress(OSError):  # full: a wake-up is on its way already
+            if not self._closed:
+                self._waker.send(b"\0", socket.MSG_DONTWAIT)
+
+    def retire(self, worker: int) -> None:
+        link = self._links.get(worker)
+        if link is not None and not link.retiring:
+            link.retiring = True
+            self._post(link, _wire.frame(_wire.RETIRE, []))
+
+    def kill(self, worker: int) -> None:
+        if not self._launcher.can_kill:
+            raise TypeError(f"a worker of the {self._backend!r} backend cannot be killed")
+        if worker in self._links:
+            self._launcher.kill(worker, group=True)
+
+    def close(self) -> int:
+        if self._closed:
+            return 0
+        running = self._end_workers()
+        for link in list(self._links.values()):
+            self._forget(link)
+        self._launcher.close()
+        with self._closing:
+            self._closed = True
+            self._selector.close()
+            self._woken.close()
+            self._waker.close()
+        self._functions = Functions()
+        self._events.clear()
+        return running
+
+    @property
+    def shipped(self) -> int:
+        return self._shipped
+
+    # to the workers
+
+    def _post(self, link: _Link, parts: list[_wire.Bytes]) -> None:
+        self._shipped += _wire.size(parts)
+        link.sender.send(parts)
+        self._mind_writing(link)
+
+    def _mind_writing(self, link: _Link) -> None:
+        """Has the selector tell when the socket takes more, while something is left to be sent."""
+        if link.hung_up:
+            return
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.sender.pending else 0)
+        key = self._selector.get_key(link.sock)
+        if key.events != wanted:
+            self._selector.modify(link.sock, wanted, key.data)
+
+    # from the workers
+
+    def _on_socket(self, link: _Link) -> None:
+        if link.number not in self._links:
+            return  # it was forgotten in the same round
+        if link.sender.pending:
+            link.sender.flush()
+            self._mind_writing(link)
+        if self._read(link):
+            return
+        self._hang_up(link)
+        link.death = link.death or self._launcher.hung_up(link.number)
+        if link.death is not None:
+            self._bury(link)
+
+    def _read(self, link: _Link) -> bool:
+        """Takes what has arrived; False where the stream has ended."""
+        for frame in link.frames:
+            if frame is None:
+                return True
+            self._take(link, frame)
+        return False
+
+    def _take(self, link: _Link, frame: _wire.Frame) -> None:
+        if frame.kind == _wire.RESULTS:
+            number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
+            outcomes = link.record.collect(number, frame.body[RESULTS.size :], frame.buffers, bool(last))
+            if outcomes is not None:
+                outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
+                self._events.append(Finished(link.number, outcomes, bool(last)))
+        elif frame.kind == _wire.OUTPUT:
+            _output.show(frame.body)
+        elif frame.kind == _wire.LOG:
+            _output.log(frame.body)
+        elif frame.kind == _wire.READY:
+            self._launcher.ready(link.number, *struct.unpack("<Q", frame.body))
+            self._events.append(WorkerReady(link.number, self._now() - link.started))
+        elif frame.kind == _wire.FAILED:
+            link.retiring = True  # it ends by itself, and that is no news
+            self._events.append(WorkerFailed(link.number, _carried.unpack(frame.body)))
+
+    def _glimpse_due(self, left: float | None) -> bool:
+        """Whether a long wait should be broken by a look into the ledgers."""
+        if left is not None and left <= GLIMPSE:
+            return False
+        return any(link.ledger is not None and link.record.batches for link in self._links.values())
+
+    def _glimpse(self) -> None:
+        for link in self._links.values():
+            if link.ledger is not None and link.record.batches:
+                outcomes = link.record.glimpse(link.ledger)
+                if outcomes is not None:
+                    self._events.append(Finished(link.number, outcomes, last=False))
+
+    # ends
+
+    def _hang_up(self, link: _Link) -> None:
+        if not link.hung_up:
+            link.hung_up = True
+            self._selector.unregister(link.sock)
+
+    def _on_death(self, worker: int, death: End) -> None:
+        link = self._links.get(worker)
+        if link is None:
+            return
+        link.death = death
+        # All that it ever sent has arrived. If there is no end, something that it forked holds its socket.
+        self._read(link)
+        self._hang_up(link)
+        self._bury(link)
+
+    def _bury(self, link: _Link) -> None:
+        """Reports what a dead worker did, and last its death."""
+        assert link.death is not None
+        if link.ledger is None:
+            running = link.record.oldest()
+        else:
+            outcomes, complete, running = link.record.recover(link.ledger)
+            if outcomes is not None:
+                self._events.append(Finished(link.number, outcomes, complete))
+        if isinstance(link.death, BaseException):
+            self._events.append(WorkerFailed(link.number, link.death))
+        elif not link.retiring:
+            self._events.append(WorkerLost(link.number, running, link.death))
+        self._forget(link)
+
+    def _forget(self, link: _Link) -> None:
+        self._hang_up(link)
+        self._links.pop(link.number, None)
+        link.sock.close()
+        if link.ledger is not None:
+            link.ledger.close()
+
+    def _end_workers(self) -> int:
+        """Kills busy workers at once, lets idle ones end in peace for a moment; returns how many go on."""
+        busy = [link for link in self._links.values() if link.record.batches and not link.retiring]
+        for link in list(self._links.values()):
+            if link not in busy:
+                self.retire(link.number)
+            elif self._launcher.can_kill:
+                self._launcher.kill(link.number, group=True)
+        awaited = set(self._links) - ({link.number for link in busy} if not self._launcher.can_kill else set())
+        self._await_ends(awaited, GRACE)
+        if self._launcher.can_kill:
+            for number in awaited & self._links.keys():
+                self._launcher.kill(number, group=True)
+            self._await_ends(awaited, PATIENCE)
+        return len(self._links)
+
+    def _await_ends(self, workers: set[int], seconds: float) -> None:
+        deadline = self._now() + seconds
+        while workers & self._links.keys() and (left := deadline - self._now()) > 0:
+            for key, _ in self._selector.select(left):
+                key.data()
+
+    # the selector
+
+    def _watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
+        self._selector.register(sock, selectors.EVENT_READ, ready)
+
+    def _unwatch(self, sock: socket.socket) -> None:
+        self._selector.unregister(sock)
+
+    def _take_wakes(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(self._woken.recv(4096, socket.MSG_DONTWAIT)) == 4096:
+                continue

@@ -1,0 +1,108 @@
+"""What workers did, from frames and ledgers to outcomes: each call once, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lightwork import _carried, _wire
+from lightwork._calls import Batch, Outcomes
+from lightwork.backends._ledger import VALUE, Entry, Ledger, entries
+
+HERE = "in the caller's process"
+
+
+@dataclass
+class Sent:
+    """A batch that is with a worker. ``reported``: how many of its calls were."""
+
+    batch: Batch
+    sizes: list[int]
+    holes: dict[int, BaseException]
+    reported: int = 0
+
+
+@dataclass
+class Record:
+    """The batches that one worker has, by the number that counts what it was sent; the oldest first."""
+
+    batches: dict[int, Sent] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, sent: Sent) -> int:
+        self.count += 1
+        self.batches[self.count] = sent
+        return self.count
+
+    def collect(
+        self, number: int, view: memoryview, buffers: Sequence[bytearray] = (), last: bool = False
+    ) -> Outcomes | None:
+        """The outcomes in ``view`` that were not reported yet; None if there are none and it is not the end.
+
+        ``buffers`` belong to the last entry. Calls that were never sent are filled in as the failures they are.
+        """
+        sent = self.batches.get(number)
+        if sent is None:
+            return None
+        outcomes = Outcomes(sent.batch.id, sent.reported, [])
+        found = list(entries(view))
+        for entry in found:
+            if entry.position < sent.reported:
+                continue  # it was seen in the ledger before
+            large = buffers if entry is found[-1] else ()
+            self._fill(sent, outcomes, entry.position)
+            _unpack(entry, large, outcomes)
+            sent.reported += 1
+            outcomes.sent += sent.sizes[entry.position] + len(entry.data) + sum(map(len, large))
+        if last:
+            self._fill(sent, outcomes, len(sent.batch.items))
+            del self.batches[number]
+        return outcomes if last or outcomes.values else None
+
+    def glimpse(self, ledger: Ledger) -> Outcomes | None:
+        """What a living worker has finished and not sent, as it waits for more. Its times come with its frame."""
+        number, _ = ledger.running
+        view = ledger.glimpse()
+        return None if view is None else self.collect(number, view)
+
+    def recover(self, ledger: Ledger) -> tuple[Outcomes | None, bool, tuple[int, int] | None]:
+        """For a worker that is dead: unreported outcomes, whether they complete their batch, and what it ran."""
+        number, position = ledger.running
+        sent = self.batches.get(number)
+        if sent is None:
+            return None, False, None
+        outcomes = self.collect(number, ledger.finished())
+        if sent.reported <= position:
+            return outcomes, False, (sent.batch.id, position)
+        complete = all(later in sent.holes for later in range(sent.reported, len(sent.batch.items)))
+        if complete:
+            outcomes = outcomes or Outcomes(sent.batch.id, sent.reported, [])
+            self._fill(sent, outcomes, len(sent.batch.items))
+            del self.batches[number]
+        return outcomes, complete, None
+
+    def oldest(self) -> tuple[int, int] | None:
+        """The first call that was not reported: without a ledger, the one that may have begun."""
+        for sent in self.batches.values():
+            return sent.batch.id, sent.reported
+        return None
+
+    def _fill(self, sent: Sent, outcomes: Outcomes, until: int) -> None:
+        for position in range(sent.reported, until):
+            outcomes.failures[position] = sent.holes[position]
+            outcomes.values.append(None)
+        sent.reported = until
+
+
+def _unpack(entry: Entry, buffers: Sequence[bytearray], outcomes: Outcomes) -> None:
+    value = None
+    try:
+        if entry.kind == VALUE:
+            value = _wire.load(entry.data, buffers)
+        else:
+            outcomes.failures[entry.position] = _carried.unpack(entry.data)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # noqa: BLE001 - a result's __setstate__ may raise anything
+        outcomes.failures[entry.position] = _carried.not_rebuilt(problem, "the result", HERE)
+    outcomes.values.append(value)

@@ -1,0 +1,98 @@
+"""Functions and items on their way to workers: pickled, counted, and turned into frames."""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightwork import _carried, _wire
+from lightwork._calls import Batch
+from lightwork.backends.worker import BATCH, FUNCTION, HOLE, STYLES
+
+MOST_FUNCTIONS = 256
+"""Functions that a crew keeps, and its workers with it; the one used longest ago is dropped."""
+
+
+@dataclass
+class Function:
+    """A function as it is shipped. ``fn`` is kept so that its identity stays its own; ``problem`` if it cannot be."""
+
+    fn: Callable[..., Any]
+    number: int
+    parts: list[_wire.Bytes] = field(default_factory=list)
+    problem: BaseException | None = None
+
+
+class Functions:
+    """The functions of a crew, each pickled once."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[int, Function] = OrderedDict()
+        self._count = 0
+
+    def get(self, fn: Callable[..., Any]) -> tuple[Function, Function | None]:
+        """The function, and the one that had to go for it."""
+        held = self._held.get(id(fn))
+        if held is not None:
+            self._held.move_to_end(id(fn))
+            return held, None
+        self._count += 1
+        fresh = self._held[id(fn)] = _dumped(fn, self._count)
+        return fresh, self._held.popitem(last=False)[1] if len(self._held) > MOST_FUNCTIONS else None
+
+
+def _dumped(fn: Callable[..., Any], number: int) -> Function:
+    function = Function(fn, number)
+    module = str(getattr(fn, "__module__", None) or type(fn).__module__).encode()
+    try:
+        data, buffers = _wire.dump(fn)
+        function.parts = _wire.frame(_wire.FUNCTION, [FUNCTION.pack(number, len(module)), module, data], buffers)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # noqa: BLE001 - a closure's __reduce__ may raise anything
+        function.problem = _carried.unpicklable(problem, fn, "function")
+    return function
+
+
+@dataclass
+class Items:
+    """A batch's items as they are shipped. ``holes``: those that cannot be, with the reason."""
+
+    pickles: list[bytes] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    buffers: dict[int, list[memoryview]] = field(default_factory=dict)
+    holes: dict[int, BaseException] = field(default_factory=dict)
+
+    def parts(self, batch: Batch, number: int, function: int) -> list[_wire.Bytes]:
+        """The BATCH frame of the batch that is its worker's ``number``-th."""
+        lengths: Sequence[int] = list(map(len, self.pickles))
+        if self.holes:
+            lengths = [HOLE if i in self.holes else n for i, n in enumerate(lengths)]
+        pairs = [part for position, large in self.buffers.items() for part in (position, len(large))]
+        style = STYLES.index(batch.style)
+        head = BATCH.pack(batch.first, number, function, len(lengths), len(self.buffers), style)
+        tables = struct.pack(f"<{len(lengths)}Q{len(pairs)}I", *lengths, *pairs)
+        flat = [part for large in self.buffers.values() for part in large]
+        return _wire.frame(_wire.BATCH, [head, tables, *self.pickles], flat)
+
+
+def dump_items(batch: Batch) -> Items:
+    """Pickles each item by itself, so that one that cannot be harms itself alone."""
+    items = Items()
+    for position, item in enumerate(batch.items):
+        try:
+            data, large = _wire.dump(item)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything
+            items.holes[position] = _carried.unpicklable(problem, item, "item")
+            data, large = b"", []
+        items.pickles.append(data)
+        items.sizes.append(len(data))
+        if large:
+            items.buffers[position] = large
+            items.sizes[-1] += sum(map(len, large))
+    return items

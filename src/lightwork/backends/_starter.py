@@ -1,0 +1,265 @@
+"""The starter: one small process per caller, without threads, that forks workers and buries them.
+
+    caller ── control socket (stdin): a channel per crew ──▶ starter ── fork ──▶ workers
+    crew   ── channel: START, KILL ──▶ starter
+    crew  ◀── channel: (worker, pid, wait status, memory kill) of each that ended ── starter
+
+The caller may have threads, so it must not fork; this process has none, so it may, in about 3 ms, with everything
+that a worker needs already imported. It runs nothing of the caller's code. It ends, and kills all its workers, when
+the control socket closes or the caller's process ends, even if something that the caller forked holds the socket.
+When the starter itself is killed, the kernel kills its workers (see ``_platform.end_with``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from lightwork import _platform
+
+REQUEST = struct.Struct("<BBxxxxxxQ")
+"""What, flags, worker. START comes with four descriptors: the worker's socket, its ledger, stdout, stderr."""
+START, KILL = 1, 2
+WITH_CLOUDPICKLE, WITH_LOGGING, WITH_GROUP = 1, 2, 4
+"""Flags: import these before forking, so that it is done once; kill what the worker has started too."""
+PASSED = 4
+
+NOTICE = struct.Struct("<QqqQ")
+"""Worker, its pid (0: it could not be forked, and the status is the errno), wait status, whether the kernel killed
+for lack of memory."""
+
+POLL_PARENT = 0.5
+"""Seconds between looks at the parent's pid, where the kernel does not tell when a process ends."""
+
+
+@dataclass(eq=False)
+class Channel:
+    """A crew's line. What the crew does not read yet waits in ``unsent``: nobody may block the starter."""
+
+    sock: socket.socket
+    workers: dict[int, int] = field(default_factory=dict)
+    """Process ids by worker."""
+    unsent: bytes = b""
+    open: bool = True
+
+    def tell(self, worker: int, pid: int, status: int, memory: bool) -> None:
+        self.unsent += NOTICE.pack(worker, pid, status, memory)
+        self.flush()
+
+    def flush(self) -> None:
+        try:
+            while self.open and self.unsent:
+                self.unsent = self.unsent[self.sock.send(self.unsent, socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.open = False
+
+
+@dataclass
+class Child:
+    channel: Channel
+    worker: int
+    tether: socket.socket
+
+
+class Starter:
+    def __init__(self, control: socket.socket, caller: int) -> None:
+        self.control, self.caller = control, caller
+        self.channels: dict[int, Channel] = {}
+        self.children: dict[int, Child] = {}
+        self.caller_ends = _platform.watch_process(caller)
+        self.memory_kills = _platform.memory_kills()
+        self.wakeup, self._wake = socket.socketpair()
+        self.wakeup.setblocking(False)
+        self._wake.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Until the caller is gone."""
+        while os.getppid() == self.caller:
+            ready = self._ready()
+            if self.control.fileno() in ready and not self._open_channel():
+                break
+            if self.caller_ends is not None and self.caller_ends in ready:
+                break
+            if self.wakeup.fileno() in ready:
+                self._bury()
+            for descriptor in ready & self.channels.keys():
+                self._serve_channel(self.channels[descriptor])
+        for pid in self.children:
+            _kill(pid, group=True)
+
+    def _ready(self) -> set[int]:
+        poll = select.poll()
+        for descriptor in (self.control.fileno(), self.wakeup.fileno(), self.caller_ends):
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        for descriptor, channel in self.channels.items():
+            poll.register(descriptor, select.POLLIN | (select.POLLOUT if channel.unsent else 0))
+        timeout = None if self.caller_ends is not None else POLL_PARENT * 1000
+        return {descriptor for descriptor, _ in poll.poll(timeout)}
+
+    def _open_channel(self) -> bool:
+        """Takes a new crew's channel; False where the caller has closed the control socket."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.control, 1, 1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        for descriptor in descriptors:
+            self.channels[descriptor] = Channel(socket.socket(fileno=descriptor))
+        return bool(data)
+
+    def _serve_channel(self, channel: Channel) -> None:
+        channel.flush()
+        descriptor = channel.sock.fileno()
+        try:
+            data, passed, _, _ = socket.recv_fds(channel.sock, REQUEST.size, PASSED, socket.MSG_DONTWAIT)
+            while 0 < len(data) < REQUEST.size:
+                data += channel.sock.recv(REQUEST.size - len(data))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, passed = b"", []
+        if not data:
+            # The crew is closed, or its caller has died: nobody wants its workers.
+            channel.open = False
+            for pid in channel.workers.values():
+                _kill(pid, group=True)
+            del self.channels[descriptor]
+            channel.sock.close()
+            return
+        what, flags, worker = REQUEST.unpack(data)
+        if what == START:
+            self._start(channel, worker, flags, passed)
+        elif worker in channel.workers:
+            _kill(channel.workers[worker], bool(flags & WITH_GROUP))
+
+    def _start(self, channel: Channel, worker: int, flags: int, passed: list[int]) -> None:
+        if flags & WITH_LOGGING:
+            import logging.handlers  # noqa: F401
+        if flags & WITH_CLOUDPICKLE:
+            # Where only the caller's own path leads to it, each worker imports it for itself.
+            with contextlib.suppress(ImportError):
+                import cloudpickle  # noqa: F401
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            ours.close()
+            channel.tell(worker, 0, problem.errno or 0, False)
+        else:
+            if pid == 0:
+                _become_worker(theirs, self.control, os.getppid(), passed)
+            self.children[pid] = Child(channel, worker, ours)
+            channel.workers[worker] = pid
+        theirs.close()
+        for descriptor in passed:
+            os.close(descriptor)
+
+    def _bury(self) -> None:
+        """Reaps whoever ended, and tells their crews."""
+        with contextlib.suppress(BlockingIOError):
+            while self.wakeup.recv(4096):
+                continue
+        for pid in list(self.children):
+            status = _platform.reap(pid, lambda ended_by, pid=pid: _end_late_group(pid, ended_by))  # type: ignore[misc]
+            if status is None:
+                continue
+            child = self.children.pop(pid)
+            child.tether.close()
+            child.channel.workers.pop(child.worker, None)
+            child.channel.tell(child.worker, pid, status, self._killed_for_memory(status))
+
+    def _killed_for_memory(self, status: int) -> bool:
+        if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+            return False
+        before, self.memory_kills = self.memory_kills, _platform.memory_kills()
+        return before is not None and self.memory_kills is not None and self.memory_kills > before
+
+
+def _end_late_group(pid: int, ended_by: int) -> None:
+    """A call that took too long takes what it has started with it."""
+    if ended_by == signal.SIGALRM:
+        _kill(pid, group=True)
+
+
+def _kill(pid: int, group: bool) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    if group:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _become_worker(tether: socket.socket, control: socket.socket, starter: int, passed: list[int]) -> NoReturn:
+    """In the fork: keeps the descriptors that were passed, lets go of all others, and serves."""
+    from lightwork.backends import _ledger, worker
+
+    code = 70
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for each in (signal.SIGCHLD, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        kept = _renumbered([*passed, tether.fileno()])
+        sock, ledger, _, _, tied = kept
+        os.dup2(kept[2], 1)
+        os.dup2(kept[3], 2)
+        _platform.close_descriptors_from(kept[-1] + 1)
+        os.close(kept[2])
+        os.close(kept[3])
+        still = socket.socket(fileno=tied)
+        _platform.end_with(still)
+        if os.getppid() != starter:
+            os._exit(code)
+        _platform.volunteer_for_memory_kill()
+        code = worker.main(sock, _ledger.shared(ledger))
+        worker.end()
+    except BaseException:
+        import traceback
+
+        os.write(2, traceback.format_exc().encode())
+        raise
+    finally:
+        # Never back into the starter's loop, and past its cleaning up.
+        os._exit(code)
+
+
+def _renumbered(descriptors: list[int]) -> list[int]:
+    """The same descriptors with the lowest numbers from 3 on, in order, so that all above can be closed at once."""
+    above = max(*descriptors, 2 + len(descriptors)) + 1
+    moved = []
+    for offset, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, above + offset, inheritable=False)
+    for offset in range(len(descriptors)):
+        os.dup2(above + offset, 3 + offset, inheritable=False)
+        moved.append(3 + offset)
+    return moved
+
+
+def main(caller: int) -> None:
+    """Runs as the program of the starter's process, whose stdin is the control socket."""
+    with contextlib.suppress(PermissionError):  # it has its own session already
+        os.setsid()
+    _platform.close_descriptors_from(3)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nothing.fileno(), 0)
+    import lightwork.backends.worker  # noqa: F401 - imported once here, for every worker
+
+    try:
+        Starter(control, caller).serve()
+    finally:
+        os._exit(0)
+

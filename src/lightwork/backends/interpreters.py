@@ -1,0 +1,110 @@
+"""Calls in sub-interpreters of the caller's process, each with a GIL of its own (Python 3.14, PEP 734).
+
+One daemon thread of the caller's runs each interpreter. They share descriptors with the caller, so ``RemoteCrew``
+talks to them over sockets as it does to processes. A call that runs cannot be ended, and a crash of one is a crash of
+all: what must be killed or isolated belongs into processes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import lightwork
+from lightwork import _platform
+from lightwork._calls import Death, Terms
+from lightwork.backends._remote import End, Launcher, RemoteCrew
+from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork.errors import BackendUnavailable
+
+JOIN_SECONDS = 0.5
+"""How long ``close`` waits for interpreters whose work is done to be taken down."""
+
+
+class InterpreterBackend(Backend):
+    """Sub-interpreters of this process."""
+
+    name = "interpreters"
+    capabilities = Capabilities(
+        shares_memory=False,
+        needs_pickling=True,
+        can_kill=False,
+        parallel_python=True,
+        coroutines=False,
+        local=True,
+        in_caller=False,
+        startup=0.080,
+        per_call=0.000_120,
+    )
+
+    def unavailable(self) -> str | None:
+        if _platform.interpreters() is None:
+            return "sub-interpreters need Python 3.14 or newer; processes also run Python code in parallel"
+        return None
+
+    def open(self, terms: Terms) -> Crew:
+        reason = self.unavailable()
+        if reason is not None:
+            raise BackendUnavailable(f"the 'interpreters' backend cannot run here: {reason}")
+        return RemoteCrew(terms, self.name, InterpreterLauncher())
+
+
+class InterpreterLauncher(Launcher):
+    """Starts a thread and an interpreter for each worker."""
+
+    can_kill = False
+
+    def __init__(self) -> None:
+        self._threads: dict[int, threading.Thread] = {}
+        self._problems: dict[int, BaseException] = {}
+        self._ready: set[int] = set()
+
+    def attach(
+        self,
+        watch: Callable[[socket.socket, Callable[[], None]], None],  # noqa: ARG002 - only sockets of workers
+        unwatch: Callable[[socket.socket], None],  # noqa: ARG002
+        ended: Callable[[int, End], None],  # noqa: ARG002 - ends are told when they are asked for
+    ) -> None:
+        """Nothing to watch: an interpreter's end is its socket's end."""
+
+    def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:  # noqa: ARG002
+        own = socket.socket(fileno=os.dup(sock.fileno()))
+        name = f"lightwork-interpreter-{worker}"
+        self._threads[worker] = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=True)
+        self._threads[worker].start()
+
+    def _serve(self, worker: int, sock: socket.socket) -> None:
+        interpreters = _platform.interpreters()
+        assert interpreters is not None
+        home = str(Path(lightwork.__file__).parent.parent)
+        with sock:
+            try:
+                interpreter = interpreters.create()
+                try:
+                    interpreter.exec(
+                        f"import sys; sys.path.append({home!r}); "
+                        f"from lightwork.backends.worker import main; main({sock.fileno()})"
+                    )
+                finally:
+                    interpreter.close()
+            except Exception as problem:  # noqa: BLE001 - the crew learns of it when the socket ends
+                self._problems[worker] = problem
+
+    def ready(self, worker: int, pid: int) -> None:  # noqa: ARG002
+        self._ready.add(worker)
+
+    def hung_up(self, worker: int) -> End | None:
+        self._threads[worker].join(JOIN_SECONDS)
+        problem = self._problems.get(worker)
+        if problem is not None and worker not in self._ready:
+            return problem
+        return Death(reason=f"ended: {problem}" if problem else "ended")
+
+    def kill(self, worker: int, group: bool) -> None:
+        raise TypeError("a sub-interpreter cannot be killed")
+
+    def close(self) -> None:
+        """Nothing is left but threads whose call still runs; they end with it."""

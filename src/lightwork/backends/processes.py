@@ -1,0 +1,303 @@
+"""Calls in processes of their own: true parallel Python on every build, and calls that can be killed.
+
+The caller's process is never forked and its main module never imported. Workers are forked by a *starter* (see
+``_starter``) that each caller's process starts once and keeps; ``RemoteCrew`` talks to them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lightwork
+from lightwork import _platform
+from lightwork._calls import Death, Terms
+from lightwork.backends._remote import End, Launcher, RemoteCrew
+from lightwork.backends._starter import (
+    KILL,
+    NOTICE,
+    REQUEST,
+    START,
+    WITH_CLOUDPICKLE,
+    WITH_GROUP,
+    WITH_LOGGING,
+)
+from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork.errors import WorkerCrashed
+
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+_LAST_WORDS = 1.0
+"""Seconds that the starter is given to end when the caller does."""
+
+Watch = Callable[[socket.socket, Callable[[], None]], None]
+
+
+class ProcessBackend(Backend):
+    """Worker processes on this machine."""
+
+    name = "processes"
+    capabilities = Capabilities(
+        shares_memory=False,
+        needs_pickling=True,
+        can_kill=True,
+        parallel_python=True,
+        coroutines=False,
+        local=True,
+        in_caller=False,
+        startup=0.060,
+        per_call=0.000_120,
+    )
+
+    def unavailable(self) -> str | None:
+        if not sys.executable:
+            return "this program does not know its Python interpreter (sys.executable is empty); use threads"
+        if not hasattr(socket, "AF_UNIX") or not hasattr(os, "posix_spawn"):
+            return "it needs a POSIX system (Linux, macOS); use threads"
+        return None
+
+    def crash_error(self) -> type[WorkerCrashed]:
+        from lightwork.backends._crash import WorkerProcessCrashed
+
+        return WorkerProcessCrashed
+
+    def open(self, terms: Terms) -> Crew:
+        return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout is not None))
+
+
+class _Starter:
+    """The caller's end of its starter's control socket."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.control, theirs = socket.socketpair()
+        home = str(Path(lightwork.__file__).parent.parent)
+        program = (
+            f"import sys; sys.path.append({home!r}); "
+            f"from lightwork.backends._starter import main; main({self.owner})"
+        )
+        with theirs:
+            self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
+
+    def open_channel(self) -> socket.socket:
+        """A new crew's line to the starter; OSError where the starter is gone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self.control, [b"\0"], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def end(self) -> None:
+        """Has it kill what is left of its workers and end, and waits for that."""
+        try:
+            self.control.shutdown(socket.SHUT_WR)
+            self.control.settimeout(_LAST_WORDS)
+            self.control.recv(1)
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+        except OSError:
+            self.control.settimeout(None)  # it was dead before
+        self.bury()
+
+    def bury(self) -> None:
+        self.control.close()
+        with contextlib.suppress(ChildProcessError):  # somebody else waited for all children
+            os.waitpid(self.pid, 0)
+
+
+_starter: _Starter | None = None
+_one_at_a_time = threading.Lock()
+
+
+def _open_channel() -> socket.socket:
+    """A line to this process's starter; starts one where there is none or it was killed."""
+    global _starter
+    with _one_at_a_time:
+        if _starter is not None and _starter.owner == os.getpid():
+            try:
+                return _starter.open_channel()
+            except OSError:
+                _starter.bury()
+                _starter = None
+        _starter = _Starter()
+        return _starter.open_channel()
+
+
+def _forget_starter() -> None:
+    """In a fork of the caller: the starter is its parent's."""
+    global _starter, _one_at_a_time
+    _one_at_a_time = threading.Lock()
+    if _starter is not None:
+        _starter.control.close()
+        _starter = None
+
+
+def _end_starter() -> None:
+    if _starter is not None and _starter.owner == os.getpid():
+        _starter.end()
+
+
+os.register_at_fork(after_in_child=_forget_starter)
+atexit.register(_end_starter)
+
+
+def _options() -> list[str]:
+    """The interpreter options that a child should have too. ``-P``: no file of the caller's shadows a module."""
+    flags = sys.flags
+    options = ["-P"]
+    options += ["-" + "O" * flags.optimize] if flags.optimize else []
+    options += ["-B"] if flags.dont_write_bytecode else []
+    options += ["-s"] if flags.no_user_site else []
+    options += ["-E"] if flags.ignore_environment else []
+    for name, value in sys._xoptions.items():
+        if name not in ("importtime", "showrefcount"):
+            options.append(f"-X{name}" if value is True else f"-X{name}={value}")
+    return options
+
+
+class ProcessLauncher(Launcher):
+    """Asks the starter for workers, over a line that belongs to one crew."""
+
+    can_kill = True
+
+    def __init__(self, alarmed: bool) -> None:
+        self._alarmed = alarmed
+        self._line: socket.socket | None = None
+        self._half = b""
+        self._alive: set[int] = set()
+        self._pids: dict[int, int] = {}
+        self._hung_up: set[int] = set()
+        self._orphans: set[int] = set()
+
+    def attach(
+        self, watch: Watch, unwatch: Callable[[socket.socket], None], ended: Callable[[int, End], None]
+    ) -> None:
+        self._watch, self._unwatch, self._ended = watch, unwatch, ended
+
+    def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
+        assert ledger is not None
+        flags = WITH_CLOUDPICKLE if "cloudpickle" in sys.modules else 0
+        flags |= WITH_LOGGING if "logging" in sys.modules else 0
+        request = REQUEST.pack(START, flags, worker)
+        with _standard_streams() as (out, err):
+            passed = [sock.fileno(), ledger, out, err]
+            for attempt in (1, 2):
+                line = self._connected()
+                try:
+                    socket.send_fds(line, [request], passed)
+                    break
+                except (BrokenPipeError, ConnectionResetError):
+                    # The starter was killed; its workers with it, which is told when their sockets end.
+                    self._on_line()
+                    if attempt == 2:
+                        raise
+        self._alive.add(worker)
+
+    def ready(self, worker: int, pid: int) -> None:
+        self._pids[worker] = pid
+
+    def hung_up(self, worker: int) -> End | None:
+        if worker in self._orphans:
+            return self._lost(worker)
+        # It is ending, or has closed its socket: then nobody can reach it. Its notice follows. A signal does not
+        # change the exit status of a process that is ending.
+        self._hung_up.add(worker)
+        self.kill(worker, group=False)
+        return None
+
+    def kill(self, worker: int, group: bool) -> None:
+        if worker in self._orphans:
+            self._kill_orphan(worker)
+        elif self._line is not None and worker in self._alive:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker))
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _connected(self) -> socket.socket:
+        if self._line is None:
+            self._line = _open_channel()
+            self._watch(self._line, self._on_line)
+        return self._line
+
+    def _on_line(self) -> None:
+        """Reads notices; where the line has ended, the starter was killed, and the kernel kills its workers."""
+        line = self._line
+        if line is None:
+            return
+        data = b""
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            while data := line.recv(4096, socket.MSG_DONTWAIT):
+                self._half += data
+            self._unwatch(line)
+            line.close()
+            self._line = None
+        notices, rest = divmod(len(self._half), NOTICE.size)
+        complete, self._half = self._half[: notices * NOTICE.size], self._half[len(self._half) - rest :]
+        for worker, pid, status, memory in NOTICE.iter_unpack(complete):
+            self._alive.discard(worker)
+            self._ended(worker, describe(pid, status, bool(memory), self._alarmed))
+        if self._line is None:
+            for worker in sorted(self._alive):
+                self._orphans.add(worker)
+                self._kill_orphan(worker)
+                if worker in self._hung_up:
+                    self._ended(worker, self._lost(worker))
+
+    def _kill_orphan(self, worker: int) -> None:
+        """The kernel does it already where it can; its pid is safe to use as long as its socket has not ended."""
+        if worker in self._pids and worker not in self._hung_up:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pids[worker], signal.SIGKILL)
+
+    def _lost(self, worker: int) -> Death:
+        self._alive.discard(worker)
+        self._orphans.discard(worker)
+        return Death(self._pids.get(worker), reason="was lost, because lightwork's starter process was killed")
+
+
+@contextlib.contextmanager
+def _standard_streams() -> Iterator[tuple[int, int]]:
+    """Descriptors of the caller's stdout and stderr of this moment; those that are closed lead nowhere."""
+    with contextlib.ExitStack() as stack:
+        found = []
+        for descriptor in (1, 2):
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                descriptor = stack.enter_context(open(os.devnull, "wb")).fileno()  # noqa: PTH123, PLW2901
+            found.append(descriptor)
+        yield found[0], found[1]
+
+
+def describe(pid: int, status: int, memory: bool, alarmed: bool) -> End:
+    """A worker's end in words, from its wait status. ``memory``: the kernel killed for lack of it just then."""
+    if pid == 0:
+        return OSError(status, f"no worker process could be started: {os.strerror(status)}")
+    if not os.WIFSIGNALED(status):
+        code = os.waitstatus_to_exitcode(status)
+        return Death(pid, None, code, f"ended with exit code {code}")
+    number = os.WTERMSIG(status)
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if number == signal.SIGALRM and alarmed:
+        return Death(pid, number, None, "was ended by call_timeout's alarm", timed_out=True)
+    if number == signal.SIGKILL and memory:
+        return Death(pid, number, None, "was killed by the kernel for lack of memory")
+    if number in _CRASHES:
+        return Death(pid, number, None, f"crashed with {name}")
+    return Death(pid, number, None, f"was killed by {name}")

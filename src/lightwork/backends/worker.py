@@ -1,0 +1,279 @@
+"""What runs in a worker, in a process or a sub-interpreter: frames in, calls, results out, until told to end.
+
+    crew ── HELLO · FUNCTION · BATCH · DROP · RETIRE ──▶ worker
+    crew ◀── READY or FAILED · RESULTS · OUTPUT · LOG ── worker
+
+One socket, one thread. Before each call its number goes into the ledger's slot, after it the pickled result into the
+ledger's outbox; that is sent when the batch ends, when it is full, and when results have waited long enough.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import signal
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pickle import loads
+from typing import Any
+
+from lightwork import _carried, _context, _wire
+from lightwork._calls import Style, Terms, apply
+from lightwork.backends._ledger import FAILURE, VALUE, Ledger
+from lightwork.backends._outbox import Outbox, Post
+from lightwork.backends._output import STDERR, STDOUT, Lines, forward_records
+from lightwork.backends._surroundings import Surroundings
+from lightwork.errors import LightworkError
+
+HERE = "in the worker"
+
+BATCH = struct.Struct("<QIIIIB")
+"""First index, number of the batch, number of the function, count of calls, count of calls with buffers, style.
+
+Then the pickles' lengths (8 bytes each; HOLE: not for the worker), pairs (position, count of buffers), the pickles.
+"""
+HOLE = 2**64 - 1
+STYLES: tuple[Style, ...] = ("one", "star", "full")
+
+FUNCTION = struct.Struct("<II")
+"""Number of the function, length of its module's name; then the name, then the pickle."""
+
+
+@dataclass
+class Hello:
+    """The first frame's content."""
+
+    surroundings: Surroundings
+    backend: str
+    terms: bytes
+    """Pickled by itself, because it may need the caller's ``sys.path``."""
+
+
+@dataclass
+class _Parcel:
+    """A function that was sent; it is unpickled when the first batch asks for it."""
+
+    module: str
+    data: memoryview
+    buffers: list[bytearray]
+
+
+def main(descriptor: int, ledger: Ledger | None = None) -> int:
+    """Serves one crew over the socket ``descriptor`` until it ends; returns an exit code.
+
+    With a ledger this process is the worker's own; without, it is a sub-interpreter of the caller's. The descriptor
+    stays open.
+    """
+    sock = socket.socket(fileno=descriptor)
+    try:
+        return Worker(sock, ledger).serve()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the crew is gone: nobody is left to tell
+    finally:
+        sock.detach()
+
+
+def end() -> None:
+    """What a process of its own does at the end of a peaceful life: the exit handlers run, the streams are flushed."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    atexit._run_exitfuncs()
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+
+
+class Worker:
+    def __init__(self, sock: socket.socket, ledger: Ledger | None) -> None:
+        self._sock = sock
+        self._post = Post(sock)
+        self._own_process = ledger is not None
+        self._ledger = ledger or Ledger()
+        self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
+        self._terms = Terms()
+        self._backend = ""
+        self._forwards_logs = False
+        self._lines = (
+            Lines(STDOUT, sys.__stdout__, self._post.send_within_call),
+            Lines(STDERR, sys.__stderr__, self._post.send_within_call),
+        )
+
+    def serve(self) -> int:
+        """Does what the frames say; returns when the crew says so or is gone."""
+        for frame in _wire.receive(self._sock):
+            assert frame is not None
+            if frame.kind == _wire.BATCH:
+                self._run(frame)
+            elif frame.kind == _wire.FUNCTION:
+                number, length = FUNCTION.unpack_from(frame.body)
+                rest = frame.body[FUNCTION.size :]
+                self._functions[number] = _Parcel(bytes(rest[:length]).decode(), rest[length:], frame.buffers)
+            elif frame.kind == _wire.DROP:
+                for number in frame.body.cast("I").tolist():
+                    self._functions.pop(number, None)
+            elif frame.kind == _wire.HELLO:
+                if not self._greet(_wire.load(frame.body), frame.buffers):
+                    return 1
+            else:
+                break
+        return 0
+
+    # the start
+
+    def _greet(self, hello: Hello, buffers: list[bytearray]) -> bool:
+        self._backend = hello.backend
+        sys.stdout, sys.stderr = self._lines
+        if self._own_process:
+            os.register_at_fork(after_in_child=_restore_output)
+        try:
+            hello.surroundings.apply(self._own_process)
+            self._terms = _wire.load(hello.terms, buffers)
+            self._forward_logs()
+            if self._terms.initializer is not None:
+                self._terms.initializer(*self._terms.initargs)
+        except BaseException as problem:  # noqa: BLE001 - whatever it was, no worker will do better
+            self._finish_lines()
+            self._post.send(_wire.frame(_wire.FAILED, [_carried.pack(problem)]))
+            return False
+        self._finish_lines()
+        if self._own_process:
+            self._post.alarm = self._terms.call_timeout
+        self._post.send(_wire.frame(_wire.READY, [struct.pack("<Q", os.getpid())]))
+        return True
+
+    def _forward_logs(self) -> None:
+        """Once ``logging`` is there; importing it for functions that never log would delay every start."""
+        if not self._forwards_logs and "logging" in sys.modules:
+            self._forwards_logs = True
+            forward_records(self._post.send_within_call)
+
+    def _finish_lines(self) -> None:
+        for lines in self._lines:
+            if lines.unfinished:
+                lines.finish()
+
+    # calls
+
+    def _run(self, frame: _wire.Frame) -> None:
+        first, number, function, count, sparse, code = BATCH.unpack_from(frame.body)
+        at = BATCH.size + 8 * count
+        lengths = frame.body[BATCH.size : at].cast("Q").tolist()
+        pairs = frame.body[at : at + 8 * sparse].cast("I").tolist()
+        at += 8 * sparse
+        buffered = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        buffers = deque(frame.buffers)
+        body, style, alarm = frame.body, STYLES[code], self._post.alarm
+        frame.buffers.clear()
+        del frame
+        seeds = self._terms.seed_globals
+        words, slot = self._ledger.words, number << 32
+        outbox = Outbox(self._ledger, self._post, number)
+        # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
+        words[0] = slot | next(i for i, length in enumerate(lengths) if length != HOLE)
+        fn = self._function(function)
+        self._forward_logs()
+        out, err = self._lines
+        with _context.stretch(first, (), self._terms.seed, self._backend) as here:
+            for position, length in enumerate(lengths):
+                if length == HOLE:
+                    continue
+                words[0] = slot | position
+                if alarm is not None:
+                    signal.setitimer(signal.ITIMER_REAL, alarm)
+                here.first = first + position
+                if seeds:
+                    _context.seed_globals()
+                own = [buffers.popleft() for _ in range(buffered[position])] if position in buffered else ()
+                try:
+                    item = loads(body[at : at + length], buffers=own)
+                except BaseException as problem:  # noqa: BLE001 - it harms this call alone
+                    outbox.add(position, FAILURE, self._pack(_carried.not_rebuilt(problem, "the item", HERE)))
+                    at += length
+                    continue
+                at += length
+                own = ()
+                try:
+                    value = fn(item) if style == "one" else apply(fn, style, item)
+                except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+                    self._finish_lines()
+                    outbox.add(position, FAILURE, self._pack(problem))
+                else:
+                    if out.unfinished or err.unfinished:
+                        self._finish_lines()
+                    self._keep(outbox, position, value)
+                    value = None
+                item = None
+        outbox.finish()
+
+    def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
+        try:
+            data, large = _wire.dump(value)
+        except BaseException as problem:  # noqa: BLE001 - the result's own __reduce__ raised
+            outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
+        else:
+            outbox.add(position, VALUE, data, large)
+
+    def _pack(self, problem: BaseException) -> bytes:
+        if isinstance(problem, StopIteration):
+            stopped = RuntimeError("the function raised StopIteration")
+            stopped.__cause__ = problem
+            problem = stopped
+        if not self._own_process:
+            _explain_refusal(problem)
+        return _carried.pack(problem)
+
+    def _function(self, number: int) -> Callable[..., Any]:
+        """The function of this number; one that raises the reason where it cannot be unpickled."""
+        held = self._functions[number]
+        if not isinstance(held, _Parcel):
+            return held
+        _context.importing = held.module
+        try:
+            fn: Callable[..., Any] = loads(held.data, buffers=held.buffers)
+        except BaseException as problem:  # noqa: BLE001 - every call of it reports this
+            fn = _Broken(problem, held.module)
+        finally:
+            _context.importing = None
+        self._functions[number] = fn
+        return fn
+
+
+class _Broken:
+    """Stands for a function that could not be unpickled, and fails each call with the reason."""
+
+    def __init__(self, problem: BaseException, module: str) -> None:
+        self.problem, self.module = problem, module
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        if isinstance(self.problem, LightworkError):
+            raise self.problem
+        raise _carried.not_rebuilt(self.problem, f"the function (of module {self.module})", HERE)
+
+
+def _restore_output() -> None:
+    """A process that a call forks prints for itself: the socket is its parent's."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    if "logging" in sys.modules:
+        import logging
+
+        for handler in logging.root.handlers[:]:
+            if getattr(handler, "lightwork_worker", False):
+                logging.root.removeHandler(handler)
+
+
+def _explain_refusal(problem: BaseException) -> None:
+    """Adds what helps to the error of a module that does not load in sub-interpreters."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        refusal = re.search(r"module (\S+) does not support loading in subinterpreters", str(cause))
+        if refusal:
+            problem.add_note(
+                f"The module {refusal[1]} refuses to load in a sub-interpreter. "
+                'Use backend="processes" (or "threads", if the work releases the GIL).'
+            )
+            return
+        cause = cause.__cause__ or cause.__context__

@@ -1,0 +1,502 @@
+"""The command line: the only place that parses arguments, prints and exits.
+
+Exit codes: 0 all is well; 1 the function failed, backends disagree, or an experiment could not finish; 2 the command
+itself is wrong (usage, TARGET, items, a backend that cannot run here); 130 Ctrl-C.
+
+What the user's function prints goes to standard error, so that standard output holds results alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from lightwork import __version__
+from lightwork.errors import BackendUnavailable, InvalidTarget
+
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+EXAMPLE = "For example: --items 'range(100)', --glob 'data/*.txt', --lines names.txt, --json records.jsonl"
+
+
+class Stop(Exception):
+    """Ends the command with an exit code; what there was to say has been said."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns the exit code."""
+    try:
+        cli.main(args=None if args is None else list(args), prog_name="lightwork", standalone_mode=False)
+    except Stop as stop:
+        return stop.code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        from lightwork._json_lines import silence
+
+        silence(1)  # the reader has all that it wanted (head, less)
+        return FINE
+    return FINE
+
+
+class _Suggesting(click.Group):
+    """A group that answers a misspelt command with the nearest one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            if not near and ":" in args[0]:
+                hint = f" Did you mean lightwork compare {args[0]}?"
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
+
+
+@click.group(
+    cls=_Suggesting, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
+)
+@click.version_option(__version__, prog_name="lightwork", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run a function over many items the way that is fastest on this machine, and see why.
+
+    TARGET is package.module:function or path/to/file.py:function.
+    """
+
+
+# --- what several commands share -------------------------------------------------------------------------
+
+
+_ITEM_OPTIONS = (
+    click.argument("target"),
+    click.option("--items", metavar="EXPR", help="A Python expression that sees TARGET's module: 'range(100)'."),
+    click.option("--glob", "pattern", metavar="PATTERN", help="Paths of files, sorted; ** goes into directories."),
+    click.option("--lines", metavar="FILE", help="The lines of a file; - is standard input."),
+    click.option("--json", "records", metavar="FILE", help="A JSON array or JSON lines; - is standard input."),
+)
+
+
+def takes_items(command: Callable[..., Any]) -> Callable[..., Any]:
+    """TARGET and the options that say where its items come from."""
+    for option in reversed(_ITEM_OPTIONS):
+        command = option(command)
+    return command
+
+
+def load_target(text: str) -> Any:
+    """The target; a wrong one ends the command with a message."""
+    from lightwork import _target
+
+    try:
+        return _target.load(text)
+    except InvalidTarget as error:
+        fail(str(error), USAGE)
+
+
+def load_items(
+    module: Any, items: str | None, pattern: str | None, lines: str | None, records: str | None
+) -> Iterable[Any]:
+    """The items that the options name; none or several are usage errors."""
+    from lightwork import _items
+
+    given = [value for value in (items, pattern, lines, records) if value is not None]
+    if len(given) > 1:
+        raise click.UsageError("Give the items once: one of --items, --glob, --lines, --json.")
+    try:
+        if items is not None:
+            return _items.from_expression(items, module)
+        if pattern is not None:
+            return _items.from_glob(pattern)
+        if lines is not None:
+            return _items.from_lines(lines)
+        if records is not None:
+            return _items.from_json(records)
+        found = _items.from_module(module)
+    except _items.InvalidItems as error:
+        fail(str(error), USAGE)
+    except Exception as error:  # items() of the user's module
+        fail_with(error, "The module's own items() failed:")
+    if found is None:
+        raise click.UsageError(f"No items. {EXAMPLE}. Or define items in {module.__name__}.")
+    say(f"Items: {found[0]} of {module.__name__}.")
+    return found[1]
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; standard output stays clean."""
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=True)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Ends the command with a message."""
+    from lightwork.report.text import fill
+
+    # A traceback keeps its own lines.
+    say(f"Error: {text}" if "\n" in text else "\n".join(fill(f"Error: {text}", width())))
+    raise Stop(code)
+
+
+def fail_with(error: BaseException, head: str = "") -> NoReturn:
+    """Ends the command with the user's own exception, in the user's own frames."""
+    from lightwork._items import InvalidItems
+    from lightwork._target import user_traceback
+
+    if isinstance(error, InvalidItems | BackendUnavailable):
+        fail(str(error), USAGE)
+    if head:
+        say(head)
+    say(user_traceback(error))
+    raise Stop(FAILED)
+
+
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """What the user's function prints must not mix with results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def width() -> int:
+    """Columns to write into: the terminal's (COLUMNS rules), 80 where there is none."""
+    return max(40, min(shutil.get_terminal_size((80, 24)).columns, 100))
+
+
+def put(data: Any) -> None:
+    """Data as JSON on standard output."""
+    from lightwork._json_lines import plain
+
+    click.echo(json.dumps(plain(data, lambda warning: None), indent=2, ensure_ascii=False))
+
+
+def colourful() -> bool:
+    """Whether colours would be seen and are wanted (no-color.org)."""
+    import os
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def write_file(path: str, text: str) -> None:
+    """Writes a report where the user wants it."""
+    from pathlib import Path
+
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{path} cannot be written: {error.strerror or error}.", USAGE)
+    say(f"Written: {path}")
+
+
+def positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Refuses what is not above 0."""
+    if value is not None and value <= 0:
+        raise click.BadParameter(f"it must be above 0, not {value}")
+    return value
+
+
+max_workers_option = click.option(
+    "--max-workers", type=click.IntRange(1), metavar="N", help="Workers of each backend; by default each finds its own."
+)
+
+
+# --- compare ---------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@takes_items
+@click.option("--backends", metavar="A,B", help="Backends to compare; by default all that suit the function.")
+@max_workers_option
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Counted runs of each backend.")
+@click.option("--html", metavar="FILE", help="Write a page with a picture, too.")
+@click.option("--as-json", is_flag=True, help="Print data instead of the table.")
+def compare(
+    target: str,
+    backends: str | None,
+    max_workers: int | None,
+    rounds: int,
+    html: str | None,
+    as_json: bool,
+    **where: str | None,
+) -> None:
+    """Time TARGET on every backend and say which wins, and why.
+
+    Every run gets fresh copies of the items; TARGET is called many times for each.
+    """
+    names = None if backends is None else [name.strip() for name in backends.split(",") if name.strip()]
+    with prints_to_stderr():
+        found = load_target(target)
+        items = _finite(found.module, where)
+        from lightwork import comparing
+
+        try:
+            comparison = comparing.compare(
+                found.function, items, backends=names, max_workers=max_workers, rounds=rounds, progress=True
+            )
+        except comparing.WrongRequest as error:
+            fail(str(error), USAGE)
+        except (Exception, SystemExit) as error:
+            fail_with(error)
+    if as_json:
+        put(comparison.to_json())
+    else:
+        from lightwork.report.text import comparison_text
+
+        for line in comparison_text(comparison, width()).splitlines():
+            click.echo(_coloured(line, comparison.winner))
+    if html is not None:
+        from lightwork.report.html import comparison_page
+
+        write_file(html, comparison_page(comparison))
+    if comparison.winner is None or not comparison.agree:
+        raise Stop(FAILED)
+
+
+def _finite(module: Any, where: dict[str, str | None]) -> list[Any]:
+    """The items as a list, for commands that go through them more than once."""
+    from lightwork._items import InvalidItems
+
+    try:
+        items = list(load_items(module, **where))
+    except InvalidItems as error:
+        fail(str(error), USAGE)
+    if not items:
+        fail(f"The input holds no items. {EXAMPLE}.", USAGE)
+    return items
+
+
+def _coloured(line: str, winner: str | None) -> str:
+    if not colourful():
+        return line
+    if line.startswith("!!"):
+        return click.style(line, fg="red", bold=True)
+    if winner is not None and line.startswith(f"{winner} ") and line.endswith("fastest"):
+        return click.style(line, fg="green", bold=True)
+    return line
+
+
+# --- map -------------------------------------------------------------------------------------------------
+
+
+@cli.command("map")
+@takes_items
+@click.option("--backend", default=None, metavar="NAME", help="By default chosen by measuring.")
+@max_workers_option
+@click.option("--errors", type=click.Choice(["raise", "return"]), default="raise", show_default=True,
+              help="Stop at a failure, or write it as a line and go on.")
+@click.option("--call-timeout", type=float, callback=positive, metavar="SECONDS", help="End calls that take longer.")
+@click.option("--retries", type=click.IntRange(0), default=0, metavar="N", help="Repeat a failed call.")
+@click.option("--unordered", is_flag=True, help="Write results as they finish, not in the items' order.")
+@click.option("--report", is_flag=True, help="Say on standard error what ran where, and why.")
+@click.option("--progress", is_flag=True, help="A bar on standard error, if that is a terminal.")
+def map_(
+    target: str,
+    backend: str | None,
+    max_workers: int | None,
+    errors: str,
+    call_timeout: float | None,
+    retries: int,
+    unordered: bool,
+    report: bool,
+    progress: bool,
+    **where: str | None,
+) -> None:
+    """Call TARGET with each item and write one line of JSON for each result, as they come."""
+    from lightwork._json_lines import LineWriter, encode, plain
+    from lightwork.errors import Failure
+
+    options: dict[str, Any] = {
+        "backend": backend, "max_workers": max_workers, "errors": errors, "call_timeout": call_timeout,
+        "retries": retries, "progress": progress,
+    }
+    warned: set[str] = set()
+
+    def warn(text: str) -> None:
+        if text not in warned:
+            warned.add(text)
+            say(f"Warning: {text}.")
+
+    failed = 0
+    writer = LineWriter(click.get_binary_stream("stdout"))
+    with prints_to_stderr():
+        found = load_target(target)
+        items = load_items(found.module, **where)
+        from lightwork import mapping
+
+        family = mapping.imap_unordered if unordered else mapping.imap
+        try:
+            stream = family(found.function, items, **options)
+        except (BackendUnavailable, ValueError, TypeError) as error:
+            fail(str(error), USAGE)
+        with stream:
+            results = iter(stream)
+            while True:
+                try:
+                    value = next(results)
+                except StopIteration:
+                    break
+                except (Exception, SystemExit) as error:
+                    writer.close()
+                    fail_with(error)
+                if isinstance(value, Failure):
+                    failed += 1
+                    line = {"index": value.index, "error": type(value.exception).__name__,
+                            "message": str(plain(str(value.exception), warn))}
+                    writer.write(encode(line, warn))
+                else:
+                    writer.write(encode(value, warn))
+            writer.close()
+            if report:
+                say(str(stream.report))
+    if failed:
+        say(f"{failed:,} {'call' if failed == 1 else 'calls'} failed.")
+        raise Stop(FAILED)
+
+
+# --- probe -----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@takes_items
+@click.option("--budget", type=float, default=0.5, show_default=True, callback=positive, help="Seconds to spend.")
+@click.option("--as-json", is_flag=True, help="Print data instead of text.")
+def probe(target: str, budget: float, as_json: bool, **where: str | None) -> None:
+    """Measure where the time of one call goes, and what each backend would make of it."""
+    with prints_to_stderr():
+        found = load_target(target)
+        items = _finite(found.module, where)
+        from lightwork import probing
+
+        try:
+            profile = probing.probe(found.function, items, budget=budget)
+        except (Exception, SystemExit) as error:
+            fail_with(error)
+    if as_json:
+        put(profile.to_json())
+    else:
+        click.echo(str(profile))
+
+
+# --- lab -------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--list", "listing", is_flag=True, help="List the experiments, and run none.")
+@click.option("--quick", is_flag=True, help="Short lengths: all of it in under a minute.")
+@click.option("--sleep", type=float, callback=positive, metavar="SECONDS", help="How long a waiting call waits.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="How far a counting call counts.")
+@click.option("--html", metavar="FILE", help="Write a page with pictures, too.")
+@click.option("--json", "--as-json", "as_json", is_flag=True, help="Print data instead of text.")
+def lab(
+    keys: tuple[str, ...],
+    listing: bool,
+    quick: bool,
+    sleep: float | None,
+    count: int | None,
+    html: str | None,
+    as_json: bool,
+) -> None:
+    """Put the classic claims about threads and processes to the test, here and now.
+
+    Without KEY all experiments run, with lengths that take some minutes (--quick: under one).
+    """
+    from lightwork import lab as laboratory
+
+    known = laboratory.experiments()
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            hint = f"Did you mean {near[0]}?" if near else "lightwork lab --list shows all."
+            fail(f"There is no experiment {key!r}. {hint}", USAGE)
+    if listing:
+        if as_json:
+            put([{"key": key, "claim": experiment.claim} for key, experiment in known.items()])
+            return
+        from lightwork.report.text import fill
+
+        wide = max(map(len, known)) + 2
+        for key, experiment in known.items():
+            click.echo("\n".join(fill(experiment.claim, width(), " " * wide, first=key.ljust(wide))))
+        return
+    settings = laboratory.Settings(sleep=sleep, count=count, quick=quick)
+    outcomes = []
+    for outcome in laboratory.run(keys or None, settings, _announce):
+        outcomes.append(outcome)
+        if not as_json:
+            _show_outcome(outcome)
+    if as_json:
+        put([outcome.to_json() for outcome in outcomes])
+    elif len(outcomes) > 1:
+        click.echo(laboratory.summary_text(outcomes, width=width()))
+    if html is not None:
+        write_file(html, laboratory.render_html(outcomes))
+    if any(outcome.here is None for outcome in outcomes):
+        say("Not every experiment could finish.")
+        raise Stop(FAILED)
+
+
+def _announce(event: Any) -> None:
+    """A line that says what is running, and goes away: on a terminal only."""
+    if not sys.stderr.isatty():
+        return
+    text = f"[{event.place}/{event.total}] {event.key} …" if event.what == "started" else ""
+    sys.stderr.write(f"\r\x1b[K{text}")
+    sys.stderr.flush()
+
+
+def _show_outcome(outcome: Any) -> None:
+    from lightwork import lab as laboratory
+
+    if colourful():
+        from rich.console import Console
+
+        Console(width=width()).print(laboratory.render_rich(outcome))
+    else:
+        click.echo(laboratory.render_text(outcome, width=width()))
+    click.echo()
+    sys.stdout.flush()
+
+
+# --- doctor ----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--json", "--as-json", "as_json", is_flag=True, help="Print data instead of text.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine offers to parallel work, and what would go wrong."""
+    from lightwork import _doctor
+    from lightwork.report.text import fill
+
+    diagnosis = _doctor.diagnose(_doctor.look())
+    if as_json:
+        put(diagnosis.to_json())
+        return
+    for line in _doctor.describe(diagnosis.evidence):
+        click.echo("\n".join(fill(line, width(), "    ", first="")))
+    click.echo()
+    for finding in diagnosis.findings:
+        mark = "!!" if finding.level == "warning" else "- "
+        click.echo("\n".join(fill(f"{mark} {finding.what}", width(), "   ", first="")))
+        click.echo("\n".join(fill(f"-> {finding.remedy}", width(), "      ", first="   ")))
+    if not any(finding.level == "warning" for finding in diagnosis.findings):
+        click.echo("Nothing stands in the way of parallel work here.")
+    for unknown in diagnosis.unknown:
+        click.echo("\n".join(fill(f"Not enough evidence on {unknown.rule}: {unknown.why}.", width())))

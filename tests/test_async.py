@@ -1,0 +1,173 @@
+"""The family for asynchronous callers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from tests.conformance import jobs
+
+import lightwork as lw
+
+
+async def wait_and_double(x):
+    await asyncio.sleep(0.001)
+    return 2 * x
+
+
+async def fail_at_three(x):
+    await asyncio.sleep(0)
+    return jobs.fails_at_three(x)
+
+
+def test_amap_runs_coroutines_on_the_callers_loop():
+    loops = set()
+
+    async def note(x):
+        loops.add(asyncio.get_running_loop())
+        await asyncio.sleep(0.01)
+        return x
+
+    async def main():
+        results = await lw.amap(note, range(50))
+        assert results == list(range(50))
+        assert loops == {asyncio.get_running_loop()}
+        return results.report
+
+    began = time.monotonic()
+    report = asyncio.run(main())
+    assert report.backend == "asyncio"
+    assert time.monotonic() - began < 0.4
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes"])
+def test_amap_keeps_the_loop_free(backend):
+    async def main():
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.005)
+
+        ticking = asyncio.create_task(tick())
+        results = await lw.amap(jobs.nap, [0.05] * 8, backend=backend, max_workers=2)
+        ticking.cancel()
+        assert results == [0.05] * 8
+        assert ticks > 10
+
+    asyncio.run(main())
+
+
+def test_amap_refuses_what_would_block_the_loop():
+    async def main():
+        with pytest.raises(lw.BackendUnavailable, match="threads"):
+            await lw.amap(jobs.double, [1], backend="serial")
+
+    asyncio.run(main())
+
+
+def test_amap_raises_and_names_the_item():
+    async def main():
+        with pytest.raises(ValueError) as caught:
+            await lw.amap(fail_at_three, range(8))
+        assert any("item 3" in note for note in caught.value.__notes__)
+        results = await lw.amap(fail_at_three, range(8), errors="return")
+        assert results.failures[0].index == 3
+
+    asyncio.run(main())
+
+
+def test_cancelling_amap_cancels_the_calls():
+    async def main():
+        ended = []
+
+        async def long(x):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                ended.append(x)
+                raise
+
+        task = asyncio.create_task(lw.amap(long, range(3)))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sorted(ended) == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_cancelling_amap_over_threads_returns_soon():
+    release = threading.Event()
+
+    async def main():
+        task = asyncio.create_task(lw.amap(lambda _: release.wait(30), range(2), backend="threads"))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 5
+        release.set()
+
+    asyncio.run(main())
+
+
+def test_aimap_is_in_order_and_lazy():
+    drawn = []
+
+    def items():
+        for x in range(10_000):
+            drawn.append(x)
+            yield x
+
+    async def main():
+        stream = lw.aimap(wait_and_double, items(), buffersize=4)
+        got = []
+        async for value in stream:
+            got.append(value)
+            if len(got) == 20:
+                break
+        await stream.aclose()
+        assert got == [2 * x for x in range(20)]
+        assert len(drawn) <= 30
+        assert stream.report.calls >= 20
+
+    asyncio.run(main())
+
+
+def test_aimap_raises_in_place():
+    async def main():
+        got = []
+        with pytest.raises(ValueError):
+            async for value in lw.aimap(fail_at_three, range(8), max_workers=1):
+                got.append(value)
+        assert got == [0, 1, 2]
+
+    asyncio.run(main())
+
+
+def test_without_a_loop_the_message_says_what_suits():
+    with pytest.raises(RuntimeError, match=r"lw\.imap"):
+        asyncio.run(_outside())
+
+
+async def _outside():
+    def call():
+        lw.aimap(jobs.double, [1])
+
+    await asyncio.to_thread(call)
+
+
+def test_map_of_coroutines_works_inside_a_running_loop():
+    """A notebook's cell runs inside a loop, in the main thread."""
+
+    async def cell():
+        return lw.map(wait_and_double, range(5))
+
+    assert asyncio.run(cell()) == [0, 2, 4, 6, 8]

@@ -1,0 +1,45 @@
+"""Defaults: ``lw.config`` and the environment replace them, an explicit argument wins."""
+
+from __future__ import annotations
+
+import pytest
+from tests.conformance import jobs
+
+import lightwork as lw
+
+
+def used(**options):
+    return lw.map(jobs.double, range(3), **options).report.backend
+
+
+def test_config_replaces_the_default_inside_the_block():
+    with lw.config(backend="threads", max_workers=1):
+        assert used() == "threads"
+        assert used(backend="serial") == "serial"
+        with lw.config(backend="serial"):
+            assert used() == "serial"
+        assert used() == "threads"
+        with lw.Executor() as executor:
+            assert executor.submit(jobs.double, 1).result() == 2
+    assert used() == "serial"
+
+
+def test_the_environment_replaces_the_default(monkeypatch):
+    monkeypatch.setenv("LIGHTWORK_BACKEND", "threads")
+    monkeypatch.setenv("LIGHTWORK_MAX_WORKERS", "1")
+    report = lw.map(jobs.double, range(50)).report
+    assert (report.backend, report.workers) == ("threads", 1)
+    with lw.config(backend="serial"):
+        assert used() == "serial"
+    monkeypatch.setenv("LIGHTWORK_MAX_WORKERS", "many")
+    with pytest.raises(ValueError, match="LIGHTWORK_MAX_WORKERS"):
+        used()
+
+
+def test_bad_defaults_are_refused_when_they_are_set():
+    with pytest.raises(ValueError, match="threads"), lw.config(backend="thread"):
+        pass
+    with pytest.raises(ValueError, match="at least 1"), lw.config(max_workers=0):
+        pass
+    with pytest.raises(TypeError, match="no option"), lw.config(colour="red"):
+        pass

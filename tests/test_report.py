@@ -1,0 +1,196 @@
+"""Reports are pure functions of results: text for 80 columns, one HTML file, a bar that knows when to be silent."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from lightwork._stats import Interval
+from lightwork._trace import Progress
+from lightwork.report.comparison import Comparison, Row
+from lightwork.report.html import bars, comparison_fragment, comparison_page
+from lightwork.report.progress import Bar, bar, clock, status
+from lightwork.report.text import comparison_text, duration, measured, size, table, times
+
+
+def interval(value, spread=0.01):
+    return Interval(value, value - spread, value + spread)
+
+
+@pytest.fixture
+def comparison():
+    rows = (
+        Row("serial", 1, (1.2, 1.21), 1.3, interval(1.2), Interval(1, 1, 1), 1.0, 1.0, 0, "reference", 1.19, "2.0× slower"),
+        Row("threads", 2, (1.3, 1.31), 1.3, interval(1.3), interval(0.92), 0.46, 1.02, 10**6, "same", 1.25, "2.1× slower"),
+        Row("processes", 2, (0.61, 0.62), 0.7, interval(0.61), interval(1.96), 0.98, 1.95, 33 * 10**6, "same", 0.62, "fastest"),
+        Row("interpreters", reason="they need Python 3.14 or later", verdict="unavailable"),
+    )
+    return Comparison(
+        "work:<parse>", 200, "CPython 3.11, 2 usable cores", rows, 5, "processes",
+        "Processes win, 2.0 times faster than a plain loop: only processes let two cores compute at once.",
+        ("In code: results = lightwork.map(parse, items)",), ("DIFFERENT <RESULTS>: look",), ("a note",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [44, 60, 80, 100])
+def test_text_keeps_to_its_width(comparison, width):
+    text = comparison_text(comparison, width)
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("serial", "processes", "fastest", "1.20 ± 0.01 s", "610 ± 10 ms"):
+        assert word in text
+    for part in (comparison.reason, *comparison.advice, *comparison.findings, *comparison.notes):
+        assert " ".join(part.split()) in " ".join(text.split())
+    assert "they need Python 3.14" in text
+
+
+def test_the_full_table_has_all_columns(comparison):
+    head = table(comparison, 80)[0].split()
+    assert head == ["backend", "workers", "time", "speed-up", "eff.", "CPU", "memory", "verdict"]
+    assert str(comparison) == comparison_text(comparison)
+
+
+def test_columns_are_aligned(comparison):
+    lines = [line for line in table(comparison, 80) if line.startswith(("serial", "threads", "processes"))]
+    starts = {line.index(verdict) for line, verdict in zip(lines, ("2.0× slower", "2.1× slower", "fastest"), strict=True)}
+    assert len(starts) == 1
+
+
+class Tags(HTMLParser):
+    """Every tag that is opened is closed, in order; nothing is loaded from elsewhere."""
+
+    VOID = frozenset({"meta", "br", "link", "img"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        assert not {"src", "href"} & dict(attrs).keys(), "the page needs no other file"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_page_is_whole_self_contained_and_escaped(comparison, tmp_path):
+    path = comparison.to_html(tmp_path / "out.html")
+    page = path.read_text(encoding="utf-8")
+    assert page == comparison_page(comparison)
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == [] and "svg" in tags.seen and "table" in tags.seen
+    assert "http" not in page and "<parse>" not in page and "&lt;parse&gt;" in page
+    assert "prefers-color-scheme: dark" in page
+    text = "".join(tags.text)
+    assert "work:<parse>" in text and "DIFFERENT <RESULTS>" in text and "they need Python 3.14" in text
+
+
+def test_notebook_shows_the_same_without_a_page_around_it(comparison):
+    fragment = comparison._repr_html_()
+    assert fragment == comparison_fragment(comparison)
+    assert "<html" not in fragment and "<svg" in fragment
+    tags = Tags()
+    tags.feed(fragment)
+    assert tags.open == []
+
+
+def test_bars_are_as_long_as_the_times(comparison):
+    widths = [float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', bars(comparison.rows, "processes"))]
+    assert widths[0] / widths[2] == pytest.approx(1.2 / 0.61, rel=0.01)
+    assert bars(comparison.rows, "processes").count("var(--best)") == 1
+    assert bars((), None) == ""
+
+
+def test_json_round_trip(comparison):
+    data = json.loads(json.dumps(comparison.to_json()))
+    assert data["winner"] == "processes" and data["rows"][2]["speedup"]["low"] == pytest.approx(1.95)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.00 ns"), (5e-9, "5.00 ns"), (1.234e-5, "12.3 µs"), (0.0456, "45.6 ms"), (0.9999, "1.00 s"), (123.4, "123 s")],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_numbers_for_people():
+    assert [times(x) for x in (0.0029, 0.544, 1.04, 1.94, 12.3, 1440)] == ["0.0029", "0.54", "1.04", "1.9", "12", "1,440"]
+    assert [size(x) for x in (0, 3_200_000, 120_000_000, 1_500_000_000)] == ["0 MB", "3.2 MB", "120 MB", "1.5 GB"]
+    assert measured(interval(1.234)) == "1.23 ± 0.01 s" and measured(interval(1.234), repeated=False) == "1.23 s"
+    assert [clock(x) for x in (4.21, 187, 3723)] == ["4.2 s", "3:07", "1:02:03"]
+
+
+# the bar
+
+
+def progress(done, total=100, failed=0, seconds=1.0, finished=False):
+    return Progress(done, total, failed, seconds, "threads", finished)
+
+
+def terminal():
+    from rich.console import Console
+
+    out = io.StringIO()
+    return Console(file=out, force_terminal=True, width=80, color_system=None), out
+
+
+def test_status_words():
+    assert status(progress(50)) == "50/100  50/s  1.0 s left  threads"
+    assert status(progress(7, total=None, seconds=2.0)) == "7  3.5/s  threads"
+    assert status(progress(100, failed=2, finished=True)) == "100/100  100/s  2 failed  in 1.0 s  threads"
+    assert status(progress(0, seconds=0.0)) == "0/100  threads"
+
+
+def test_bar_draws_and_stays_when_the_run_ends():
+    console, out = terminal()
+    draw = Bar("parse", console)
+    draw(progress(0, seconds=0.0))
+    draw(progress(50))
+    draw(progress(100, seconds=2.0, finished=True))
+    text = out.getvalue()
+    assert "parse" in text and "50/100" in text and "100/100" in text and "in 2.0 s" in text
+    assert text.rstrip().endswith("\x1b[?25h"), "the cursor is shown again"
+
+
+def test_bar_is_drawn_at_most_ten_times_a_second():
+    console, out = terminal()
+    draw = Bar("", console)
+    for done in range(1000):
+        draw(progress(done, total=1000, seconds=done * 0.0005))
+    assert out.getvalue().count("/1,000") <= 8
+    draw.close()
+
+
+def test_bar_of_a_run_that_is_given_up_gives_the_cursor_back():
+    console, out = terminal()
+    draw = Bar("", console)
+    draw(progress(1))
+    del draw
+    assert out.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+def test_bar_may_be_used_again():
+    console, out = terminal()
+    draw = Bar("", console)
+    for _ in range(2):
+        draw(progress(0, seconds=0.0))
+        draw(progress(9, total=9, finished=True))
+    assert out.getvalue().count("9/9") >= 2
+
+
+def test_bar_is_silent_where_nobody_looks(capfd):
+    draw = bar("quiet")
+    draw(progress(1))
+    draw(progress(100, finished=True))
+    assert capfd.readouterr() == ("", "")
