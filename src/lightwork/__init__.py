@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lightwork._context import numpy_rng, rng
     from lightwork._machine import Machine, machine
     from lightwork._options import Options, config
+    from lightwork._per_worker import per_worker
     from lightwork._trace import Progress, Report
     from lightwork.amapping import aimap, amap
     from lightwork.backends._registry import backends
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     )
     from lightwork.executor import Executor
     from lightwork.mapping import Results, gather, partial, starmap
-    from lightwork._per_worker import per_worker
     from lightwork.probing import Profile, probe
 
     map: _signatures.Eager

@@ -8,14 +8,18 @@ timed are the job's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from lightwork._calls import Finished, apply
+from lightwork._calls import Batch, Finished, Outcomes
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
-from lightwork._engine import Plan, Run, Live
+from lightwork._engine import Live, Plan, Run
 from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork._trace import Report
+from lightwork.backends._local import run_batch
 from lightwork.backends.base import Backend
+from lightwork.errors import UnpicklableError
 
 CANARY_SECONDS = 0.012
 """How much computing the canary watches before it is asked."""
@@ -33,20 +37,22 @@ class AutoRun(Run):
     def __init__(
         self,
         plan: Plan,
-        policy: Policy,
+        policy: Callable[[], Policy],
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Any],
         clock: Clock | None = None,
     ) -> None:
         super().__init__(plan, clock)
         self.demand: Demand | None = None
-        self._policy = policy
+        self._make_policy = policy
+        self._made_policy: Policy | None = None
         self._usable = usable
         self._grow = grow
         self._settled = False
         self._handover: int | None = None
         self._look = FIRST_LOOK
         self._last = ""
+        self._homebound = False
         self._canary: Canary | None = None
         self._canary_since = 0.0
         self._gil_share: float | None = None
@@ -56,13 +62,23 @@ class AutoRun(Run):
         self._effects_known = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
         self._meter = Meter()
+        self.crews()[0].meter = self._meter
 
     def absorb(self, timeout: float | None) -> None:
         super().absorb(timeout)
+        if self.dispatch.broken is not None:
+            self._come_back()
         if self._handover is not None:
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
+
+    @property
+    def _policy(self) -> Policy:
+        # Made at the first look: short jobs do without loading the other backends.
+        if self._made_policy is None:
+            self._made_policy = self._make_policy()
+        return self._made_policy
 
     # what was seen
 
@@ -126,7 +142,7 @@ class AutoRun(Run):
             self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:
                 for name in ("processes", "interpreters"):
-                    self._policy = self._policy.refuse(name, self._wire.refused)
+                    self._made_policy = self._policy.refuse(name, self._wire.refused)
         elif self._canary is None:
             self._canary, self._canary_since = Canary(), busy
             self._canary.start()
@@ -156,6 +172,7 @@ class AutoRun(Run):
             self._last = verdict.why
             return
         self._settled = True
+        self.crews()[0].meter = None
         backend = self._usable(verdict.switch)
         number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
         self.decide(f"changed over to {verdict.workers} {verdict.switch}", verdict.why)
@@ -172,15 +189,20 @@ class AutoRun(Run):
             self.close_lane(self.first)
             self._handover = None
 
-    def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
-        if number != self.first or not live.backend.capabilities.in_caller or self._settled:
-            super()._take_in(number, live, timeout)
+    def _come_back(self) -> None:
+        """The crew that took over cannot start: its calls, which never began, go on where they began."""
+        newest = max(self.dispatch.lanes)
+        if newest == self.first or self.dispatch.lanes[newest].calls:
             return
-        before = self.dispatch.lanes[number].calls
-        self._meter.begin()
-        super()._take_in(number, live, timeout)
-        if made := self.dispatch.lanes[number].calls - before:
-            self._meter.end(made)
+        self.decide("came back to the calling thread", f"no worker could be started: {self.dispatch.broken}")
+        self.dispatch.broken = None
+        self.dispatch.lanes[newest].open = False
+        self.close_lane(newest)
+        self.dispatch.set_lane(self.first, 1)
+        self._handover = None
+
+    def report(self) -> Report:
+        return replace(super().report(), demand=self.demand)
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)
@@ -192,20 +214,24 @@ class AutoRun(Run):
             position = outcomes.start
             self._sample = (sent.batch.items[position : position + 2], outcomes.values[:2])
             return
-        for position, failure in list(outcomes.failures.items()):
-            if getattr(failure, "unsent", False):
-                # It never began: what cannot travel runs here.
-                if not self._last:
-                    self.decide("ran some items in the calling thread", str(failure))
-                    self._last = "unsent"
-                item = sent.batch.items[position]
-                try:
-                    value = apply(sent.batch.fn, sent.batch.style, item)
-                except Exception as error:  # noqa: BLE001 - the function's own failure, reported as such
-                    outcomes.failures[position] = error
-                else:
-                    del outcomes.failures[position]
-                    outcomes.values[position - outcomes.start] = value
+        if self.plan.backend.capabilities.in_caller:
+            for position, failure in list(outcomes.failures.items()):
+                if isinstance(failure, UnpicklableError) and not failure.begun:
+                    self._run_here(sent.batch, position, failure, outcomes)
+
+    def _run_here(self, batch: Batch, position: int, failure: UnpicklableError, outcomes: Outcomes) -> None:
+        """Makes a call that never began, because its item cannot travel, in the calling thread."""
+        if not self._homebound:
+            self._homebound = True
+            self.decide("ran some items in the calling thread", str(failure))
+        own = Outcomes(batch.id, 0, [])
+        item = [batch.items[position]]
+        run_batch(own, Batch(batch.id, batch.fn, batch.style, batch.first + position, item), self.plan.terms, "serial")
+        outcomes.values[position - outcomes.start] = own.values[0]
+        if own.failures:
+            outcomes.failures[position] = own.failures[0]
+        else:
+            del outcomes.failures[position]
 
     def close(self) -> None:
         if self._canary is not None:

@@ -16,8 +16,10 @@ _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 _HAS_ARG = dis.HAVE_ARGUMENT
 
 ENDS = frozenset(
-    ("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "INTERPRETER_EXIT")
-    + ("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE")
+    (
+        *("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "INTERPRETER_EXIT"),
+        *("JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT"),
+    )
 )
 """After these, the next instruction is not what runs next."""
 
@@ -50,10 +52,12 @@ class Handler:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The steps of a code object, its handlers, and the names of its local slots (cells and free ones too)."""
+    """The steps of a code object, its handlers (``guarded``: where one begins to hold), and the names of its
+    local slots, cells and free ones too. ``leaders``: steps that are jumped to."""
 
     steps: tuple[Step, ...]
     handlers: tuple[Handler, ...]
+    guarded: frozenset[int]
     leaders: frozenset[int]
     slots: tuple[str, ...]
     free: int
@@ -100,7 +104,8 @@ def _decode(code: CodeType) -> Decoded:
     names = code.co_varnames + tuple(name for name in code.co_cellvars if name not in code.co_varnames)
     cells = frozenset(i for i, name in enumerate(names) if name in code.co_cellvars)
     slots = names + code.co_freevars
-    return Decoded(steps, handlers, frozenset(leaders), slots, len(names), cells)
+    guarded = frozenset(handler.first for handler in handlers)
+    return Decoded(steps, handlers, guarded, frozenset(leaders), slots, len(names), cells)
 
 
 def _handlers(code: CodeType, where: dict[int, int], end: int) -> tuple[Handler, ...]:

@@ -39,7 +39,7 @@ def pack(exception: BaseException) -> bytes:
             str(back)
             if type(back) is type(exception) or type(back).__qualname__ == type(exception).__qualname__:
                 return packed
-        except BaseException:  # noqa: BLE001 - what a class's own pickling raises decides only that the next is tried
+        except BaseException:  # noqa: BLE001, S112 - a class's own pickling refuses; the next form is tried
             continue
     # A class that cannot be imported there, or that refuses to be made again: its text crosses always.
     return pickle.dumps(("text", text))

@@ -41,7 +41,9 @@ def crosses(value: Any, dump: Callable[[Any], object]) -> bool:
     """Whether ``dump`` takes the value."""
     try:
         dump(value)
-    except Exception:  # noqa: BLE001 - objects raise anything from __reduce__
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - objects raise anything from __reduce__, SystemExit too
         return False
     return True
 
@@ -99,7 +101,9 @@ def _state(value: Any) -> dict[str, Any]:
 def _reduced(value: Any) -> Iterator[tuple[str, Any]]:
     try:
         reduced = value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - this object itself is the one at fault
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - this object itself is the one at fault
         return
     if isinstance(reduced, tuple):
         for position, inner in enumerate(reduced[1] or ()):

@@ -43,7 +43,7 @@ class Demand:
     spread: float = 0.0
     """Relative median absolute deviation of the calls' times."""
     hidden: float = 0.0
-    """The part of ``cpu`` that ran beside the calling thread: threads of a BLAS, say. Not part of ``wall``."""
+    """The part of ``cpu`` that ran beside the calling thread: of a BLAS, say. Not part of ``wall``."""
 
     @property
     def wall(self) -> float:
@@ -110,7 +110,10 @@ class Meter:
         thread_cpu: Callable[[], float] = time.thread_time,
         process_cpu: Callable[[], float] = time.process_time,
         children_cpu: Callable[[], float] = _machine.children_cpu,
+        run_delay: Callable[[], float | None] = _machine.run_delay,
     ) -> None:
+        self._run_delay = run_delay
+        self._delays: list[float | None] = []
         self._wall, self._thread = wall, thread_cpu
         self._process, self._children = process_cpu, children_cpu
         self.first: tuple[int, float, float] | None = None
@@ -118,12 +121,15 @@ class Meter:
         self.calls, self.seconds, self.cpu = 0, 0.0, 0.0
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._t = self._c = 0.0
-        # CPU beside this thread is summed over stretches of time; a stretch begins and ends with all four clocks.
+        # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
         self._stretch: tuple[float, float, float] | None = None
         self._beside = self._beside_wall = 0.0
 
     def begin(self) -> None:
         """The calls of a group begin now, in this thread."""
+        if len(self._delays) < 2 and (self.first is not None or not self._delays):
+            # Before the first group, and again after it.
+            self._delays.append(self._run_delay())
         if self._stretch is None:
             self._stretch = (self._wall(), self._process() - self._thread(), self._children())
         self._c = self._thread()
@@ -158,6 +164,8 @@ class Meter:
         if self.first is None:
             raise ValueError("no call was observed")
         calls, taken, own = (self.calls, self.seconds, self.cpu) if self.calls else self.first
+        # Time in which this thread was ready and others had the cores is neither its waiting nor its computing.
+        taken -= min(self._stolen(), max(0.0, taken - own))
         wall, own = taken / calls, min(own, taken) / calls
         beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
         if beside < _OUR_OWN * wall:
@@ -179,6 +187,10 @@ class Meter:
             hidden=hidden,
         )
 
+    def _stolen(self) -> float:
+        before, now = self._delays[1 if self.calls else 0], self._run_delay()
+        return 0.0 if before is None or now is None else max(0.0, now - before)
+
 
 # --- the GIL's share
 
@@ -194,13 +206,14 @@ _GOLDEN = 0.6180339887498949
 class Canary:
     """A daemon thread that sleeps about half a millisecond and looks whether the GIL is held when it wakes.
 
-    When the GIL is free, a thread that wakes goes straight on: it has given up its core once, to sleep. When the
-    GIL is held it must wait for it and gives up its core again. Linux counts this for each thread
+    When the GIL is free, a thread that wakes goes straight on: it has given up its core once, to sleep. When
+    the GIL is held it must wait for it and gives up its core again. Linux counts this for each thread
     (``ru_nvcsw``), so that a busy machine, where everything wakes late, deceives nobody. Elsewhere a wake-up
-    more than 1 ms late counts: the interpreter lets go of the GIL only every 5 ms (``sys.getswitchinterval``).
+    more than 1 ms late counts: the GIL changes hands only every 5 ms (``sys.getswitchinterval``).
 
-    A knock stands for the time since the one before. They are spread by multiples of the golden ratio, so that
-    they never fall into step with the function. Each takes 10 to 20 µs of a core: a computing thread loses 1 %.
+    A knock stands for the time since the one before. They are spread by multiples of the golden ratio, so
+    that they never fall into step with the function. Each takes 10 to 20 µs of a core: a computing thread
+    loses 1 %.
 
     It cannot see *who* holds the GIL: to learn about one function, nothing else should run in this process.
     """
@@ -298,6 +311,7 @@ class Canary:
 
 _COPY = 35e-12  # s per byte and side: 8 MB into a warm shared segment takes 0.28 ms, and out of it 0.27
 _BUDGET = 0.005  # s for all pickling here
+_SHORT = 2e-4  # s
 _BYTES = 16 << 20  # bytes of one item after which the rest is not pickled
 
 
@@ -381,18 +395,36 @@ def _both_ways(
             taken = pickled - began + sink.size * _COPY
             down, up, total, count, cut = down + taken, up + taken, total + sink.size, count + 1, True
             continue
+        stream = b"".join(sink.parts)
         try:
-            pickle.loads(b"".join(sink.parts), buffers=buffers)
+            pickle.loads(stream, buffers=buffers)
         except Exception as error:  # noqa: BLE001
             refused = f"{what} cannot be unpickled: {type(error).__name__}: {error}"
             break
         copied = sum(buffer.raw().nbytes for buffer in buffers)
-        down += pickled - began + copied * _COPY
-        up += time.perf_counter() - pickled + copied * _COPY
+        took_down, took_up = pickled - began, time.perf_counter() - pickled
+        if took_down < _SHORT:
+            took_down, took_up = _again(thing, stream, buffers)
+        down += took_down + copied * _COPY
+        up += took_up + copied * _COPY
         total += sink.size + copied
         count += 1
     count = count or 1
     return down / count, up / count, round(total / count), refused, cut
+
+
+def _again(thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer]) -> tuple[float, float]:
+    """Seconds to pickle and unpickle something small, as it goes when it is not the first of its kind."""
+    down, up = [], []
+    kept: list[pickle.PickleBuffer] = []
+    for _ in range(3):
+        began = time.perf_counter()
+        pickle.dumps(thing, 5, buffer_callback=kept.append)
+        pickled = time.perf_counter()
+        pickle.loads(stream, buffers=buffers)
+        up.append(time.perf_counter() - pickled)
+        down.append(pickled - began)
+    return min(down), min(up)
 
 
 def _dump(thing: Any, pickler: Any, deadline: float) -> tuple[_Sink, list[pickle.PickleBuffer]]:
@@ -411,7 +443,7 @@ def _refusal(thing: Any, what: str, error: Exception | None = None) -> str | Non
             return None
         except Exception as first:  # noqa: BLE001
             error = first
-    import cloudpickle  # lambdas, closures, functions of __main__; its import takes 40 ms, so only when needed
+    import cloudpickle  # lambdas, closures, functions of __main__; 40 ms to import, so only when needed
 
     try:
         _dump(thing, cloudpickle.Pickler, time.perf_counter() + _BUDGET)

@@ -208,7 +208,7 @@ class Dispatch:
             self._put_back(heapq.heappop(self._delayed)[2])
         instructions: list[Instruction] = []
         for number, lane in self.lanes.items():
-            if lane.open and lane.target or lane.workers:
+            if (lane.open and lane.target) or lane.workers:
                 self._plan_lane(number, lane, instructions)
         return instructions
 
@@ -250,7 +250,8 @@ class Dispatch:
             return False
         if depth == 0:
             return True
-        return worker.ready and lane.batching.queue_ahead(sum(len(s.batch.items) - s.done for s in worker.sent.values()))
+        ahead = sum(len(sent.batch.items) - sent.done for sent in worker.sent.values())
+        return worker.ready and lane.batching.queue_ahead(ahead)
 
     def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
         block = self._blocks[0]
@@ -292,7 +293,8 @@ class Dispatch:
         elif isinstance(event, WorkerLost):
             self._lost(lane, event, now)
         elif isinstance(event, WorkerFailed):
-            lane.workers.pop(event.worker, None)
+            if (failed := lane.workers.pop(event.worker, None)) is not None:
+                self._take_back(failed, None)
             self.broken = self.broken or event.exception
 
     def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
@@ -351,13 +353,7 @@ class Dispatch:
         self.lost += 1
         if not worker.ready:
             lane.stillborn += 1
-        running, broken_off = event.running, None
-        for batch_id, sent in reversed(worker.sent.items()):
-            batch, rest = sent.batch, sent.done
-            if running is not None and running[0] == batch_id:
-                broken_off, rest = (batch, running[1]), running[1] + 1
-            if rest < len(batch.items):
-                self._put_back(_Block(batch.fn, batch.style, batch.first + rest, batch.items[rest:]))
+        broken_off = self._take_back(worker, event.running)
         if broken_off is not None:
             batch, position = broken_off
             self._failed(batch, batch.first + position, self._cause(lane, batch.first + position, event.death), now)
@@ -366,6 +362,17 @@ class Dispatch:
                 f"{lane.stillborn} workers died one after another before they could take a call: the last one "
                 f"{event.death.reason}"
             )
+
+    def _take_back(self, worker: _Worker, running: tuple[int, int] | None) -> tuple[Batch, int] | None:
+        """Makes pending again what a worker had not begun; returns the call that it was running."""
+        broken_off = None
+        for batch_id, sent in reversed(worker.sent.items()):
+            batch, rest = sent.batch, sent.done
+            if running is not None and running[0] == batch_id:
+                broken_off, rest = (batch, running[1]), running[1] + 1
+            if rest < len(batch.items):
+                self._put_back(_Block(batch.fn, batch.style, batch.first + rest, batch.items[rest:]))
+        return broken_off
 
     def _cause(self, lane: _Lane, index: int, death: Death) -> LightworkError:
         if death.timed_out:

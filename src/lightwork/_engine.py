@@ -23,6 +23,9 @@ from lightwork.backends.base import Backend, Crew
 TRIAL_BATCH = 0.005
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
 
+TURN = 0.01
+"""Seconds that one crew is waited for while another has calls too."""
+
 MOST_SPANS = 20_000
 """Spans that a report keeps; later ones are counted in the lanes only."""
 
@@ -254,16 +257,20 @@ class Run:
         if self.dispatch.finished:
             return
         timeout = self.timeout(timeout)
-        blocking = [n for n, live in self._live.items() if not live.backend.capabilities.in_caller]
+        others = {}
         for number, live in self._live.items():
-            if live.backend.capabilities.in_caller:
+            if not live.backend.capabilities.in_caller:
+                others[number] = live
+            else:
                 if self.dispatch.in_flight(number):
                     timeout = 0.0
                 self._take_in(number, live, 0.0)
-        for number in blocking:
-            # With two crews at work (one ending, one beginning) the newest is waited for, the others looked at.
-            wait = timeout if number == blocking[-1] else 0.0
-            self._take_in(number, self._live[number], wait)
+        awaited = [number for number in others if self.dispatch.in_flight(number)] or list(others)[-1:]
+        if len(awaited) > 1:
+            # One crew is ending while the next begins: each is waited for in turn, for a moment.
+            timeout = TURN if timeout is None else min(timeout, TURN)
+        for number, live in others.items():
+            self._take_in(number, live, timeout if number in awaited else 0.0)
         if self.plan.progress is not None:
             self._tell()
 

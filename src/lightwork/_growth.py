@@ -7,6 +7,10 @@ from dataclasses import dataclass
 STEP = 4
 """A generation of workers is at most so many times larger than the last."""
 
+WAITING = 0.25
+"""CPU share of a call under which it is taken to wait. A busy machine lowers the share of computing calls as well,
+but hardly that far."""
+
 SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
 
@@ -39,12 +43,13 @@ class Growth:
             return self.workers
         used = (cpu - self._cpu) / (now - self._since)
         rate = done / (now - self._since)
-        each = (busy - self._busy) / done
+        each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
-        if each > SHORT and used < 0.7 * self.ceiling and rate > 1.2 * self._rate:
+        if each > SHORT and share < WAITING and used < 0.7 * self.ceiling and rate > self._rate:
             step = STEP if used * STEP < self.ceiling else 2
             self.workers = min(step * self.workers, self.limit)
-            self._rate = rate
+            # The step must bring a third of what it adds, or it was the last.
+            self._rate = rate * (1 + (step - 1) / 3)
         else:
             self.limit = self.workers
         return self.workers

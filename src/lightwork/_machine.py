@@ -2,8 +2,8 @@
 
 ``os.cpu_count()`` is not the truth: a process may be pinned to some of the cores (affinity, which shows a
 container's cpuset as well), and a control group may grant it less CPU time than its cores could give (a
-quota). The same holds for memory. This module reads all of these. Parsing is done by pure functions of text; only the
-functions at the end touch the system.
+quota). The same holds for memory. This module reads all of these. Parsing is done by pure functions of text;
+only the functions at the end touch the system.
 
     /proc/self/cgroup ──┐
     /proc/self/mountinfo ┴─▶ folders of this process's groups, leaf to root ─▶ the tightest limit on the way
@@ -291,6 +291,16 @@ def voluntary_switches() -> int | None:
     import resource
 
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def run_delay() -> float | None:
+    """Seconds that this thread has been ready to run and had no core, because others had them; None where the kernel
+    does not say. Linux: the second field of ``/proc/thread-self/schedstat``, in nanoseconds."""
+    try:
+        text = Path("/proc/thread-self/schedstat").read_text()
+        return int(text.split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def children_cpu() -> float:

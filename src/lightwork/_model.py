@@ -1,8 +1,8 @@
 """What every backend is predicted to take, from one call's demand. Pure arithmetic.
 
 A call asks for ``wall`` = wait + cpu seconds when it is alone, ``gil`` of them under the GIL, and travels
-``wire`` seconds. With P cores and K workers no backend can finish more calls a second than each of its resources
-allows (the asymptotic bounds of operational analysis: Denning & Buzen, "The Operational Analysis of Queueing
+``wire`` seconds. With P cores and K workers no backend can finish more calls a second than each of its
+resources allows (the asymptotic bounds of operational analysis: Denning & Buzen, "The Operational Analysis of Queueing
 Network Models", 1978; Lazowska et al., "Quantitative System Performance", 1984, chapter 5):
 
     backend                    throughput is at most the least of
@@ -12,9 +12,9 @@ Network Models", 1978; Lazowska et al., "Quantitative System Performance", 1984,
     interpreters, processes    K/(wall+wire)     P/(cpu+wire)   1/wire in the caller
     coroutines                 K/wall            1/cpu
 
-The time for N calls follows, with two things that bounds for long runs leave out. Calls are not divisible: four
-on three workers take two rounds. And a station that all pass through one by one is busy for N turns, while one of
-the calls has its other parts to do besides. The term that binds is the reason to report.
+The time for N calls follows, with two things that bounds for long runs leave out. Calls are not divisible:
+four on three workers take two rounds. And a station that all pass through one by one is busy for N turns, while
+one of the calls has its other parts to do besides. The term that binds is the reason to report.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ MOST_THREADS = 128
 MOST_PROCESSES = 32
 MOST_COROUTINES = 1000
 
-_BATCH_SHARE = 0.05  # short calls travel in batches that are large enough to hold the overhead to this share ...
+_BATCH_SHARE = 0.05  # short calls travel in batches, large enough to hold the overhead to this share ...
 _BATCHES_EACH = 4  # ... but small enough for every worker to have this many
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a backend is predicted to do. ``seconds``: for all calls with the start; of one call on average, and
-    without the start, where their number is not known. ``throughput``: calls a second once it runs.
-    ``lifted``: how many times less it would take without what binds."""
+    """What a backend is predicted to do. ``seconds``: for all calls with the start; where their number is not
+    known, of one call on average without the start. ``throughput``: calls a second once it runs. ``lifted``: how
+    many times less it would take without what binds."""
 
     backend: str
     workers: int
@@ -116,8 +116,8 @@ def predict(
 ) -> Prediction:
     """What ``calls`` calls take on one backend (None: their number is unknown).
 
-    ``cores``: that can be used; ``gil``: whether this interpreter has one; ``startup``, ``per_call``: seconds of
-    the backend's own. Raises ValueError for less than one worker or core, or a negative number of calls.
+    ``cores``: that can be used; ``gil``: whether this interpreter has one; ``startup``, ``per_call``: seconds
+    of the backend's own. Raises ValueError for less than one worker or core, or a negative number of calls.
     """
     if workers < 1 or cores <= 0 or (calls is not None and calls < 0):
         raise ValueError(f"no such case: {workers} workers, {cores} cores, {calls} calls")
@@ -161,7 +161,7 @@ def _case(
 
 
 def _batch(work: float, per_call: float, workers: int, calls: int | None) -> float:
-    """Calls that travel together, so that the way costs little and every worker still gets several batches."""
+    """Calls that travel together: the way costs little, and every worker still gets several batches."""
     wanted = per_call / (_BATCH_SHARE * work) if work > 0 else math.inf
     most = 1000.0 if calls is None else calls / (_BATCHES_EACH * workers)
     return max(1.0, min(wanted, most, 1e5))
@@ -180,12 +180,13 @@ def _explain(case: _Case, demand: Demand) -> tuple[Binding, str, _Case]:
         doing = "waits" if waiting else "computes"
         reason = f"one call after another: each {doing} while the others stand in line"
         return "one at a time", reason, freed
-    if name == "the GIL":
+    if name == "the GIL" or case.gil > 0.8 * case.service:
         reason = "only one thread at a time runs Python code: the GIL allows " + _rate(case.gil)
-        return "the GIL", reason, replace(case, gil=0.0)
+        workers = max(case.workers, min(math.ceil(case.cores), case.calls or 1000))
+        return "the GIL", reason, replace(case, gil=0.0, workers=workers)
     if name == "the wire":
         reason = f"sending and fetching keeps the caller busy for {seconds(case.wire)} a call"
-        return "the wire", reason, replace(case, wire=0.0, service=max(0.0, case.service - demand.wire_worker))
+        return "the wire", reason, replace(case, wire=0.0, service=case.service - demand.wire_worker)
     if name == "one thread" or (case.backend == "asyncio" and not waiting):
         reason = "all coroutines compute in one thread, which allows " + _rate(case.loop)
         return "one at a time", reason, replace(freed, loop=0.0)
@@ -216,9 +217,9 @@ def _count(number: float, word: str) -> str:
 def suggest_workers(demand: Demand, backend: str, cores: float, gil: bool, calls: int | None = None) -> int:
     """How many workers are worth having: as many as it takes to keep the scarcest resource busy.
 
-    That is the knee of the throughput curve: wall × min(cores/cpu, 1/gil), so ``cores`` for pure computing, and
-    cores × (wait + cpu)/cpu for calls that wait. At most 128 threads, 32 processes or interpreters (but always
-    one for each core), 1000 coroutines, and never more than there are calls.
+    That is the knee of the throughput curve: wall × min(cores/cpu, 1/gil), so ``cores`` for pure computing,
+    and cores × (wait + cpu)/cpu for calls that wait. At most 128 threads, 32 processes or interpreters (but
+    always one for each core), 1000 coroutines, and never more than there are calls.
     """
     if backend == "serial":
         return 1

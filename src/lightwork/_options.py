@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 import difflib
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,8 +18,8 @@ from lightwork import _context
 from lightwork._calls import Terms
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
-from lightwork._machine import gil_enabled, usable_cores
 from lightwork._growth import Growth
+from lightwork._machine import gil_enabled, usable_cores
 from lightwork._trace import Progress
 from lightwork.backends._registry import backend, usable
 from lightwork.backends.base import Backend
@@ -213,7 +212,7 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
             initializer=initializer,
             initargs=tuple(options.get("initargs", ())),
             call_timeout=timeout,
-            seed=secrets.randbits(64) if seed is None else seed,
+            seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
             seed_globals=seed is not None,
         ),
     )
@@ -258,7 +257,7 @@ def is_coroutine_function(fn: Any) -> bool:
         fn = fn.func
     code = getattr(getattr(fn, "__func__", fn), "__code__", None)
     if code is None and not isinstance(fn, type):
-        code = getattr(getattr(type(fn), "__call__", None), "__code__", None)
+        code = getattr(type(fn).__dict__.get("__call__"), "__code__", None)
     return code is not None and bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE
 
 
@@ -271,7 +270,7 @@ def cores() -> int:
 
 
 def prepare(
-    fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool, calls: int | None
+    fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool
 ) -> Run:
     """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls."""
     plan = Plan(
@@ -382,24 +381,25 @@ def _auto(plan: Plan, settings: Settings, blocking: bool) -> Run:
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 
-    candidates = []
-    wanted = _eligible(settings)
-    for name in wanted:
-        made = backend(name)
-        if not (made.capabilities.in_caller or made.capabilities.coroutines):
-            candidates.append(Candidate(name, made.capabilities, made.unavailable()))
-    if wanted and "serial" not in wanted and all(candidate.refused for candidate in candidates):
-        usable(wanted[0])
+    names = _eligible(settings)
+    if settings.backend != "auto" and "serial" not in names and all(backend(name).unavailable() for name in names):
+        usable(names[0])
     if not blocking:
         plan = replace(plan, backend=backend("threads"))
-    policy = Policy(tuple(candidates), cores(), gil_enabled(), settings.max_workers)
-    if settings.max_workers == 1:
-        policy = Policy((), policy.cores, policy.gil, 1)
+    share = cores()
+
+    def policy() -> Policy:
+        others = [] if settings.max_workers == 1 else [backend(name) for name in names]
+        candidates = tuple(
+            Candidate(made.name, made.capabilities, made.unavailable())
+            for made in others
+            if not (made.capabilities.in_caller or made.capabilities.coroutines)
+        )
+        return Policy(candidates, share, gil_enabled(), settings.max_workers, crowded=_context.depth() > 0)
 
     def grow(made: Backend, workers: int) -> Growth | None:
         if settings.max_workers is not None or not made.capabilities.shares_memory or made.capabilities.in_caller:
             return None
-        return Growth(1.0 if policy.gil else float(policy.cores), MOST_THREADS, workers)
+        return Growth(1.0 if gil_enabled() else float(share), MOST_THREADS, workers)
 
     return AutoRun(plan, policy, usable, grow)
-

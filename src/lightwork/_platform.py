@@ -5,7 +5,6 @@ fallbacks can be tested on Linux), plain POSIX stands in: an unlinked file for a
 parent's pid for a process descriptor, and the starter's orderly shutdown for the kernel's.
 """
 
-# ruff: noqa: PTH - pathlib takes 8 ms to import, which every start of workers would pay
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ def anonymous_memory(size: int) -> int:
         import tempfile
 
         descriptor, path = tempfile.mkstemp(prefix="lightwork-")
-        os.unlink(path)
+        os.unlink(path)  # noqa: PTH108 - pathlib takes 8 ms to import, which every start would pay
     os.ftruncate(descriptor, size)
     return descriptor
 
@@ -106,7 +105,7 @@ def spawn(arguments: list[str], stdin: int) -> int:
 def volunteer_for_memory_kill() -> None:
     """Asks the kernel to take this process before its parents when memory runs out; nothing where it cannot."""
     try:
-        with open("/proc/self/oom_score_adj", "w") as score:
+        with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
             score.write("500")
     except OSError:
         return  # no such file, or not allowed: the kernel then chooses by size, which is a worker too, mostly
@@ -143,7 +142,7 @@ def _memory_counters() -> list[str]:
 
 
 def _lines(path: str) -> list[str]:
-    with open(path) as file:
+    with open(path) as file:  # noqa: PTH123
         return file.read().splitlines()
 
 

@@ -31,6 +31,11 @@ MOSTLY_WAITING = 0.3
 """CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
 
 
+CROWDED = 0.02
+"""CPU share of a call above which a nested run stays in its thread: what looks like waiting there may be waiting for
+the GIL, or for a core, that the sibling calls have."""
+
+
 class Ask(Enum):
     """What the policy wants to know before it answers."""
 
@@ -85,6 +90,8 @@ class Policy:
     cores: int
     gil: bool
     max_workers: int | None = None
+    crowded: bool = False
+    """This run is inside a call that has others beside it."""
 
     def refuse(self, name: str, why: str) -> Policy:
         """The same chooser without one backend."""
@@ -111,6 +118,8 @@ class Policy:
             return Verdict(ask=Ask.EFFECTS)
         if seen.effects is not None:
             return Verdict(why=f"the function {seen.effects}, so it stays in the calling thread")
+        if self.crowded and demand.cpu > CROWDED * demand.wall:
+            return Verdict(why="it is called inside a parallel call, whose siblings use the other cores")
         computing = demand.cpu > MOSTLY_WAITING * demand.wall
         threads = any(c.capabilities.shares_memory for c in usable)
         if computing and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
@@ -151,9 +160,19 @@ class Policy:
             switch=best.backend,
             workers=best.workers,
             predictions=predictions,
-            why=f"one call takes {demand}; {rest} would take {_ms(serial.seconds)} one after another and "
-            f"{_ms(best.seconds)} on {best.workers} {best.backend}: {best.reason}",
+            why=f"one call takes {demand}: it {self._kind(demand)}; {rest} would take {_ms(serial.seconds)} one after "
+            f"another and {_ms(best.seconds)} on {best.workers} {best.backend}, where {best.reason}",
         )
+
+    def _kind(self, demand: Demand) -> str:
+        """What a call mostly does, in words."""
+        if demand.cpu <= 0.5 * demand.wall:
+            return "mostly waits, and waits can overlap"
+        if not self.gil:
+            return "computes, and on this free-threaded build threads compute side by side"
+        if demand.gil > 0.5 * demand.cpu:
+            return "computes under the GIL, so that only processes compute side by side"
+        return "computes outside the GIL, so that threads compute side by side"
 
     def _predict(
         self, name: str, workers: int, startup: float, per_call: float, demand: Demand, calls: int
@@ -173,7 +192,10 @@ class Policy:
         """How many workers a backend should have for this demand."""
         if self.max_workers is not None:
             return self.max_workers if calls is None else max(1, min(self.max_workers, calls))
-        return suggest_workers(demand, name, cores=self.cores, gil=self.gil, calls=calls)
+        suggested = suggest_workers(demand, name, cores=self.cores, gil=self.gil, calls=calls)
+        heavy = any(c.name == name and c.capabilities.local and not c.capabilities.shares_memory for c in self.candidates)
+        # Each process costs memory and a start: what waits goes to threads, and what computes needs no more than cores.
+        return min(suggested, self.cores) if heavy else suggested
 
     def _refusals(self) -> str:
         return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates) or "none is allowed"

@@ -68,7 +68,7 @@ def _begin(
         raise RuntimeError(f"lw.{name} is for coroutines: no event loop runs here; lw.{name[1:]} is what suits") from None
     settings = settle(options)
     source = Source(checked, style, settings.strict)
-    run = prepare(fn, settings, lazy=lazy, window=window, blocking=False, calls=source.total)
+    run = prepare(fn, settings, lazy=lazy, window=window, blocking=False)
     run.attach(fn, source)
     return run
 

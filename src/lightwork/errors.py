@@ -65,9 +65,11 @@ class CallTimeout(LightworkError):
 class UnpicklableError(LightworkError, pickle.PicklingError):
     """Something could not be sent to a worker, or its result could not be sent back.
 
-    ``path`` is the way from what was sent to the part at fault ("argument 1.session._lock"),
-    ``remedy`` says what would work.
+    ``path`` is the way from what was sent to the part at fault ("item.session._lock"), ``remedy`` says what would
+    work; ``begun`` is False where the call never began, so that it may still be made elsewhere.
     """
+
+    begun = True
 
     def __init__(self, message: str, path: str = "", remedy: str = "") -> None:
         super().__init__(message + (f" {remedy}" if remedy else ""))

@@ -115,7 +115,7 @@ class Executor(BaseExecutor):
             if name not in self._services:
                 chosen = self._settings.backend
                 made = chosen if isinstance(chosen, Backend) else backend_named(name)
-                self._services[name] = open_service(made, self._settings, self._learn)
+                self._services[name] = open_service(made, self._settings, _weakly(self))
             return self._services[name]
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
@@ -257,6 +257,17 @@ class Executor(BaseExecutor):
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             self.shutdown(wait=False)
+
+
+def _weakly(executor: Executor) -> Callable[[Callable[..., Any], float, float], None]:
+    """Its ``_learn``, without keeping an executor alive that nobody else holds."""
+    owner = weakref.ref(executor)
+
+    def learn(fn: Callable[..., Any], seconds: float, cpu: float) -> None:
+        if (alive := owner()) is not None:
+            alive._learn(fn, seconds, cpu)
+
+    return learn
 
 
 def _code(fn: Any) -> Any:

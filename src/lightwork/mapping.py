@@ -146,7 +146,7 @@ def _begin(
 ) -> tuple[Run, Settings]:
     settings = settle(options)
     source = Source(iterables, style, settings.strict)
-    run = prepare(fn, settings, lazy=lazy, window=window, blocking=True, calls=source.total)
+    run = prepare(fn, settings, lazy=lazy, window=window, blocking=True)
     run.attach(fn, source)
     return run, settings
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import selectors
 import socket
 import struct
@@ -146,7 +147,7 @@ class RemoteCrew(Crew):
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
         surroundings, terms, buffers = self._hello
-        body, _ = _wire.dump(Hello(surroundings, self._backend, terms))
+        body = pickle.dumps(Hello(surroundings, self._backend, terms))
         self._post(link, _wire.frame(_wire.HELLO, [body], buffers))
         return number
 

@@ -11,6 +11,7 @@ from typing import Any
 from lightwork import _carried, _wire
 from lightwork._calls import Batch
 from lightwork.backends.worker import BATCH, FUNCTION, HOLE, STYLES
+from lightwork.errors import UnpicklableError
 
 MOST_FUNCTIONS = 256
 """Functions that a crew keeps, and its workers with it; the one used longest ago is dropped."""
@@ -53,7 +54,7 @@ def _dumped(fn: Callable[..., Any], number: int) -> Function:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - a closure's __reduce__ may raise anything
-        function.problem = _carried.unpicklable(problem, fn, "function")
+        function.problem = _never_begun(_carried.unpicklable(problem, fn, "function"))
     return function
 
 
@@ -88,7 +89,7 @@ def dump_items(batch: Batch) -> Items:
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything
-            items.holes[position] = _carried.unpicklable(problem, item, "item")
+            items.holes[position] = _never_begun(_carried.unpicklable(problem, item, "item"))
             data, large = b"", []
         items.pickles.append(data)
         items.sizes.append(len(data))
@@ -96,3 +97,8 @@ def dump_items(batch: Batch) -> Items:
             items.buffers[position] = large
             items.sizes[-1] += sum(map(len, large))
     return items
+
+
+def _never_begun(error: UnpicklableError) -> UnpicklableError:
+    error.begun = False
+    return error

@@ -146,12 +146,13 @@ class Starter:
 
     def _start(self, channel: Channel, worker: int, flags: int, passed: list[int]) -> None:
         if flags & WITH_LOGGING:
-            import logging.handlers  # noqa: F401
+            import logging  # noqa: F401
         if flags & WITH_CLOUDPICKLE:
             # Where only the caller's own path leads to it, each worker imports it for itself.
             with contextlib.suppress(ImportError):
                 import cloudpickle  # noqa: F401
         ours, theirs = socket.socketpair()
+        parent = os.getpid()
         try:
             pid = os.fork()
         except OSError as problem:
@@ -159,7 +160,7 @@ class Starter:
             channel.tell(worker, 0, problem.errno or 0, False)
         else:
             if pid == 0:
-                _become_worker(theirs, self.control, os.getppid(), passed)
+                _become_worker(theirs, parent, passed)
             self.children[pid] = Child(channel, worker, ours)
             channel.workers[worker] = pid
         theirs.close()
@@ -201,7 +202,7 @@ def _kill(pid: int, group: bool) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def _become_worker(tether: socket.socket, control: socket.socket, starter: int, passed: list[int]) -> NoReturn:
+def _become_worker(tether: socket.socket, starter: int, passed: list[int]) -> NoReturn:
     """In the fork: keeps the descriptors that were passed, lets go of all others, and serves."""
     from lightwork.backends import _ledger, worker
 

@@ -9,9 +9,33 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from lightwork import _context, _culprit, _wire
+from lightwork import _context
+
+
+class Filter(NamedTuple):
+    """A warning filter with its category by name.
+
+    Unpickling the class itself would import its module in every worker, and many libraries set filters of their own.
+    """
+
+    action: Any
+    message: str
+    module_of_category: str
+    category: str
+    module: str
+    lineno: int
+
+    def install(self) -> bool:
+        """Puts it before all others; False while its category's module is not imported, so that none can match."""
+        found: Any = sys.modules.get(self.module_of_category)
+        for name in self.category.split("."):
+            found = getattr(found, name, None)
+        if not (isinstance(found, type) and issubclass(found, Warning)):
+            return False
+        warnings.filterwarnings(self.action, self.message, found, self.module, self.lineno)
+        return True
 
 
 @dataclass
@@ -20,7 +44,7 @@ class Surroundings:
     environ: dict[str, str]
     path: list[str]
     argv: list[str]
-    warnings: list[Any]
+    filters: list[Filter]
     levels: dict[str, int] = field(default_factory=dict)
     """Logging levels that are set, by logger; "" is the root."""
     depth: int = 0
@@ -37,9 +61,8 @@ class Surroundings:
                     os.environ[name] = value
         sys.path[:] = self.path
         sys.argv[:] = self.argv
-        # What was warned about before is forgotten by resetwarnings alone, so it comes first.
         warnings.resetwarnings()
-        warnings.filters.extend(self.warnings)  # type: ignore[attr-defined]
+        self.install_filters()
         if self.levels:
             import logging
 
@@ -47,16 +70,34 @@ class Surroundings:
                 logging.getLogger(name or None).setLevel(level)
         _context.descend(self.depth)
 
+    def install_filters(self) -> None:
+        """Installs the warning filters that can be by now; the others are left for the next time."""
+        if self.filters:
+            self.filters = [each for each in reversed(self.filters) if not each.install()][::-1]
+
 
 def capture() -> Surroundings:
     """The caller's surroundings at this moment."""
     try:
-        cwd = os.getcwd()
+        cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 8 ms to import
     except FileNotFoundError:  # the directory was removed; workers then begin in the starter's
         cwd = None
-    filters = [each for each in warnings.filters if _culprit.crosses(each, _wire.dump)]
+    filters = [
+        Filter(action, _pattern(message), category.__module__, category.__qualname__, _pattern(module), lineno)
+        for action, message, category, module, lineno in _filters()
+    ]
     path = [entry for entry in sys.path if isinstance(entry, str)]
     return Surroundings(cwd, dict(os.environ), path, list(sys.argv), filters, _levels(), _context.depth())
+
+
+def _filters() -> list[Any]:
+    """As they are: categories are single classes, whatever annotations allow."""
+    return list(warnings.filters)
+
+
+def _pattern(matcher: Any) -> str:
+    """A filter's regular expression as text; the interpreter's own filters have text already, or None."""
+    return str(getattr(matcher, "pattern", matcher) or "")
 
 
 def _levels() -> dict[str, int]:

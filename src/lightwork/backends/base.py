@@ -15,9 +15,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lightwork._calls import Batch, Event, Terms
 from lightwork.errors import WorkerCrashed
+
+if TYPE_CHECKING:
+    from lightwork._demand import Meter
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Capabilities:
 
 class Crew(ABC):
     """Workers of one backend for one map or executor."""
+
+    meter: Meter | None = None
+    """Times the calls of a crew that runs them in the caller's thread, where somebody wants to know."""
 
     @abstractmethod
     def start_worker(self) -> int:

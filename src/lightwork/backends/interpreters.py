@@ -64,9 +64,9 @@ class InterpreterLauncher(Launcher):
 
     def attach(
         self,
-        watch: Callable[[socket.socket, Callable[[], None]], None],  # noqa: ARG002 - only sockets of workers
-        unwatch: Callable[[socket.socket], None],  # noqa: ARG002
-        ended: Callable[[int, End], None],  # noqa: ARG002 - ends are told when they are asked for
+        watch: Callable[[socket.socket, Callable[[], None]], None],
+        unwatch: Callable[[socket.socket], None],
+        ended: Callable[[int, End], None],
     ) -> None:
         """Nothing to watch: an interpreter's end is its socket's end."""
 
@@ -103,7 +103,7 @@ class InterpreterLauncher(Launcher):
             return problem
         return Death(reason=f"ended: {problem}" if problem else "ended")
 
-    def kill(self, worker: int, group: bool) -> None:
+    def kill(self, worker: int, group: bool) -> None:  # noqa: ARG002
         raise TypeError("a sub-interpreter cannot be killed")
 
     def close(self) -> None:

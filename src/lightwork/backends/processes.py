@@ -277,7 +277,7 @@ def _standard_streams() -> Iterator[tuple[int, int]]:
             try:
                 os.fstat(descriptor)
             except OSError:
-                descriptor = stack.enter_context(open(os.devnull, "wb")).fileno()  # noqa: PTH123, PLW2901
+                descriptor = stack.enter_context(open(os.devnull, "wb")).fileno()  # noqa: PTH123
             found.append(descriptor)
         yield found[0], found[1]
 

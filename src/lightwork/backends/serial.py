@@ -39,7 +39,11 @@ class SerialCrew(Crew):
             outcomes = Outcomes(batch.id, 0, [])
             # In the list before it runs: what ended before a Ctrl-C is then found there.
             self._events.append(Finished(worker, outcomes, last=True))
+            if self.meter is not None:
+                self.meter.begin()
             run_batch(outcomes, batch, self._terms, "serial")
+            if self.meter is not None:
+                self.meter.end(len(batch.items))
         events, self._events = self._events, []
         return events
 

@@ -130,7 +130,8 @@ class Worker:
         if self._own_process:
             os.register_at_fork(after_in_child=_restore_output)
         try:
-            hello.surroundings.apply(self._own_process)
+            self._surroundings = hello.surroundings
+            self._surroundings.apply(self._own_process)
             self._terms = _wire.load(hello.terms, buffers)
             self._forward_logs()
             if self._terms.initializer is not None:
@@ -175,6 +176,7 @@ class Worker:
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
         words[0] = slot | next(i for i, length in enumerate(lengths) if length != HOLE)
         fn = self._function(function)
+        self._surroundings.install_filters()
         self._forward_logs()
         out, err = self._lines
         with _context.stretch(first, (), self._terms.seed, self._backend) as here:

@@ -1,0 +1,384 @@
+"""Evidence that a function changes what others see: globals, closures, its arguments. Read from its bytecode.
+
+A small abstract interpretation. Every value on the stack and in every local variable is either *shared* (it came
+from a global, a closure, an argument, or a mutable default value: a ``Val``) or of no interest (``None``: created
+here, or unknown). Storing into a shared object, or calling a method of it that is known to change it, is an
+*effect*. What is unknown is never one: a false alarm keeps a function serial needlessly. So finding nothing
+proves nothing.
+
+Functions of the user's own that are called by name are followed, with what is known of their arguments. Nothing
+is called, and no attribute is looked up in a way that could run code. Source is not needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from lightwork._bytecode import line
+from lightwork._flow import Flow, Inner
+from lightwork._shared import MISSING, Val, child, lookup
+
+_DEPTH = 5  # functions deep
+_CODES = 60  # functions in all
+_STEPS = 3000  # instructions in all: some 20 ms
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something that a function changes beyond its own locals.
+
+    ``what``: in words. ``name``: of what is changed ("counter", "self.total"). ``where``: "file:line", or "" for
+    a function without bytecode. ``certain``: False if it happens on some paths only, or is a guess from a name.
+    """
+
+    what: str
+    where: str
+    certain: bool
+    name: str
+
+    def __str__(self) -> str:
+        file, _, number = self.where.rpartition(":")
+        return f"{self.what} (line {number} of {PurePath(file).name})" if file else self.what
+
+
+def effects(fn: Callable[..., Any]) -> list[Effect]:
+    """What a function is seen to change, in the order of reading; certain evidence first.
+
+    Never calls it, and raises for nothing: what cannot be read has no findings. Functions of the standard
+    library and of installed packages are trusted.
+    """
+    reader = _Reader()
+    try:
+        reader.read(fn)
+    except Exception:  # noqa: BLE001 - bytecode of a kind never seen: what was found until here still holds
+        reader.cut = True
+    return sorted(reader.found.values(), key=lambda effect: not effect.certain)
+
+
+# --- what changes an object
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CHANGES_ALWAYS = _words(
+    "append appendleft extend extendleft insert popitem popleft clear setdefault discard writelines put_nowait "
+    "difference_update intersection_update symmetric_difference_update __setitem__ __delitem__ move_to_end"
+)
+"""Names that mean a change wherever they are methods."""
+
+_CHANGES_UNUSED = _words("add update remove pop sort reverse write put fill resize rotate subtract set")
+"""Names that also belong to methods that return something new (a data frame's ``add``, say): they count where
+nobody looks at the result, or where the object's type is known."""
+
+_VALUE_USED = frozenset(("pop", "write"))
+"""Of these, names that change the object even if the result is used."""
+
+_BUILTIN_TYPES = (list, dict, set, bytearray)
+
+_INSIDE = _words("get setdefault values items keys pop popitem popleft __getitem__")
+"""Methods that hand out a part of their object."""
+
+_VIEWS = _words("enumerate zip iter reversed filter vars memoryview")
+"""Builtins whose result still reaches into their argument."""
+
+_CHANGES_FIRST = _words(
+    "heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle "
+    "setattr delattr copyto fill_diagonal place putmask"
+)
+"""Functions of libraries that change their first argument."""
+
+_PROCESS_STATE = {
+    ("posix", "chdir"): "the working directory",
+    ("posix", "fchdir"): "the working directory",
+    ("posix", "umask"): "the umask",
+    ("posix", "putenv"): "the environment",
+    ("posix", "unsetenv"): "the environment",
+    ("locale", "setlocale"): "the locale",
+}
+
+_INPLACE = _words("__iadd__ __isub__ __imul__ __ior__ __iand__ __ixor__")
+
+
+class _Reader:
+    """Collects the effects of a function and of what it calls."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], Effect] = {}
+        self.seen: set[tuple[Any, ...]] = set()
+        self.steps = _STEPS
+        self.cut = False
+
+    # what to read
+
+    def read(self, fn: Any) -> None:
+        """A callable of any kind, as map would call it."""
+        given: list[Val | None] = []
+        while isinstance(fn, partial):
+            given = [self._bound(f"argument {i} bound by partial", v) for i, v in enumerate(fn.args)] + given
+            fn = fn.func
+        if isinstance(fn, BuiltinFunctionType) and isinstance(fn.__self__, _BUILTIN_TYPES):
+            if fn.__name__ in _CHANGES_ALWAYS | _CHANGES_UNUSED:
+                kind = type(fn.__self__).__name__
+                self._add(f"changes the {kind} whose method {fn.__name__} it is", "", True, kind)
+            return
+        if isinstance(fn, MethodType):
+            given.insert(0, self._bound("self", fn.__self__))
+            fn = fn.__func__
+        plain = _unwrapped(fn)
+        if plain is None and not isinstance(fn, type):
+            call = lookup(type(fn), "__call__")
+            plain = _unwrapped(call)
+            given.insert(0, self._bound("self", fn))
+        elif isinstance(fn, type):
+            plain = _unwrapped(lookup(fn, "__init__"))
+            given.insert(0, None)
+        if plain is not None and own(plain.__code__):
+            self.follow(plain, given, {}, 0, root=True)
+
+    @staticmethod
+    def _bound(name: str, value: Any) -> Val | None:
+        return Val("object", name, value)
+
+    def follow(
+        self,
+        fn: FunctionType,
+        args: list[Val | None],
+        named: Mapping[str, Val | None],
+        depth: int,
+        root: bool = False,
+    ) -> None:
+        """Reads a function's body; ``args`` say what is known of its first arguments."""
+        code = fn.__code__
+        slots: dict[int, Val | None] = {}
+        names = code.co_varnames
+        count = code.co_argcount
+        positional = fn.__defaults__ or ()
+        defaults = dict(zip(names[count - len(positional) : count], positional, strict=False))
+        defaults.update(fn.__kwdefaults__ or {})
+        for i, name in enumerate(names[: count + code.co_kwonlyargcount]):
+            if i < min(len(args), count):
+                slots[i] = args[i]
+            elif name in named:
+                slots[i] = named[name]
+            elif name in defaults:
+                slots[i] = _interesting("default", name, defaults[name])
+            elif root:
+                slots[i] = Val("argument", name)
+        extra = count + code.co_kwonlyargcount
+        if code.co_flags & 4:  # *args: the tuple is new, what it holds is the caller's
+            rest = [arg for arg in args[count:] if arg is not None]
+            slots[extra] = Val("argument", names[extra]) if root and not rest else next(iter(rest), None)
+        free = []
+        for name, cell in zip(code.co_freevars, fn.__closure__ or (), strict=False):
+            try:
+                free.append(_interesting("closure", name, cell.cell_contents))
+            except ValueError:  # an empty cell
+                free.append(None)
+        self.body(Inner(code, tuple(free), frozenset(code.co_freevars)), slots, fn.__globals__, depth)
+
+    def body(
+        self, inner: Inner, slots: dict[int, Val | None], scope: dict[str, Any], depth: int
+    ) -> None:
+        """Reads one code object."""
+        key = (inner, tuple(slots.items()))
+        if key in self.seen or depth > _DEPTH or len(self.seen) >= _CODES:
+            return
+        self.seen.add(key)
+        listener = _Listener(self, inner.code, scope, depth)
+        Flow(inner.code, slots, inner.free, scope, listener, inner.foreign).run()
+
+    def _add(self, what: str, where: str, certain: bool, name: str) -> None:
+        key = (what, where)
+        if key not in self.found or (certain and not self.found[key].certain):
+            self.found[key] = Effect(what, where, certain, name)
+
+
+class _Listener:
+    """Is told by the flow through one code object what happens there, and judges it."""
+
+    def __init__(self, reader: _Reader, code: CodeType, scope: dict[str, Any], depth: int) -> None:
+        self.reader, self.code, self.scope, self.depth = reader, code, scope, depth
+
+    def step(self) -> bool:
+        """Counts an instruction; False when there were enough."""
+        self.reader.steps -= 1
+        return self.reader.steps > 0
+
+    def report(self, what: str, name: str, at: int, certain: bool = True) -> None:
+        self.reader._add(what, f"{self.code.co_filename}:{line(self.code, at)}", certain, name)
+
+    def stored_global(self, name: str, at: int) -> None:
+        """``global name`` and an assignment."""
+        self.report(f'changes the global "{name}"', name, at)
+
+    def stored_free(self, name: str, at: int) -> None:
+        """``nonlocal name`` and an assignment."""
+        self.report(f'changes the closure variable "{name}"', name, at)
+
+    def changed(self, val: Val | None, at: int, certain: bool = True) -> None:
+        """An attribute, item or content of ``val`` was written."""
+        if val is None or _each_thread_its_own(val.obj):
+            return
+        self.report(f'changes {_KINDS[val.kind]} "{val.name}"', val.name, at, certain and not val.maybe)
+
+    def inplace(self, val: Val | None, at: int, new_list: bool) -> None:
+        """``val += …``: a change for a list, a new object for a number."""
+        if val is None or val.base is not None:  # of an attribute or item: the store that follows tells
+            return
+        if val.obj is MISSING:
+            if new_list:
+                self.changed(val, at)
+        elif any(lookup(type(val.obj), name) is not MISSING for name in _INPLACE):
+            self.changed(val, at)
+
+    def nested(self, inner: Inner, slots: dict[int, Val | None]) -> None:
+        """A function that is defined here: a lambda, a comprehension, a closure."""
+        self.reader.body(inner, slots, self.scope, self.depth + 1)
+
+    def called(
+        self, fn: Val, args: list[Val | None], named: Mapping[str, Val | None], at: int, used: bool
+    ) -> Val | None:
+        """A call; returns what is known of its result."""
+        first = args[0] if args else None
+        obj = fn.obj
+        if fn.base is not None and not isinstance(fn.base.obj, ModuleType):
+            result = self.method(fn.base, fn.attr, obj, args, named, at, used)
+            return result
+        if obj is MISSING:
+            return None
+        name = getattr(obj, "__name__", "") if isinstance(obj, (BuiltinFunctionType, FunctionType, type)) else ""
+        if isinstance(obj, (BuiltinFunctionType, type)) and getattr(obj, "__module__", "") == "builtins":
+            # An argument's next item may be what the function is for.
+            advances = name == "next" and first is not None and first.kind != "argument"
+            if advances or name in ("setattr", "delattr"):
+                self.changed(first, at)
+            elif name == "globals":
+                return Val("global", "globals()")
+            elif name in _VIEWS or name == "getattr":
+                return next((arg for arg in args if arg is not None), None)
+            return None
+        if isinstance(obj, MethodType):
+            name = obj.__func__.__name__ if isinstance(obj.__func__, FunctionType) else ""
+        state = _PROCESS_STATE.get((getattr(obj, "__module__", None) or "", name)) if name else None
+        if state is not None:
+            self.report(f"changes {state} of the process", state, at)
+        elif name in _CHANGES_FIRST and not _is_own(obj):
+            self.changed(first, at)
+        else:
+            self.enter(obj, args, named, fn)
+        return None
+
+    def enter(self, obj: Any, args: list[Val | None], named: Mapping[str, Val | None], fn: Val) -> None:
+        """Follows the user's own Python code that a known object stands for."""
+        if isinstance(obj, partial):
+            args = [_interesting("global", f"{fn.name}.args", arg) for arg in obj.args] + args
+            obj = obj.func
+        if isinstance(obj, MethodType):
+            args = [_interesting("global", f"{fn.name}.__self__", obj.__self__), *args]
+            obj = obj.__func__
+        plain = _unwrapped(obj)
+        if plain is None and isinstance(obj, type):
+            plain, args = _unwrapped(lookup(obj, "__init__")), [None, *args]
+        elif plain is None and not isinstance(obj, BuiltinFunctionType):
+            plain, args = _unwrapped(lookup(type(obj), "__call__")), [fn, *args]
+        if plain is not None and own(plain.__code__):
+            self.reader.follow(plain, args, named, self.depth + 1)
+
+    def method(
+        self,
+        base: Val,
+        attr: str,
+        obj: Any,
+        args: list[Val | None],
+        named: Mapping[str, Val | None],
+        at: int,
+        used: bool,
+    ) -> Val | None:
+        """A call of a method of something shared."""
+        plain = _unwrapped(obj)
+        if plain is not None:
+            if own(plain.__code__):
+                static = isinstance(lookup(type(base.obj), attr), staticmethod) or isinstance(base.obj, type)
+                self.reader.follow(plain, args if static else [base, *args], named, self.depth + 1)
+                return None
+            if base.obj is not MISSING and not isinstance(base.obj, _BUILTIN_TYPES):
+                # A library's own object, its method written in Python: judged by name like one written in C.
+                obj = MISSING
+        known = base.obj is not MISSING
+        if known and (isinstance(base.obj, type) or lookup(type(base.obj), attr) is MISSING):
+            return None
+        if known and (base.obj is sys.stdout or base.obj is sys.stderr or _logs(base.obj)):
+            return None
+        if attr in _CHANGES_ALWAYS:
+            self.changed(base, at, certain=known or not used or attr in _INSIDE)
+        elif attr in _CHANGES_UNUSED and (
+            not used or attr in _VALUE_USED or (known and isinstance(base.obj, _BUILTIN_TYPES))
+        ):
+            self.changed(base, at)
+        return child(base, "[...]") if attr in _INSIDE else None
+
+
+_KINDS = {
+    "argument": "its argument",
+    "global": "the global",
+    "closure": "the closure variable",
+    "default": "the default value of its argument",
+    "object": "the object",
+}
+
+_IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), frozenset, range)
+
+
+def _interesting(kind: str, name: str, obj: Any) -> Val | None:
+    return None if isinstance(obj, _IMMUTABLE) else Val(kind, name, obj)
+
+
+def _unwrapped(obj: Any) -> FunctionType | None:
+    """The Python function behind one: a memoised one (functools.cache), a static or class method."""
+    for _ in range(10):
+        if isinstance(obj, FunctionType):
+            return obj
+        if isinstance(obj, (staticmethod, classmethod)):
+            obj = obj.__func__
+        elif type(obj).__name__ == "_lru_cache_wrapper":
+            obj = obj.__wrapped__
+        else:
+            return None
+    return None
+
+
+def _is_own(obj: Any) -> bool:
+    plain = _unwrapped(obj)
+    return plain is not None and own(plain.__code__)
+
+
+_STANDARD = os.path.dirname(os.__file__)  # noqa: PTH120 - a string is compared, and pathlib is slow to compare
+_HERE = os.path.dirname(__file__)  # noqa: PTH120
+
+
+def own(code: CodeType) -> bool:
+    """Whether code is the user's own: not the standard library's, an installed package's, or lightwork's."""
+    file = code.co_filename
+    if "site-packages" in file or "dist-packages" in file or file.startswith("<frozen"):
+        return False
+    return not file.startswith((_STANDARD + os.sep, _HERE + os.sep))
+
+
+def _each_thread_its_own(obj: Any) -> bool:
+    """threading.local: what is stored there is seen by nobody else."""
+    threading = sys.modules.get("threading")
+    return threading is not None and isinstance(obj, threading.local)
+
+
+def _logs(obj: Any) -> bool:
+    logging = sys.modules.get("logging")
+    return logging is not None and isinstance(obj, (logging.Logger, logging.LoggerAdapter))

@@ -1,0 +1,134 @@
+"""The policy and the growth of threads, as pure functions of what was seen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightwork._demand import Demand
+from lightwork._growth import Growth
+from lightwork._policy import Ask, Candidate, Policy, Seen
+from lightwork.backends._registry import backend
+
+CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
+
+
+def seen(demand, total=1000, done=1, effects=None, gil_known=True, wire_known=True, effects_known=True):
+    return Seen(0.01, done, total, demand, gil_known, wire_known, effects, effects_known)
+
+
+def policy(cores=2, gil=True, max_workers=None):
+    return Policy(CANDIDATES, cores, gil, max_workers)
+
+
+WAITS = Demand(wait=0.02, cpu=0.0001, gil=0.0001)
+COUNTS = Demand(wait=0.0, cpu=0.02, gil=0.02)
+HASHES = Demand(wait=0.0, cpu=0.02, gil=0.0005)
+TINY = Demand(wait=0.0, cpu=1e-7, gil=1e-7)
+
+
+@pytest.mark.parametrize(("demand", "chosen"), [(WAITS, "threads"), (COUNTS, "processes"), (HASHES, "threads")])
+def test_each_kind_of_work_goes_where_it_belongs(demand, chosen):
+    verdict = policy().advise(seen(demand))
+    assert verdict.switch == chosen
+    assert verdict.workers >= 2
+    assert verdict.why
+
+
+def test_without_a_gil_threads_compute():
+    assert policy(gil=False).advise(seen(COUNTS)).switch == "threads"
+
+
+def test_tiny_calls_stay():
+    assert policy().advise(seen(TINY, total=10**6)).switch is None
+
+
+def test_few_short_calls_stay():
+    verdict = policy().advise(seen(COUNTS, total=1))
+    assert verdict.switch is None
+
+
+def test_one_core_gains_nothing_from_computing_elsewhere():
+    assert policy(cores=1).advise(seen(COUNTS)).switch is None
+    assert policy(cores=1).advise(seen(WAITS)).switch == "threads"
+
+
+def test_it_asks_before_it_answers_and_only_what_matters():
+    assert policy().advise(seen(COUNTS, effects_known=False)).ask is Ask.EFFECTS
+    assert policy().advise(seen(COUNTS, gil_known=False)).ask is Ask.GIL
+    assert policy().advise(seen(COUNTS, wire_known=False)).ask is Ask.WIRE
+    assert policy().advise(seen(WAITS, gil_known=False, wire_known=False)).switch == "threads"
+    assert policy(gil=False).advise(seen(COUNTS, gil_known=False)).switch == "threads"
+    assert policy().advise(seen(TINY, total=100, effects_known=False)).ask is Ask.NOTHING
+
+
+def test_effects_keep_it_in_the_calling_thread():
+    verdict = policy().advise(seen(COUNTS, effects="changes the global 'n' (line 3)"))
+    assert verdict.switch is None and verdict.again is None
+    assert "line 3" in verdict.why
+
+
+def test_a_refused_backend_is_not_chosen_and_said():
+    refused = policy().refuse("processes", "a lock does not pickle")
+    assert refused.advise(seen(COUNTS)).switch is None
+    verdict = refused.refuse("threads", "no").advise(seen(COUNTS))
+    assert "a lock does not pickle" in verdict.why
+
+
+def test_a_dear_wire_keeps_it_at_home():
+    demand = Demand(wait=0.0, cpu=0.001, gil=0.001, wire_caller=0.01, wire_worker=0.01)
+    assert policy().advise(seen(demand)).switch is None
+
+
+def test_max_workers_is_obeyed():
+    assert policy(max_workers=3).advise(seen(WAITS)).workers == 3
+
+
+@given(
+    wait=st.floats(0, 10),
+    cpu=st.floats(1e-9, 10),
+    share=st.floats(0, 1),
+    total=st.none() | st.integers(1, 10**6),
+    done=st.integers(1, 100),
+    cores=st.integers(1, 256),
+)
+def test_a_change_over_is_always_predicted_to_pay(wait, cpu, share, total, done, cores):
+    demand = Demand(wait=wait, cpu=cpu, gil=cpu * share)
+    total = None if total is None else max(total, done)
+    verdict = policy(cores).advise(seen(demand, total, done))
+    if verdict.switch:
+        serial = verdict.predictions[0]
+        chosen = next(p for p in verdict.predictions if p.backend == verdict.switch)
+        assert chosen.seconds < serial.seconds
+        assert 1 <= verdict.workers
+
+
+def grow(each, cpu_share, parallel, ceiling=1.0, limit=128):
+    """Feeds a growth with calls of ``each`` seconds, ``parallel(n)`` of which overlap on n threads."""
+    growth = Growth(ceiling, limit, 2)
+    now = busy = cpu = 0.0
+    calls = 0
+    for _ in range(2000):
+        calls += growth.workers
+        now += each * growth.workers / parallel(growth.workers)
+        busy += each * growth.workers
+        cpu += each * cpu_share * growth.workers
+        growth.observe(now, calls, busy, cpu)
+    return growth.workers
+
+
+def test_waiting_grows_to_the_limit():
+    assert grow(0.02, 0.001, lambda n: n) == 128
+
+
+def test_computing_does_not_grow():
+    assert grow(0.02, 0.95, lambda n: 1.0) == 2
+
+
+def test_growth_ends_where_a_server_saturates():
+    assert grow(0.02, 0.001, lambda n: min(n, 10)) <= 32
+
+
+def test_short_calls_do_not_grow():
+    assert grow(1e-5, 0.01, lambda n: n) == 2

@@ -1,0 +1,208 @@
+"""``backend="auto"``: it chooses, it calls each item once, and it keeps side effects."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+import time
+
+import pytest
+from tests.conformance import jobs
+
+import lightwork as lw
+
+BLOCK = bytes(range(256)) * 4096 * 4
+
+
+def wait(x):
+    time.sleep(0.01)
+    return x
+
+
+def count(n):
+    total = 0
+    for i in range(n):
+        total += i
+    return total
+
+
+def digest(x):
+    return hashlib.sha256(BLOCK).hexdigest(), x
+
+
+@pytest.fixture
+def work():
+    """Items for ``count`` of about 15 ms on this machine."""
+    began = time.thread_time()
+    count(200_000)
+    return int(200_000 * 0.015 / (time.thread_time() - began))
+
+
+def used(report):
+    return {lane.backend for lane in report.lanes}
+
+
+def test_waiting_goes_to_threads():
+    began = time.monotonic()
+    results = lw.map(wait, range(200))
+    assert results == list(range(200))
+    assert "threads" in used(results.report) and results.report.workers > 4
+    assert time.monotonic() - began < 1.9
+    assert "wait" in str(results.report)
+
+
+def test_tiny_calls_stay_in_the_calling_thread():
+    results = lw.map(abs, range(20_000))
+    assert used(results.report) == {"serial"}
+    assert "stayed in the calling thread" in str(results.report)
+
+
+def test_a_single_item_runs_in_the_calling_thread():
+    assert lw.map(lambda _: threading.current_thread(), [0]) == [threading.current_thread()]
+
+
+def test_computing_leaves_the_plain_loop_where_there_are_cores(work):
+    results = lw.map(count, [work] * 60)
+    assert len(set(results)) == 1
+    report = results.report
+    if lw.machine().cores > 1:
+        assert used(report) - {"serial"}, report
+        if lw.machine().gil:
+            assert "processes" in used(report), report
+
+
+def test_each_item_is_called_once_across_a_change_over(tmp_path):
+    path = tmp_path / "calls"
+    lw.map(_mark_slowly, [str(path)] * 80, range(80))
+    assert sorted(jobs.marks(path)) == list(range(80))
+
+
+def _mark_slowly(path, x):
+    jobs.mark(path, x)
+    time.sleep(0.005)
+
+
+def test_imap_auto_is_lazy_on_endless_input():
+    with lw.imap(wait, itertools.count()) as results:
+        assert list(itertools.islice(results, 300)) == list(range(300))
+        assert "threads" in used(results.report)
+
+
+TOTAL = 0
+
+
+def add_to_total(x):
+    global TOTAL
+    time.sleep(0.001)
+    TOTAL += x
+    return x
+
+
+def test_a_function_that_changes_a_global_stays_and_the_report_says_why():
+    global TOTAL
+    TOTAL = 0
+    results = lw.map(add_to_total, range(100))
+    assert TOTAL == 4950
+    assert used(results.report) == {"serial"}
+    assert "TOTAL" in str(results.report)
+
+
+def test_a_closure_that_collects_stays():
+    seen = []
+
+    def collect(x):
+        seen.append(x)
+        time.sleep(0.001)
+        return x
+
+    lw.map(collect, range(60))
+    assert seen == list(range(60))
+
+
+def test_what_cannot_travel_runs_here(work):
+    lock = threading.Lock()
+
+    def guarded(n):
+        with lock:
+            return count(n)
+
+    results = lw.map(guarded, [work] * 20)
+    assert len(set(results)) == 1
+    assert "processes" not in used(results.report)
+
+
+def test_single_items_that_cannot_travel_run_here(work):
+    items = [work] * 40
+    mixed = [(lambda: work) if i == 35 else i for i in range(40)]
+    results = lw.map(_count_maybe, items, mixed, (threading.Lock() if i == 37 else None for i in range(40)))
+    assert len(results) == 40 and len(set(results)) == 1
+
+
+def _count_maybe(n, maybe, lock):
+    return count(n)
+
+
+def test_a_sequence_of_names_limits_the_choice(work):
+    results = lw.map(count, [work] * 20, backend=["serial", "threads"])
+    assert used(results.report) <= {"serial", "threads"}
+    with pytest.raises(lw.BackendUnavailable, match="coroutine"):
+        lw.map(_coroutine, [1], backend=["threads", "processes"])
+
+
+async def _coroutine(x):
+    return x
+
+
+def test_coroutine_functions_go_to_an_event_loop():
+    results = lw.map(_coroutine, range(5))
+    assert results == list(range(5)) and results.report.backend == "asyncio"
+
+
+def test_isolation_and_timeouts_keep_the_first_call_out_too():
+    import os
+
+    assert os.getpid() not in lw.map(_pid, range(3), isolate=True)
+    assert os.getpid() not in lw.map(_pid, range(3), call_timeout=20)
+
+
+def _pid(_):
+    import os
+
+    return os.getpid()
+
+
+def test_failures_before_and_after_a_change_over():
+    def fails(x):
+        time.sleep(0.005)
+        if x in (0, 70):
+            raise ValueError(x)
+        return x
+
+    results = lw.map(fails, range(100), errors="return")
+    assert [f.index for f in results.failures] == [0, 70]
+    with pytest.raises(ValueError) as caught:
+        lw.map(fails, range(1, 100))
+    assert caught.value.args == (70,)
+    assert len(lw.partial(caught.value)) >= 1
+
+
+def test_a_nested_auto_map_in_a_thread_does_not_multiply_workers(work):
+    def outer(_):
+        return used(lw.map(count, [work] * 8).report)
+
+    for inner in lw.map(outer, range(2), backend="threads", max_workers=2):
+        if lw.machine().gil:
+            assert inner == {"serial"}
+
+
+def test_where_no_process_can_start_the_work_goes_on_here(work, monkeypatch):
+    from lightwork.backends.processes import ProcessLauncher
+
+    def launch(*_):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(ProcessLauncher, "launch", launch)
+    results = lw.map(count, [work] * 60, backend=["serial", "processes"])
+    assert len(set(results)) == 1 and len(results) == 60
+    assert used(results.report) == {"serial"} or "came back" in str(results.report)
