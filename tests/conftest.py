@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lightwork.backends._registry import backends
+import lightwork as lw
 
 ALL = ("serial", "threads", "processes", "interpreters", "asyncio")
 
@@ -18,7 +18,7 @@ class Way:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.can = backends()[name].capabilities
+        self.can = lw.backends()[name].capabilities
 
     def fn(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         """``plain``, as a coroutine function where the backend takes only those."""
@@ -36,7 +36,7 @@ class Way:
 
 
 def _ways() -> list[Any]:
-    known = backends()
+    known = lw.backends()
     return [
         pytest.param(name, marks=[] if known[name] else pytest.mark.skip(reason=f"{name}: {known[name].unavailable}"))
         for name in ALL

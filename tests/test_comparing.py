@@ -215,7 +215,11 @@ def measured(backend, *seconds, workers=2, **more):
 
 def test_equally_fast_backends_are_named_and_the_simplest_wins():
     rows, winner, tied = judge(
-        [measured("serial", 2.0, 2.01, 2.02), measured("processes", 1.0, 1.02, 0.99), measured("threads", 1.01, 1.0, 1.03)]
+        [
+            measured("serial", 2.0, 2.01, 2.02),
+            measured("processes", 1.0, 1.02, 0.99),
+            measured("threads", 1.01, 1.0, 1.03),
+        ]
     )
     assert winner.backend == "threads" and tied == ("processes",)
     assert [row.verdict for row in rows] == ["2.0× slower", "as fast as threads", "fastest"]
@@ -225,6 +229,11 @@ def test_equally_fast_backends_are_named_and_the_simplest_wins():
 def test_clear_differences_are_not_called_equal():
     rows, winner, tied = judge([measured("serial", 1.0, 1.01, 1.02), measured("threads", 1.2, 1.21, 1.22)])
     assert winner.backend == "serial" and not tied and rows[1].verdict == "1.2× slower"
+
+
+def test_times_that_vary_too_much_leave_a_question_mark():
+    rows, winner, tied = judge([measured("threads", 1.0, 2.0, 3.0), measured("processes", 1.5, 2.5, 3.5)])
+    assert winner.backend == "threads" and not tied and rows[1].verdict == "1.2× slower?"
 
 
 def test_single_runs_need_a_wider_margin():
@@ -242,7 +251,19 @@ def test_without_serial_there_is_no_speedup():
 
 def a_row(backend, seconds, speedup=None, **more):
     gain = None if speedup is None else Interval(speedup, speedup, speedup)
-    return Row(backend, 2, (seconds,) * 3, seconds, Interval(seconds, seconds, seconds), gain, 0.9, 1.0, 0, "same", **more)
+    return Row(
+        backend,
+        2,
+        (seconds,) * 3,
+        seconds,
+        Interval(seconds, seconds, seconds),
+        gain,
+        0.9,
+        1.0,
+        0,
+        "same",
+        **more,
+    )
 
 
 def facts(wait=0.0, cpu=0.0, gil=None, wire=0.0, cores=2, gil_enabled=True, items=100):

@@ -1,7 +1,7 @@
 """The house stands: every module imports from its own floor and those below, and nothing runs in a circle.
 
 All imports count, wherever they stand: at the top, inside functions, under TYPE_CHECKING, and modules named
-in a string (``import_module("lightwork.backends.threads")``). Beside the floors this file holds the few rooms
+in a string (``import_module("lightwork._backends.threads")``). Beside the floors this file holds the few rooms
 that have a privilege: who reads the clock, asks for the platform, prints, and exits.
 """
 
@@ -20,8 +20,8 @@ FLOORS: dict[str, str] = {
     "ground": "errors _clock _machine _platform _stats",
     "values": "_calls _context _demand _sameness _trace _usage",
     "wire": "_wire _culprit _carried",
-    "backends": "backends.*",
-    "decisions": "_batching _dispatch _effects _growth _model _policy",
+    "backends": "_backends.*",
+    "decisions": "_batching _bytecode _dispatch _effects _flow _growth _model _policy _shared",
     "engine": "_auto _engine",
     "report": "report.*",
     "surface": "_doctor _gathering _items _json_lines _options _per_worker _reasons _service _signatures "
@@ -35,12 +35,12 @@ FLOORS: dict[str, str] = {
 READS_THE_CLOCK = {
     "_clock": "it is the clock",
     "_demand": "measures inside a call, where an indirection would be measured too",
-    "backends.worker": "runs in the worker: stamps what it reports",
-    "backends._outbox": "runs in the worker: stamps what it reports",
-    "backends._local": "runs in the worker: stamps what it reports",
-    "backends.threads": "runs in the worker: stamps what it reports",
-    "backends.coroutines": "runs in the worker: stamps what it reports",
-    "backends.interpreters": "runs in the worker: stamps what it reports",
+    "_backends.worker": "runs in the worker: stamps what it reports",
+    "_backends._outbox": "runs in the worker: stamps what it reports",
+    "_backends._local": "runs in the worker: stamps what it reports",
+    "_backends.threads": "runs in the worker: stamps what it reports",
+    "_backends.coroutines": "runs in the worker: stamps what it reports",
+    "_backends.interpreters": "runs in the worker: stamps what it reports",
     "lab.*": "its experiments time bare threads and processes, as the reader would",
 }
 ASKS_THE_PLATFORM = {"_machine": "it is the place for that", "_platform": "it is the place for that"}
@@ -49,9 +49,7 @@ EXITS = {"cli": "it is the command line", "__main__": "it is the command line"}
 PARSES_ARGUMENTS = {"cli": "it is the command line"}
 
 CLOCKS = {"time", "perf_counter", "monotonic", "time_ns", "perf_counter_ns", "monotonic_ns", "clock_gettime"}
-PLATFORM = {
-    ("sys", name) for name in ("platform", "version_info", "hexversion", "implementation", "version")
-} | {
+PLATFORM = {("sys", name) for name in ("platform", "version_info", "hexversion", "implementation", "version")} | {
     ("os", "name"),
     ("os", "uname"),
 }
@@ -97,9 +95,7 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             found = [module_named(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, (
-                f"line {node.lineno}: imports within lightwork are written out, without dots"
-            )
+            assert not node.level, f"line {node.lineno}: imports within lightwork are written out, without dots"
             taken_from = node.module or ""
             found = [module_named(f"{taken_from}.{a.name}") or module_named(taken_from) for a in node.names]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
@@ -133,6 +129,16 @@ def test_every_module_has_a_floor() -> None:
     )
 
 
+def test_every_module_is_on_the_plan() -> None:
+    plan = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    missing = [
+        module
+        for module in trees()
+        if not module.startswith("lab.") and module != "lightwork" and f"`{module.rpartition('.')[2]}" not in plan
+    ]
+    assert not missing, listing(missing, "Give each a place in the table of docs/architecture.md.")
+
+
 def test_no_arrow_points_upwards() -> None:
     names = list(FLOORS)
     wrong = []
@@ -162,9 +168,7 @@ def test_there_are_no_circles() -> None:
     for module in sorted(arrows()):
         visit(module, [])
     found = [" → ".join((*circle, circle[0])) for circle in sorted(circles)]
-    assert not found, listing(
-        found, "Two modules that need each other are one module, or lack a third below them."
-    )
+    assert not found, listing(found, "Two modules that need each other are one module, or lack a third below them.")
 
 
 def uses(tree: ast.Module, owner: str, names: set[str]) -> Iterator[tuple[str, int]]:
@@ -210,9 +214,7 @@ def test_only_the_machine_asks_for_platform_and_version() -> None:
         for module, line in importers("platform")
         if not allowed(ASKS_THE_PLATFORM, module)
     ]
-    assert not wrong, listing(
-        wrong, "Put the question into _machine.py (or _platform.py) and ask it by a name."
-    )
+    assert not wrong, listing(wrong, "Put the question into _machine.py (or _platform.py) and ask it by a name.")
 
 
 def importers(package: str) -> Iterator[tuple[str, int]]:
@@ -236,9 +238,7 @@ def test_only_the_command_line_parses_arguments() -> None:
         for module, line in importers(package)
         if not allowed(PARSES_ARGUMENTS, module)
     ]
-    assert not wrong, listing(
-        wrong, "Arguments are parsed in cli.py; what they mean is an ordinary function."
-    )
+    assert not wrong, listing(wrong, "Arguments are parsed in cli.py; what they mean is an ordinary function.")
 
 
 def called(names: set[str]) -> Iterator[tuple[str, str, int]]:
@@ -249,9 +249,7 @@ def called(names: set[str]) -> Iterator[tuple[str, str, int]]:
 
 
 def test_only_the_command_line_prints() -> None:
-    wrong = [
-        f"{module}:{line} prints" for module, _, line in called({"print"}) if not allowed(PRINTS, module)
-    ]
+    wrong = [f"{module}:{line} prints" for module, _, line in called({"print"}) if not allowed(PRINTS, module)]
     assert not wrong, listing(wrong, "Return the text; cli.py prints it.")
 
 
@@ -262,9 +260,7 @@ def test_only_the_command_line_exits() -> None:
         for module, name, line in called({"exit", "quit", "SystemExit"})
         if not allowed(EXITS, module)
     ]
-    assert not wrong, listing(
-        wrong, "Raise a LightworkError; cli.py turns it into a message and an exit code."
-    )
+    assert not wrong, listing(wrong, "Raise a LightworkError; cli.py turns it into a message and an exit code.")
 
 
 def test_privileges_are_used() -> None:

@@ -22,9 +22,48 @@ def interval(value, spread=0.01):
 @pytest.fixture
 def comparison():
     rows = (
-        Row("serial", 1, (1.2, 1.21), 1.3, interval(1.2), Interval(1, 1, 1), 1.0, 1.0, 0, "reference", 1.19, "2.0× slower"),
-        Row("threads", 2, (1.3, 1.31), 1.3, interval(1.3), interval(0.92), 0.46, 1.02, 10**6, "same", 1.25, "2.1× slower"),
-        Row("processes", 2, (0.61, 0.62), 0.7, interval(0.61), interval(1.96), 0.98, 1.95, 33 * 10**6, "same", 0.62, "fastest"),
+        Row(
+            "serial",
+            1,
+            (1.2, 1.21),
+            1.3,
+            interval(1.2),
+            Interval(1, 1, 1),
+            1.0,
+            1.0,
+            0,
+            "reference",
+            1.19,
+            "2.0× slower",
+        ),
+        Row(
+            "threads",
+            2,
+            (1.3, 1.31),
+            1.3,
+            interval(1.3),
+            interval(0.92),
+            0.46,
+            1.02,
+            10**6,
+            "same",
+            1.25,
+            "2.1× slower",
+        ),
+        Row(
+            "processes",
+            2,
+            (0.61, 0.62),
+            0.7,
+            interval(0.61),
+            interval(1.96),
+            0.98,
+            1.95,
+            33 * 10**6,
+            "same",
+            0.62,
+            "fastest",
+        ),
         Row("interpreters", reason="they need Python 3.14 or later", verdict="unavailable"),
     )
     return Comparison(
@@ -53,7 +92,9 @@ def test_the_full_table_has_all_columns(comparison):
 
 def test_columns_are_aligned(comparison):
     lines = [line for line in table(comparison, 80) if line.startswith(("serial", "threads", "processes"))]
-    starts = {line.index(verdict) for line, verdict in zip(lines, ("2.0× slower", "2.1× slower", "fastest"), strict=True)}
+    starts = {
+        line.index(verdict) for line, verdict in zip(lines, ("2.0× slower", "2.1× slower", "fastest"), strict=True)
+    }
     assert len(starts) == 1
 
 
@@ -118,15 +159,34 @@ def test_json_round_trip(comparison):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0.00 ns"), (5e-9, "5.00 ns"), (1.234e-5, "12.3 µs"), (0.0456, "45.6 ms"), (0.9999, "1.00 s"), (123.4, "123 s")],
+    [
+        (0.0, "0.00 ns"),
+        (5e-9, "5.00 ns"),
+        (1.234e-5, "12.3 µs"),
+        (0.0456, "45.6 ms"),
+        (0.9999, "1.00 s"),
+        (123.4, "123 s"),
+    ],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
 def test_numbers_for_people():
-    assert [times(x) for x in (0.0029, 0.544, 1.04, 1.94, 12.3, 1440)] == ["0.0029", "0.54", "1.04", "1.9", "12", "1,440"]
-    assert [size(x) for x in (0, 3_200_000, 120_000_000, 1_500_000_000)] == ["0 MB", "3.2 MB", "120 MB", "1.5 GB"]
+    assert [times(x) for x in (0.0029, 0.544, 1.04, 1.94, 12.3, 1440)] == [
+        "0.0029",
+        "0.54",
+        "1.04",
+        "1.9",
+        "12",
+        "1,440",
+    ]
+    assert [size(x) for x in (0, 3_200_000, 120_000_000, 1_500_000_000)] == [
+        "0 MB",
+        "3.2 MB",
+        "120 MB",
+        "1.5 GB",
+    ]
     assert measured(interval(1.234)) == "1.23 ± 0.01 s" and measured(interval(1.234), repeated=False) == "1.23 s"
     assert [clock(x) for x in (4.21, 187, 3723)] == ["4.2 s", "3:07", "1:02:03"]
 

@@ -46,7 +46,11 @@ def test_file_is_imported_under_its_own_name_so_that_workers_can_import_it(here)
 
 def test_module_in_the_working_directory_and_dotted_names(here):
     write(here, "pkg_a/__init__.py", "")
-    write(here, "pkg_a/inner.py", "class Box:\n    @staticmethod\n    def open(x):\n        return -x\nbox = Box()\n")
+    write(
+        here,
+        "pkg_a/inner.py",
+        "class Box:\n    @staticmethod\n    def open(x):\n        return -x\nbox = Box()\n",
+    )
     assert load("pkg_a.inner:Box.open").function(3) == -3
     assert load("pkg_a.inner:box.open").function(3) == -3
     assert load("math:sqrt").function(9) == 3
@@ -93,7 +97,11 @@ def test_a_name_with_dots_or_dashes(here):
 
 
 def test_misspelt_function_file_and_module_get_a_suggestion(here):
-    write(here, "crunch.py", "def parse(x): ...\ndef count(x): ...\nlimit = 3\nclass Box:\n    def open(self): ...\n")
+    write(
+        here,
+        "crunch.py",
+        "def parse(x): ...\ndef count(x): ...\nlimit = 3\nclass Box:\n    def open(self): ...\n",
+    )
     assert "Did you mean parse?" in refused("crunch.py:prase")
     assert "Did you mean crunch.py?" in refused("crnch.py:parse")
     assert "Did you mean crunch?" in refused("crnch:parse")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lightwork._per_worker import per_worker
     from lightwork._trace import Progress, Report
     from lightwork.amapping import aimap, amap
-    from lightwork.backends._registry import backends
+    from lightwork._backends._registry import backends
     from lightwork.comparing import Comparison, compare
     from lightwork.errors import (
         BackendUnavailable,
@@ -51,7 +51,7 @@ _HOMES = {
     "_options": ("Options", "config"),
     "_trace": ("Progress", "Report"),
     "amapping": ("aimap", "amap"),
-    "backends._registry": ("backends",),
+    "_backends._registry": ("backends",),
     "comparing": ("Comparison", "compare"),
     "errors": (
         "BackendUnavailable",

@@ -17,8 +17,8 @@ from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._engine import Live, Plan, Run
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._trace import Report
-from lightwork.backends._local import run_batch
-from lightwork.backends.base import Backend
+from lightwork._backends._local import run_batch
+from lightwork._backends.base import Backend
 from lightwork.errors import UnpicklableError
 
 CANARY_SECONDS = 0.012

@@ -15,6 +15,14 @@ _EXTENDED = dis.opmap["EXTENDED_ARG"]
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 _HAS_ARG = dis.HAVE_ARGUMENT
 
+# How instructions are packed differs between versions; which way it is here shows in the names that there are.
+ATTR_HAS_FLAG = "PRECALL" not in dis.opmap
+"""LOAD_ATTR's argument holds the name's index, shifted by one, and whether a method is wanted (3.12)."""
+NULL_ABOVE = "CALL_KW" in dis.opmap
+"""The NULL beside a function to be called stands above it on the stack (3.13), not below it."""
+PARTS_WITH_FUNCTION = "SET_FUNCTION_ATTRIBUTE" not in dis.opmap
+"""MAKE_FUNCTION takes defaults and cells itself (up to 3.12)."""
+
 ENDS = frozenset(
     (
         *("RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "INTERPRETER_EXIT"),

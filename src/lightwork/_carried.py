@@ -52,6 +52,9 @@ def unpack(data: _wire.Bytes) -> BaseException:
         return RemoteError(text)
     if form == "whole":
         exception: BaseException = _wire.load(rest[0])
+        # A class with a __reduce__ of its own leaves them behind.
+        for note in rest[1][len(getattr(exception, "__notes__", ())) :]:
+            exception.add_note(note)
     else:
         cls, args, state, notes = (_wire.load(part) for part in rest)
         exception = cls.__new__(cls, *args)
@@ -64,7 +67,8 @@ def unpack(data: _wire.Bytes) -> BaseException:
 
 
 def _whole(exception: BaseException, text: str) -> bytes:
-    return pickle.dumps(("whole", text, _plain(exception)))
+    notes = [str(note) for note in getattr(exception, "__notes__", ())]
+    return pickle.dumps(("whole", text, _plain(exception), notes))
 
 
 def _rebuilt(exception: BaseException, text: str) -> bytes:
@@ -140,6 +144,7 @@ def not_rebuilt(problem: BaseException, what: str, where: str) -> LightworkError
 
 def _line(problem: BaseException) -> str:
     try:
-        return f"{type(problem).__name__}: {problem}".partition("\n")[0]
+        text = str(problem).strip() or type(problem).__name__
+        return f"{type(problem).__name__}: {text}".partition("\n")[0]
     except Exception:  # noqa: BLE001 - its __str__ raised
         return type(problem).__name__

@@ -95,10 +95,12 @@ class _Block:
 
 @dataclass(slots=True)
 class _Sent:
-    """A batch with a worker; calls before ``done`` are reported."""
+    """A batch with a worker; calls before ``done`` are reported, the last ``untimed`` of them without their time: the
+    next report has it."""
 
     batch: Batch
     done: int = 0
+    untimed: int = 0
 
 
 @dataclass(slots=True)
@@ -307,7 +309,11 @@ class Dispatch:
         lane.calls += count
         lane.busy += outcomes.seconds
         lane.cpu += outcomes.cpu
-        lane.batching.observe(count, outcomes.seconds)
+        if outcomes.seconds > 0:
+            lane.batching.observe(count + sent.untimed, outcomes.seconds)
+            sent.untimed = 0
+        else:
+            sent.untimed += count
         if event.last:
             del worker.sent[outcomes.batch]
         first = sent.batch.first + outcomes.start

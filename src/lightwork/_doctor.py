@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightwork._machine import Machine, Pool, blas_threads, machine
-from lightwork.backends._registry import NAMES, backends
+from lightwork._backends._registry import NAMES, backends
 
 FEW_FILES = 512
 """Open files below which many workers, each with two sockets and its pipes, may run out of descriptors."""
@@ -192,12 +192,16 @@ def _gil_turned_on(evidence: Evidence) -> _Answer:
     if not (m.free_threaded and m.gil):
         return None
     if evidence.environment.get("PYTHON_GIL") == "1":
-        return ("warning", "This free-threaded Python runs with the GIL, because PYTHON_GIL=1.", "Unset PYTHON_GIL.")
+        return (
+            "warning",
+            "This free-threaded Python runs with the GIL, because PYTHON_GIL=1.",
+            "Unset PYTHON_GIL.",
+        )
     return (
         "warning",
         "This free-threaded Python runs with the GIL: an imported extension module turned it on, "
         "so threads compute in turns.",
-        "Run python -W error::RuntimeWarning -c 'import ...' with your imports to see which; take a newer release of it, "
+        "Run python -W error::RuntimeWarning -c 'import ...' with your imports to see which; take a newer one, "
         "or set PYTHON_GIL=0 if you know that it is safe.",
     )
 
@@ -256,10 +260,14 @@ def _little_memory(evidence: Evidence) -> _Answer:
 
 
 def _settings(evidence: Evidence) -> _Answer:
-    for name, value in evidence.environment.items():
+    for name in evidence.environment:
         if name.startswith("LIGHTWORK_") and name not in SETTINGS:
             near = difflib.get_close_matches(name, SETTINGS, 1)
-            return ("warning", f"{name} is no setting of lightwork.", f"Did you mean {near[0]}?" if near else "Unset it.")
+            return (
+                "warning",
+                f"{name} is no setting of lightwork.",
+                f"Did you mean {near[0]}?" if near else "Unset it.",
+            )
     wanted = evidence.environment.get("LIGHTWORK_BACKEND")
     if wanted and wanted not in (*NAMES, "auto"):
         near = difflib.get_close_matches(wanted, (*NAMES, "auto"), 1)
@@ -269,7 +277,11 @@ def _settings(evidence: Evidence) -> _Answer:
             f"Did you mean {near[0]}?" if near else f"There are auto, {', '.join(NAMES)}.",
         )
     if wanted and (reason := evidence.backends.get(wanted)):
-        return ("warning", f"LIGHTWORK_BACKEND={wanted} cannot run here: {reason}", "Unset it, or name another.")
+        return (
+            "warning",
+            f"LIGHTWORK_BACKEND={wanted} cannot run here: {reason}",
+            "Unset it, or name another.",
+        )
     workers = evidence.environment.get("LIGHTWORK_MAX_WORKERS")
     if workers and not (workers.isdecimal() and int(workers) > 0):
         return (
@@ -291,7 +303,11 @@ def _no_processes(evidence: Evidence) -> _Answer:
     reason = evidence.backends.get("processes")
     if reason is None:
         return None
-    return ("warning", f"Processes cannot run here: {reason}", "Until that is mended, Python code computes on one core.")
+    return (
+        "warning",
+        f"Processes cannot run here: {reason}",
+        "Until that is mended, Python code computes on one core.",
+    )
 
 
 def _string_hashes(evidence: Evidence) -> _Answer:

@@ -18,7 +18,7 @@ from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
 from lightwork._trace import Decision, Lane, Progress, Report, Span
-from lightwork.backends.base import Backend, Crew
+from lightwork._backends.base import Backend, Crew
 
 TRIAL_BATCH = 0.005
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""

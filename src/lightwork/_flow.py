@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any, Protocol
 
-from lightwork._bytecode import ENDS, Decoded, Handler, Step, decode
+from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, NULL_ABOVE, PARTS_WITH_FUNCTION, Decoded, Handler, Step, decode
 from lightwork._shared import MISSING, Val, child
 
 
@@ -267,8 +267,7 @@ class Flow:
 
     def load_global(self, step: Step) -> None:
         val = self._named(self.code.co_names[step.arg >> 1])
-        # The NULL beside a function to be called stands below it before 3.13, and above it since.
-        both: list[Value] = [val, None] if _NULL_ABOVE else [None, val]
+        both: list[Value] = [val, None] if NULL_ABOVE else [None, val]
         self.stack += both if step.arg & 1 else [val]
 
     def load_name(self, step: Step) -> None:
@@ -289,7 +288,7 @@ class Flow:
         self.stack.append(Const(value) if value is slice or isinstance(value, (CodeType, tuple)) else None)
 
     def load_attr(self, step: Step) -> None:
-        shifted = step.op == "LOAD_ATTR" and sys.version_info >= (3, 12)
+        shifted = step.op == "LOAD_ATTR" and ATTR_HAS_FLAG
         name = self.code.co_names[step.arg >> 1 if shifted else step.arg]
         top = self._val(self.stack.pop())
         self.stack.append(child(top, name) if top else None)
@@ -368,7 +367,7 @@ class Flow:
     def make_function(self, step: Step) -> None:
         code = self.stack.pop()
         free: Value = None
-        if sys.version_info < (3, 13):
+        if PARTS_WITH_FUNCTION:
             for flag in (8, 4, 2, 1):
                 if step.arg & flag:
                     popped = self.stack.pop()
@@ -432,8 +431,6 @@ class Flow:
         by_name = dict(zip(named, vals[split:], strict=False))
         self.stack.append(self.tell.called(target, vals[:split], by_name, step.offset, following != "POP_TOP"))
 
-
-_NULL_ABOVE = sys.version_info >= (3, 13)
 
 _HANDLERS: dict[str, Any] = {
     name: handler

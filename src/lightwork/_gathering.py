@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightwork._options import is_coroutine_function, settle
-from lightwork.backends._registry import backend
-from lightwork.backends.base import Backend
+from lightwork._backends._registry import backend
+from lightwork._backends.base import Backend
 from lightwork.errors import BackendUnavailable
 
 

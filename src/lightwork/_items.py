@@ -21,7 +21,10 @@ from lightwork.errors import LightworkError
 COMMON = {
     "Path": ("pathlib", "Path"),
     "np": ("numpy", None),
-    **{name: (name, None) for name in ("glob", "itertools", "json", "math", "numpy", "os", "pathlib", "random", "string")},
+    **{
+        name: (name, None)
+        for name in ("glob", "itertools", "json", "math", "numpy", "os", "pathlib", "random", "string")
+    },
 }
 """Names that an expression may use without an import; the target's own names come first."""
 
@@ -78,7 +81,8 @@ def _names(code: CodeType) -> set[str]:
 
 def from_glob(pattern: str) -> list[str]:
     """The paths that match, sorted; ``**`` goes into all directories."""
-    found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    # Path.glob knows no absolute patterns, and its ** follows other rules than the shell's.
+    found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
     if not found:
         where = "" if Path(pattern).is_absolute() else f" in {Path.cwd()}"
         hint = "" if "**" in pattern else " ** goes into subdirectories, as in '**/*.txt'."

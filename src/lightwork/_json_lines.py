@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 
 AS_TEXT = (PurePath, datetime.timedelta, decimal.Decimal, uuid.UUID, range)
 
@@ -92,7 +93,7 @@ def _in_order(values: Iterable[Any]) -> list[Any]:
 class LineWriter:
     """Writes lines, a few at a time where they come fast, and none later than ``FLUSH_AFTER`` seconds.
 
-    BrokenPipeError comes out of ``write`` or ``close``, in the thread that calls them.
+    A context manager. BrokenPipeError comes out of ``write`` or ``close``, in the thread that calls them.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -103,7 +104,15 @@ class LineWriter:
         self._failure: OSError | None = None
         self._at_once = stream.isatty()
         self._flusher = threading.Thread(target=self._flush_now_and_then, name="lightwork-output", daemon=True)
+
+    def __enter__(self) -> Self:
         self._flusher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def write(self, line: bytes) -> None:
         """Hands one line on. Raises what an earlier flush met."""

@@ -162,7 +162,8 @@ def _case(
 
 def _batch(work: float, per_call: float, workers: int, calls: int | None) -> float:
     """Calls that travel together: the way costs little, and every worker still gets several batches."""
-    wanted = per_call / (_BATCH_SHARE * work) if work > 0 else math.inf
+    affordable = _BATCH_SHARE * work
+    wanted = per_call / affordable if affordable > 0 else math.inf
     most = 1000.0 if calls is None else calls / (_BATCHES_EACH * workers)
     return max(1.0, min(wanted, most, 1e5))
 

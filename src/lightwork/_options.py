@@ -21,8 +21,8 @@ from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
 from lightwork._machine import gil_enabled, usable_cores
 from lightwork._trace import Progress
-from lightwork.backends._registry import backend, usable
-from lightwork.backends.base import Backend
+from lightwork._backends._registry import backend, usable
+from lightwork._backends.base import Backend
 from lightwork.errors import BackendUnavailable, CalledWhileImporting
 
 MOST_THREADS = 128
@@ -325,7 +325,7 @@ def _eligible(settings: Settings) -> tuple[str, ...]:
 
 
 def _own_loop() -> Backend:
-    from lightwork.backends.coroutines import AsyncioBackend
+    from lightwork._backends.coroutines import AsyncioBackend
 
     return AsyncioBackend(own_loop=True)
 

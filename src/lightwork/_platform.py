@@ -17,6 +17,9 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
+HOME = __file__.rpartition("lightwork")[0].rstrip("/") or "/"
+"""The folder to import lightwork from."""
+
 _PER_DESCRIPTOR_LIMIT = 65_536
 """Descriptors that are closed one by one where the kernel cannot close a range; more are never open in practice."""
 

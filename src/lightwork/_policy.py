@@ -13,7 +13,7 @@ from enum import Enum
 
 from lightwork._demand import Demand
 from lightwork._model import Prediction, predict, suggest_workers
-from lightwork.backends.base import Capabilities
+from lightwork._backends.base import Capabilities
 
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""

@@ -15,6 +15,10 @@ TOO_SHORT = 0.01
 """Seconds for the whole plain loop under which starting any worker costs more than it can bring."""
 
 
+SHORT = 1.0
+"""Seconds for the whole plain loop above which starting workers (tens of milliseconds) no longer explains a loss."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What a comparison knows besides its rows: one call's demands in seconds, and the machine.
@@ -100,11 +104,14 @@ def _why_serial(rows: Sequence[Row], facts: Facts) -> str:
     if facts.holds_gil and not any(row.ran and row.backend in ("processes", "interpreters") for row in rows):
         return "your function computes in Python, where threads must take turns, and processes were not compared"
     if facts.holds_gil:
-        return (
-            "your function computes in Python, where threads must take turns, "
+        return "your function computes in Python, where threads must take turns, " + (
             "and the work is too short to pay for starting processes"
+            if total < SHORT
+            else "and processes brought no gain here: other programs use the cores, or the data is costly to send"
         )
-    return "the work is too short to pay for starting workers"
+    if total < SHORT:
+        return "the work is too short to pay for starting workers"
+    return "more workers brought no gain here, as when other programs use the cores, or one disk serves all"
 
 
 def _why_parallel(winner: Row, facts: Facts) -> str:
@@ -151,14 +158,21 @@ def advice(winner: Row, facts: Facts, function: str) -> tuple[str, ...]:
                 "file) and workers may pay."
             )
     else:
-        found.append(f'In code: results = lightwork.map({name}, items)  # finds this by itself, or backend="'
-                     f'{winner.backend}"')
+        found.append(
+            f'In code: results = lightwork.map({name}, items)  # finds this by itself, or backend="{winner.backend}"'
+        )
     if winner.backend in ("processes", "interpreters") and facts.wire > 0.2 * facts.wall:
         found.append(
             f"Sending data costs {duration(facts.wire)} a call beside {duration(facts.wall)} of work: "
             "send less (names of files instead of their contents, a sum instead of an array), or use lightwork.share."
         )
-    if facts.waits and winner.workers and winner.efficiency and winner.efficiency > 0.8 and facts.items > winner.workers:
+    if (
+        facts.waits
+        and winner.workers
+        and winner.efficiency
+        and winner.efficiency > 0.8
+        and facts.items > winner.workers
+    ):
         found.append(f"Each of the {winner.workers} workers paid in full: try more of them with max_workers.")
     if not facts.waits and winner.efficiency and (winner.workers or 1) > 1 and winner.efficiency < 0.6:
         found.append(
@@ -173,5 +187,19 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _number(count: int) -> str:
-    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    words = (
+        "no",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    )
     return words[count] if count < len(words) else f"{count}"

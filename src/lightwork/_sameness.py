@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 ROUNDING = 1e-9
-"""Relative difference up to which floating-point numbers count as equal but for rounding (BLAS sums in another order)."""
+"""Relative difference up to which floating-point numbers are equal but for rounding (sums in another order)."""
 
 
 class Same(IntEnum):
@@ -97,7 +97,7 @@ def _arrays(one: Any, other: Any) -> Same:
 
 
 def _objects(one: Any, other: Any, depth: int) -> Same:
-    if type(one).__eq__ is not object.__eq__:
+    if getattr(type(one), "__eq__", None) is not object.__eq__:
         alike = _by_equality(one, other)
         if alike is not Same.DIFFERENT or type(one) is type(other):
             return alike

@@ -14,8 +14,8 @@ from lightwork._calls import Finished
 from lightwork._dispatch import Chunk
 from lightwork._engine import Plan, Run, Live
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
-from lightwork.backends._registry import usable
-from lightwork.backends.base import Backend
+from lightwork._backends._registry import usable
+from lightwork._backends.base import Backend
 from lightwork.errors import Failure
 
 

@@ -171,9 +171,7 @@ def _import(dotted: str) -> ModuleType:
     except InvalidTarget as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and cause.name and f"{dotted}.".startswith(f"{cause.name}."):
-            raise InvalidTarget(
-                f"There is no module {dotted!r} here.{_did_you_mean_module(dotted)}"
-            ) from cause
+            raise InvalidTarget(f"There is no module {dotted!r} here.{_did_you_mean_module(dotted)}") from cause
         raise
 
 
@@ -225,11 +223,8 @@ def _is_launcher(filename: str) -> bool:
 
 
 def _is_machinery(filename: str) -> bool:
-    return (
-        filename.startswith(_OWN_DIRECTORY + os.sep)
-        or filename.startswith("<frozen importlib")
-        or filename.endswith((f"importlib{os.sep}__init__.py", f"concurrent{os.sep}futures{os.sep}thread.py"))
-    )
+    between = (f"importlib{os.sep}__init__.py", f"concurrent{os.sep}futures{os.sep}thread.py")
+    return filename.startswith((_OWN_DIRECTORY + os.sep, "<frozen importlib")) or filename.endswith(between)
 
 
 # --- names within a module -------------------------------------------------------------------------------

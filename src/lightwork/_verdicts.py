@@ -106,10 +106,16 @@ def _winner(ran: Sequence[Measured]) -> tuple[Measured | None, list[Measured]]:
 
 
 def alike(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two samples of times cannot be told apart, or differ too little to matter."""
-    found = ratio(one, other)
+    """Whether two samples of times differ by too little to matter, or by little and within their uncertainty."""
+    gap = abs(ratio(one, other).value - 1.0)
     margin = ALIKE if min(len(one), len(other)) > 1 else ALIKE_UNREPEATED
-    return found.low <= 1.0 <= found.high or abs(found.value - 1.0) < margin
+    return gap < margin or (gap < ALIKE_UNREPEATED and unsure(one, other))
+
+
+def unsure(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether the times vary so much that either could be the faster."""
+    found = ratio(one, other)
+    return found.low <= 1.0 <= found.high
 
 
 def _simplicity(m: Measured) -> int:
@@ -125,4 +131,6 @@ def _verdict(m: Measured, winner: Measured | None, tied: Sequence[Measured]) -> 
         return "fastest"
     if m in tied:
         return f"as fast as {winner.backend}"
-    return f"{times(ratio(m.counted, winner.counted).value)}× slower"
+    slower = f"{times(ratio(m.counted, winner.counted).value)}× slower"
+    # A question mark where the times vary too much to be sure of it.
+    return f"{slower}?" if len(m.counted) > 1 and unsure(m.counted, winner.counted) else slower

@@ -12,7 +12,7 @@ from lightwork._dispatch import Reorder
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
 from lightwork._trace import Report
-from lightwork.backends.coroutines import OwnLoopCrew
+from lightwork._backends.coroutines import OwnLoopCrew
 from lightwork.mapping import Results, _checked, fail, fail_if_broken, in_order, sort
 
 R = TypeVar("R")

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
+import itertools
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import Any, NoReturn
 
 import click
@@ -42,21 +44,36 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        from lightwork.report.text import fill
+
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            say(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n")
+        say("\n".join(fill(f"Error: {error.format_message()}", width())))
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         say("Interrupted.")
         return INTERRUPTED
-    except BrokenPipeError:
-        from lightwork._json_lines import silence
-
-        silence(1)  # the reader has all that it wanted (head, less)
-        return FINE
     return FINE
 
 
-class _Suggesting(click.Group):
-    """A group that answers a misspelt command with the nearest one."""
+class _Commands(click.Group):
+    """A group that answers a misspelt command with the nearest one, and minds where its output goes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from lightwork._json_lines import silence
+
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            silence(1)  # the reader has all that it wanted (head, less)
+            raise Stop(FINE) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            silence(1)
+            say(f"Error: the output cannot be written: {error.strerror}.")
+            raise Stop(FAILED) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -71,9 +88,7 @@ class _Suggesting(click.Group):
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
 
 
-@click.group(
-    cls=_Suggesting, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80}
-)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="lightwork", message="%(prog)s %(version)s")
 def cli() -> None:
     """Run a function over many items the way that is fastest on this machine, and see why.
@@ -132,7 +147,7 @@ def load_items(
         found = _items.from_module(module)
     except _items.InvalidItems as error:
         fail(str(error), USAGE)
-    except Exception as error:  # items() of the user's module
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
         fail_with(error, "The module's own items() failed:")
     if found is None:
         raise click.UsageError(f"No items. {EXAMPLE}. Or define items in {module.__name__}.")
@@ -184,7 +199,11 @@ def put(data: Any) -> None:
     """Data as JSON on standard output."""
     from lightwork._json_lines import plain
 
-    click.echo(json.dumps(plain(data, lambda warning: None), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(plain(data, _accept), indent=2, ensure_ascii=False))
+
+
+def _accept(warning: str) -> None:
+    """lightwork's own data has nothing to warn of."""
 
 
 def colourful() -> bool:
@@ -205,7 +224,7 @@ def write_file(path: str, text: str) -> None:
     say(f"Written: {path}")
 
 
-def positive(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+def positive(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
     """Refuses what is not above 0."""
     if value is not None and value <= 0:
         raise click.BadParameter(f"it must be above 0, not {value}")
@@ -213,7 +232,10 @@ def positive(ctx: click.Context, param: click.Parameter, value: float | None) ->
 
 
 max_workers_option = click.option(
-    "--max-workers", type=click.IntRange(1), metavar="N", help="Workers of each backend; by default each finds its own."
+    "--max-workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Workers of each backend; by default each finds its own.",
 )
 
 
@@ -252,7 +274,7 @@ def compare(
             )
         except comparing.WrongRequest as error:
             fail(str(error), USAGE)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
             fail_with(error)
     if as_json:
         put(comparison.to_json())
@@ -282,6 +304,20 @@ def _finite(module: Any, where: dict[str, str | None]) -> list[Any]:
     return items
 
 
+def _at_least_one(items: Iterable[Any]) -> Iterable[Any]:
+    """The same items, endless ones too, after a look at the first."""
+    rest: Iterable[Any] = items
+    if isinstance(items, Sized):
+        empty = len(items) == 0
+    else:
+        source = iter(items)
+        first = list(itertools.islice(source, 1))
+        rest, empty = itertools.chain(first, source), not first
+    if empty:
+        fail(f"The input holds no items. {EXAMPLE}.", USAGE)
+    return rest
+
+
 def _coloured(line: str, winner: str | None) -> str:
     if not colourful():
         return line
@@ -299,8 +335,13 @@ def _coloured(line: str, winner: str | None) -> str:
 @takes_items
 @click.option("--backend", default=None, metavar="NAME", help="By default chosen by measuring.")
 @max_workers_option
-@click.option("--errors", type=click.Choice(["raise", "return"]), default="raise", show_default=True,
-              help="Stop at a failure, or write it as a line and go on.")
+@click.option(
+    "--errors",
+    type=click.Choice(["raise", "return"]),
+    default="raise",
+    show_default=True,
+    help="Stop at a failure, or write it as a line and go on.",
+)
 @click.option("--call-timeout", type=float, callback=positive, metavar="SECONDS", help="End calls that take longer.")
 @click.option("--retries", type=click.IntRange(0), default=0, metavar="N", help="Repeat a failed call.")
 @click.option("--unordered", is_flag=True, help="Write results as they finish, not in the items' order.")
@@ -323,8 +364,12 @@ def map_(
     from lightwork.errors import Failure
 
     options: dict[str, Any] = {
-        "backend": backend, "max_workers": max_workers, "errors": errors, "call_timeout": call_timeout,
-        "retries": retries, "progress": progress,
+        "backend": backend,
+        "max_workers": max_workers,
+        "errors": errors,
+        "call_timeout": call_timeout,
+        "retries": retries,
+        "progress": progress,
     }
     warned: set[str] = set()
 
@@ -334,8 +379,7 @@ def map_(
             say(f"Warning: {text}.")
 
     failed = 0
-    writer = LineWriter(click.get_binary_stream("stdout"))
-    with prints_to_stderr():
+    with LineWriter(sys.stdout.buffer) as writer, prints_to_stderr():
         found = load_target(target)
         items = load_items(found.module, **where)
         from lightwork import mapping
@@ -352,13 +396,16 @@ def map_(
                     value = next(results)
                 except StopIteration:
                     break
-                except (Exception, SystemExit) as error:
-                    writer.close()
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
+                    writer.close()  # what came before the failure comes before its message
                     fail_with(error)
                 if isinstance(value, Failure):
                     failed += 1
-                    line = {"index": value.index, "error": type(value.exception).__name__,
-                            "message": str(plain(str(value.exception), warn))}
+                    line = {
+                        "index": value.index,
+                        "error": type(value.exception).__name__,
+                        "message": str(plain(str(value.exception), warn)),
+                    }
                     writer.write(encode(line, warn))
                 else:
                     writer.write(encode(value, warn))
@@ -381,12 +428,12 @@ def probe(target: str, budget: float, as_json: bool, **where: str | None) -> Non
     """Measure where the time of one call goes, and what each backend would make of it."""
     with prints_to_stderr():
         found = load_target(target)
-        items = _finite(found.module, where)
+        items = _at_least_one(load_items(found.module, **where))
         from lightwork import probing
 
         try:
             profile = probing.probe(found.function, items, budget=budget)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
             fail_with(error)
     if as_json:
         put(profile.to_json())

@@ -21,8 +21,8 @@ from lightwork._stats import Interval
 from lightwork._trace import Progress
 from lightwork._usage import PeakMemory, descendants_cpu_seconds, own_cpu_seconds
 from lightwork._verdicts import Measured, judge
-from lightwork.backends._registry import NAMES
-from lightwork.backends._registry import backend as registry_backend
+from lightwork._backends._registry import NAMES
+from lightwork._backends._registry import backend as registry_backend
 from lightwork.errors import LightworkError
 from lightwork.mapping import starmap
 from lightwork.probing import probe
@@ -33,6 +33,7 @@ __all__ = ["Comparison", "Interval", "Row", "compare"]
 
 BUDGET = 60.0
 """Seconds that the counted runs of all backends may take together; where one round takes longer, its figures stand."""
+
 
 class WrongRequest(ValueError):
     """``compare`` was asked for something that cannot be: no rounds, or a backend that does not exist."""
@@ -76,8 +77,9 @@ def compare(
     ``"serial"`` is a plain loop written in Python, not an engine with one worker. ``max_workers``: for all backends;
     None lets each find its own number. ``progress`` is as for ``map``, and counts runs.
 
-    Returns a Comparison. Raises what ``fn`` raises in the plain loop, WrongRequest (a ValueError) for ``rounds < 1`` or an unknown
-    backend. A backend that fails where the plain loop does not is no error: its row has the reason.
+    Returns a Comparison. Raises what ``fn`` raises in the plain loop, and WrongRequest (a ValueError) for
+    ``rounds < 1`` or an unknown backend. A backend that fails where the plain loop
+    does not is no error: its row has the reason.
     """
     if rounds < 1:
         raise WrongRequest(f"rounds must be at least 1, not {rounds}")
@@ -86,7 +88,9 @@ def compare(
     items = list(zip(*iterables, strict=False))
     coroutine = is_coroutine_function(fn)
     entries = [_entry(name, coroutine) for name in _names(backends, coroutine)]
-    session = _Session(fn, items, coroutine, max_workers, _listener(progress, len(entries), rounds))
+    session = _Session(
+        fn, items, coroutine, max_workers, _listener(progress, sum(not entry.failed for entry in entries), rounds)
+    )
     return session.run(entries, rounds)
 
 
@@ -118,11 +122,15 @@ def _entry(name: str, coroutine: bool) -> Measured:
     return Measured(name, reason=reason or "")
 
 
+def _silent(_done: int, _backend: str, _seconds: float, _finished: bool) -> None:
+    """Nobody wants to know."""
+
+
 def _listener(
     progress: bool | Callable[[Progress], None], entries: int, rounds: int
 ) -> Callable[[int, str, float, bool], None]:
     if progress is False:
-        return lambda done, backend, seconds, finished: None
+        return _silent
     if progress is True:
         from lightwork.report.progress import bar
 
@@ -317,8 +325,7 @@ class _Session:
         columns = list(zip(*self.fresh_items(), strict=True))
         profile = probe(self.fn, *columns, budget=PROBE_SECONDS)
         for entry in runs:
-            found = profile.predict(entry.backend, entry.workers or 1, calls=len(self.items))
-            entry.predicted = found.seconds
+            entry.predicted = profile.predict(entry.backend, entry.workers or 1).seconds
         return profile.demand
 
     # what follows
@@ -328,6 +335,11 @@ class _Session:
         here = machine()
         facts = self.facts(rows, demand, here.cores, here.gil)
         name = _name_of(self.fn)
+        if any(row.verdict.endswith("?") for row in rows):
+            self.notes.append(
+                "Where a verdict has a question mark the times vary too much to be sure: is the machine busy with "
+                "something else? More rounds, or more items, would tell."
+            )
         ran = [row for row in rows if row.ran]
         if winner is None:
             why = "No backend ran to its end, so there is nothing to compare."
@@ -347,8 +359,13 @@ class _Session:
             advice=() if winner is None or len(ran) == 1 else _reasons.advice(winner, facts, name),
             findings=tuple(self.findings),
             notes=tuple(self.notes),
-            demand={} if demand is None else {
-                "wait": demand.wait, "cpu": demand.cpu, "gil": demand.gil, "wire": facts.wire,
+            demand={}
+            if demand is None
+            else {
+                "wait": demand.wait,
+                "cpu": demand.cpu,
+                "gil": demand.gil,
+                "wire": facts.wire,
             },
         )
 
@@ -369,7 +386,7 @@ class _Session:
 
 
 def _await_one_by_one(fn: Callable[..., Any], items: list[tuple[Any, ...]], results: list[Any]) -> None:
-    """The plain loop of coroutine functions, in a thread of its own: the caller's may run a loop already (notebooks)."""
+    """The plain loop of coroutine functions, in a thread of its own: a notebook's own thread runs a loop already."""
 
     async def loop() -> None:
         for item in items:

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from lightwork._options import is_coroutine_function, settle
 from lightwork._service import Service, Work, open_service
-from lightwork.backends._registry import backend as backend_named
-from lightwork.backends.base import Backend
+from lightwork._backends._registry import backend as backend_named
+from lightwork._backends.base import Backend
 from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")

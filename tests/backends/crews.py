@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightwork._calls import Batch, Death, Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
-from lightwork.backends.base import Backend
+from lightwork._calls import Batch, Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._backends.base import Backend
 
 PATIENCE = 20.0
 
@@ -32,7 +32,9 @@ class Driver:
     def start(self) -> int:
         return self.crew.start_worker()
 
-    def send(self, worker: int, fn: Callable[..., Any], items: Sequence[Any], style: str = "one", first: int = 0) -> int:
+    def send(
+        self, worker: int, fn: Callable[..., Any], items: Sequence[Any], style: str = "one", first: int = 0
+    ) -> int:
         self.batches += 1
         self.crew.send(worker, Batch(self.batches, fn, style, first, items))
         return self.batches
@@ -60,7 +62,9 @@ class Driver:
             if event.last:
                 self.ended.add(outcomes.batch)
 
-    def run(self, fn: Callable[..., Any], items: Sequence[Any], style: str = "one", worker: int | None = None) -> list[Any]:
+    def run(
+        self, fn: Callable[..., Any], items: Sequence[Any], style: str = "one", worker: int | None = None
+    ) -> list[Any]:
         """All results of one batch; an exception stands in a failed call's place."""
         batch = self.send(worker or self.start(), fn, items, style)
         self.until(lambda: batch in self.ended)
@@ -78,6 +82,3 @@ class Driver:
     def ready(self, count: int = 1) -> None:
         self.until(lambda: sum(isinstance(event, WorkerReady) for event in self.events) >= count)
 
-
-def death_of(lost: WorkerLost) -> Death:
-    return lost.death

@@ -10,14 +10,43 @@ import time
 import warnings
 
 import pytest
-from tests.backends.crews import Driver
 
 from lightwork import _context
 from lightwork._calls import Finished, WorkerReady
-from lightwork.backends.base import Backend
-from lightwork.backends.interpreters import InterpreterBackend
-from lightwork.backends.processes import ProcessBackend
+from lightwork._backends.base import Backend
+from lightwork._backends.interpreters import InterpreterBackend
+from lightwork._backends.processes import ProcessBackend
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
+from tests.backends.crews import Driver
+from tests.backends.jobs import (
+    Locked,
+    Odd,
+    Thief,
+    add,
+    change,
+    double,
+    draw,
+    fail,
+    greet,
+    greeting,
+    hold,
+    lambda_of,
+    leave,
+    make_thief,
+    raise_from,
+    raise_locked,
+    raise_noted,
+    raise_odd,
+    raise_unmakeable,
+    refuse,
+    seeded,
+    sizes,
+    speak,
+    stop,
+    tell,
+    total,
+    where,
+)
 
 
 @pytest.fixture(params=[ProcessBackend, InterpreterBackend], ids=lambda each: each.name)
@@ -27,18 +56,6 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     if reason is not None:
         pytest.skip(reason)
     return found
-
-
-def double(x):
-    return 2 * x
-
-
-def add(x, y=0):
-    return x + y
-
-
-def fail(x):
-    raise ValueError("no", x)
 
 
 def test_ready_comes_first_and_results_in_order(backend):
@@ -65,54 +82,6 @@ def test_two_batches_can_be_with_one_worker_and_two_workers_at_work(backend):
         batches = [crew.send(worker, double, [worker] * 10) for worker in (one, two, one, two)]
         crew.until(lambda: len(crew.ended) == 4)
         assert [crew.values[batch][9] for batch in batches] == [2 * one, 2 * two, 2 * one, 2 * two]
-
-
-def leave(x):
-    sys.exit(x)
-
-
-class Odd(Exception):
-    def __init__(self, code, text):
-        super().__init__(f"{code}: {text}")
-        self.code = code
-
-
-class Locked(Exception):
-    pass
-
-
-def raise_odd(x):
-    raise Odd(x, "odd")
-
-
-def raise_locked(x):
-    error = Locked("locked", x)
-    error.lock, error.fine = threading.Lock(), "kept"
-    raise error
-
-
-def raise_unknown(x):
-    exec("class Unknown(Exception):\n def __reduce__(self): raise TypeError('never')", globals())
-    Unknown.__qualname__ = "nowhere.Unknown"  # noqa: F821
-    Unknown.__new__ = None  # noqa: F821
-    raise Unknown(x)  # noqa: F821
-
-
-def raise_from(x):
-    try:
-        {}[x]
-    except KeyError as cause:
-        raise RuntimeError("outer") from cause
-
-
-def stop(x):
-    raise StopIteration(x)
-
-
-def raise_noted(x):
-    error = KeyError(x)
-    error.add_note("a note")
-    raise error
 
 
 def test_failures_keep_type_arguments_and_remote_traceback(backend):
@@ -143,37 +112,11 @@ def test_failures_keep_type_arguments_and_remote_traceback(backend):
         assert crew.run(double, [4], worker=worker) == [8]
 
 
-class Unmakeable(Exception):
-    def __new__(cls, *args):
-        if args and args[0] == "inner":
-            return super().__new__(cls, *args)
-        raise TypeError("only from inside")
-
-    def __reduce__(self):
-        raise TypeError("never")
-
-
-def raise_unmakeable(x):
-    error = Unmakeable("inner", x)
-    error.args = (x,)
-    raise error
-
-
 def test_an_exception_that_cannot_cross_gives_all_its_text(backend):
     with Driver(backend) as crew:
         (failure,) = crew.run(raise_unmakeable, ["the text"])
         assert type(failure) is RemoteError
         assert "Unmakeable: the text" in str(failure)
-
-
-class Holder:
-    def __init__(self):
-        self.handler = type("Handler", (), {})()
-        self.handler._lock = threading.Lock()
-
-
-def hold(x):
-    return {"a": [1, Holder()]} if x else "fine"
 
 
 def test_a_result_that_cannot_be_pickled_names_the_part_at_fault(backend):
@@ -205,22 +148,6 @@ def test_a_function_that_cannot_be_pickled_fails_each_call(backend):
         assert all(type(result) is UnpicklableError for result in results)
         assert results[0].path == "function's variable 'lock'"
         assert crew.run(double, [1], worker=worker) == [2]
-
-
-class Thief:
-    """Raises when it is unpickled, where ``where`` says."""
-
-    def __init__(self, home):
-        self.home = home
-
-    def __setstate__(self, state):
-        if state["home"] != _context.backend():
-            raise ValueError("not here")
-        self.__dict__.update(state)
-
-
-def make_thief(x):
-    return Thief(_context.backend())
 
 
 def test_what_does_not_unpickle_harms_itself_alone(backend):
@@ -266,13 +193,6 @@ def test_a_constant_crosses_once_per_worker(backend):
         assert 3_000_000 < crew.crew.shipped < 4_000_000
 
 
-_made = {}
-
-
-def lambda_of(big):
-    return _made.setdefault(id(big), lambda x: len(big) + x)
-
-
 def test_large_arguments_and_results(backend):
     big = b"x" * 100_000_000
     with Driver(backend) as crew:
@@ -282,20 +202,10 @@ def test_large_arguments_and_results(backend):
         assert result == bytes(20_000_000)
 
 
-def sizes(x):
-    return bytes(x)
-
-
 def test_results_of_all_sizes_keep_their_order(backend):
     wanted = [0, 10, 40_000, 1, 32 * 1024, 32 * 1024 - 1, 200_000, 3, 31_000, 31_000, 31_000, 5]
     with Driver(backend) as crew:
         assert [len(result) for result in crew.run(sizes, wanted)] == wanted
-
-
-def speak(x):
-    print(f"line {x}")
-    print(f"half {x}", end="")
-    print("error", x, file=sys.stderr)
 
 
 def test_prints_come_out_as_whole_lines(backend, capsys):
@@ -306,15 +216,6 @@ def test_prints_come_out_as_whole_lines(backend, capsys):
     assert err == "error 1\nerror 2\n"
 
 
-def tell(x):
-    logging.getLogger("test.crews").info("told %s", x)
-    logging.getLogger("test.crews").debug("too low")
-    try:
-        1 / 0  # noqa: B018
-    except ZeroDivisionError:
-        logging.getLogger("test.crews").exception("caught")
-
-
 def test_log_records_reach_the_callers_logger(backend, caplog):
     with caplog.at_level(logging.INFO, "test.crews"), Driver(backend) as crew:
         crew.run(tell, [5])
@@ -323,13 +224,6 @@ def test_log_records_reach_the_callers_logger(backend, caplog):
     assert "ZeroDivisionError" in records[1].exc_text
     assert records[0].lightwork_index == 0
     assert records[0].funcName == "tell"
-
-
-def where(_):
-    import logging
-
-    warnings.warn("w", UserWarning, stacklevel=1)
-    return sys.path, sys.argv, logging.getLogger("some.logger").level, _context.depth(), _context.backend()
 
 
 def test_surroundings_are_carried(backend, monkeypatch):
@@ -349,10 +243,6 @@ def test_surroundings_are_carried(backend, monkeypatch):
     assert (level, depth, name) == (13, 1, backend.name)
 
 
-def draw(_):
-    return _context.index(), _context.rng().random(), _context.rng().random()
-
-
 def test_random_streams_belong_to_the_item(backend):
     with Driver(backend, seed=42) as crew:
         worker = crew.start()
@@ -365,33 +255,11 @@ def test_random_streams_belong_to_the_item(backend):
         _context.leave()
 
 
-def seeded(_):
-    import random
-
-    return random.random()
-
-
 def test_global_generators_are_seeded_where_that_is_asked_for(backend):
     with Driver(backend, seed=1, seed_globals=True) as crew:
         first = crew.run(seeded, [0, 1])
         assert crew.run(seeded, [0, 1]) == first
         assert first[0] != first[1]
-
-
-_greeting = None
-
-
-def greet(word):
-    global _greeting
-    _greeting = word
-
-
-def refuse(problem):
-    raise problem
-
-
-def greeting(_):
-    return _greeting
 
 
 def test_initializer(backend):
@@ -477,12 +345,6 @@ def test_arrays_arrive_writable_and_private():
     assert results[3][0][0] == -1.0
 
 
-def change(arrays):
-    for array in arrays if isinstance(arrays, tuple) else (arrays,):
-        array[0] = -1.0
-    return arrays
-
-
 def test_an_argument_may_be_changed_once_it_was_sent():
     numpy = pytest.importorskip("numpy")
     array = numpy.zeros(2_000_000)
@@ -494,5 +356,12 @@ def test_an_argument_may_be_changed_once_it_was_sent():
         assert crew.values[batch] == {0: 0.0}
 
 
-def total(array):
-    return float(array.sum())
+def test_a_module_that_refuses_to_load_in_an_interpreter_is_named():
+    numpy = pytest.importorskip("numpy")
+    backend = InterpreterBackend()
+    if backend.unavailable():
+        pytest.skip(backend.unavailable())
+    with Driver(backend) as crew:
+        (failure,) = crew.run(numpy.sin, [1.0])
+        assert "numpy" in str(failure)
+        assert 'backend="processes"' in failure.__notes__[0]

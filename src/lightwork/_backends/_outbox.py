@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from lightwork import _wire
-from lightwork.backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
+from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
 
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightwork import _carried, _wire
 from lightwork._calls import Batch
-from lightwork.backends.worker import BATCH, FUNCTION, HOLE, STYLES
+from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork.errors import UnpicklableError
 
 MOST_FUNCTIONS = 256

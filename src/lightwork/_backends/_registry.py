@@ -7,15 +7,15 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lightwork.backends.base import Backend, Capabilities
+from lightwork._backends.base import Backend, Capabilities
 from lightwork.errors import BackendUnavailable
 
 _PLACES: Mapping[str, tuple[str, str]] = {
-    "serial": ("lightwork.backends.serial", "SerialBackend"),
-    "threads": ("lightwork.backends.threads", "ThreadBackend"),
-    "processes": ("lightwork.backends.processes", "ProcessBackend"),
-    "interpreters": ("lightwork.backends.interpreters", "InterpreterBackend"),
-    "asyncio": ("lightwork.backends.coroutines", "AsyncioBackend"),
+    "serial": ("lightwork._backends.serial", "SerialBackend"),
+    "threads": ("lightwork._backends.threads", "ThreadBackend"),
+    "processes": ("lightwork._backends.processes", "ProcessBackend"),
+    "interpreters": ("lightwork._backends.interpreters", "InterpreterBackend"),
+    "asyncio": ("lightwork._backends.coroutines", "AsyncioBackend"),
 }
 
 NAMES = tuple(_PLACES)

@@ -204,7 +204,7 @@ def _kill(pid: int, group: bool) -> None:
 
 def _become_worker(tether: socket.socket, starter: int, passed: list[int]) -> NoReturn:
     """In the fork: keeps the descriptors that were passed, lets go of all others, and serves."""
-    from lightwork.backends import _ledger, worker
+    from lightwork._backends import _ledger, worker
 
     code = 70
     try:
@@ -257,7 +257,7 @@ def main(caller: int) -> None:
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nothing.fileno(), 0)
-    import lightwork.backends.worker  # noqa: F401 - imported once here, for every worker
+    import lightwork._backends.worker  # noqa: F401 - imported once here, for every worker
 
     try:
         Starter(control, caller).serve()

@@ -14,13 +14,11 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import lightwork
 from lightwork import _platform
 from lightwork._calls import Death, Terms
-from lightwork.backends._remote import End, Launcher, RemoteCrew
-from lightwork.backends._starter import (
+from lightwork._backends._remote import End, Launcher, RemoteCrew
+from lightwork._backends._starter import (
     KILL,
     NOTICE,
     REQUEST,
@@ -29,7 +27,7 @@ from lightwork.backends._starter import (
     WITH_GROUP,
     WITH_LOGGING,
 )
-from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork.errors import WorkerCrashed
 
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
@@ -63,7 +61,7 @@ class ProcessBackend(Backend):
         return None
 
     def crash_error(self) -> type[WorkerCrashed]:
-        from lightwork.backends._crash import WorkerProcessCrashed
+        from lightwork._backends._crash import WorkerProcessCrashed
 
         return WorkerProcessCrashed
 
@@ -77,10 +75,9 @@ class _Starter:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
-        home = str(Path(lightwork.__file__).parent.parent)
         program = (
-            f"import sys; sys.path.append({home!r}); "
-            f"from lightwork.backends._starter import main; main({self.owner})"
+            f"import sys; sys.path.append({_platform.HOME!r}); "
+            f"from lightwork._backends._starter import main; main({self.owner})"
         )
         with theirs:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lightwork import _carried, _wire
 from lightwork._calls import Batch, Outcomes
-from lightwork.backends._ledger import VALUE, Entry, Ledger, entries
+from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
 
 HERE = "in the caller's process"
 

@@ -11,13 +11,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
-import lightwork
 from lightwork import _platform
 from lightwork._calls import Death, Terms
-from lightwork.backends._remote import End, Launcher, RemoteCrew
-from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork._backends._remote import End, Launcher, RemoteCrew
+from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork.errors import BackendUnavailable
 
 JOIN_SECONDS = 0.5
@@ -79,14 +77,13 @@ class InterpreterLauncher(Launcher):
     def _serve(self, worker: int, sock: socket.socket) -> None:
         interpreters = _platform.interpreters()
         assert interpreters is not None
-        home = str(Path(lightwork.__file__).parent.parent)
         with sock:
             try:
                 interpreter = interpreters.create()
                 try:
                     interpreter.exec(
-                        f"import sys; sys.path.append({home!r}); "
-                        f"from lightwork.backends.worker import main; main({sock.fileno()})"
+                        f"import sys; sys.path.append({_platform.HOME!r}); "
+                        f"from lightwork._backends.worker import main; main({sock.fileno()})"
                     )
                 finally:
                     interpreter.close()

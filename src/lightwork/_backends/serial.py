@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
-from lightwork.backends._local import run_batch
-from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork._backends._local import run_batch
+from lightwork._backends.base import Backend, Capabilities, Crew
 
 
 class SerialCrew(Crew):

@@ -15,8 +15,8 @@ from queue import Empty, SimpleQueue
 
 from lightwork import _context
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
-from lightwork.backends._local import stop_iteration_error
-from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork._backends._local import stop_iteration_error
+from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork.errors import CallTimeout
 
 CLOSE_SECONDS = 0.5

@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 
 from lightwork import _context
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
-from lightwork.backends._local import run_batch_in_copies
-from lightwork.backends.base import Backend, Capabilities, Crew
+from lightwork._backends._local import run_batch_in_copies
+from lightwork._backends.base import Backend, Capabilities, Crew
 
 JOIN_SECONDS = 0.2
 """How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""

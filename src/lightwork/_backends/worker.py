@@ -24,10 +24,10 @@ from typing import Any
 
 from lightwork import _carried, _context, _wire
 from lightwork._calls import Style, Terms, apply
-from lightwork.backends._ledger import FAILURE, VALUE, Ledger
-from lightwork.backends._outbox import Outbox, Post
-from lightwork.backends._output import STDERR, STDOUT, Lines, forward_records
-from lightwork.backends._surroundings import Surroundings
+from lightwork._backends._ledger import FAILURE, VALUE, Ledger
+from lightwork._backends._outbox import Outbox, Post
+from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
+from lightwork._backends._surroundings import Surroundings
 from lightwork.errors import LightworkError
 
 HERE = "in the worker"

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from lightwork import _carried, _platform, _wire
 from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import SystemClock
-from lightwork.backends import _output, _surroundings
-from lightwork.backends._ledger import SIZE, Ledger
-from lightwork.backends._outbox import RESULTS
-from lightwork.backends._reporting import Record, Sent
-from lightwork.backends._shipping import Functions, dump_items
-from lightwork.backends.base import Crew
-from lightwork.backends.worker import Hello
+from lightwork._backends import _output, _surroundings
+from lightwork._backends._ledger import SIZE, Ledger
+from lightwork._backends._outbox import RESULTS
+from lightwork._backends._reporting import Record, Sent
+from lightwork._backends._shipping import Functions, dump_items
+from lightwork._backends.base import Crew
+from lightwork._backends.worker import Hello
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""

@@ -1,0 +1,265 @@
+"""Where the time of one call goes: clocks set by hand, and the real ones with wide margins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from lightwork import _machine
+from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire, seconds, size
+
+
+class Clocks:
+    """Clocks that stand still until they are moved."""
+
+    def __init__(self):
+        self.wall = self.thread = self.process = self.children = self.delay = 0.0
+
+    def meter(self):
+        return Meter(
+            lambda: self.wall, lambda: self.thread, lambda: self.process, lambda: self.children, lambda: self.delay
+        )
+
+    def pass_(self, wall, thread=0.0, others=0.0, children=0.0, delay=0.0):
+        self.delay += delay
+        self.wall += wall
+        self.thread += thread
+        self.process += thread + others
+        self.children += children
+
+
+def observed(calls, **passing):
+    clocks = Clocks()
+    meter = clocks.meter()
+    for _ in range(calls):
+        meter.begin()
+        clocks.pass_(**passing)
+        meter.end()
+    return meter
+
+
+def test_waiting_and_computing():
+    demand = observed(5, wall=0.010, thread=0.004).demand(0.4)
+    assert (demand.wait, demand.cpu, demand.gil) == pytest.approx((0.006, 0.004, 0.004))
+    assert demand.wall == pytest.approx(0.010)
+    assert demand.cpu_share == pytest.approx(0.4) and demand.gil_share == pytest.approx(1)
+    assert demand.calls == 4
+
+
+def test_half_of_the_computing_under_the_gil():
+    assert observed(5, wall=0.010, thread=0.010).demand(0.5).gil_share == pytest.approx(0.5)
+
+
+def test_an_unknown_share_counts_as_held():
+    expected = 1.0 if _machine.gil_enabled() else 0.0
+    assert observed(3, wall=0.01, thread=0.01).demand().gil_share == expected
+
+
+def test_a_slow_first_call_is_kept_apart():
+    clocks = Clocks()
+    meter = clocks.meter()
+    for wall in (5.0, 0.01, 0.01, 0.01):
+        meter.begin()
+        clocks.pass_(wall)
+        meter.end()
+    assert meter.demand().wall == pytest.approx(0.01)
+    assert meter.first == (1, 5.0, 0.0)
+
+
+def test_only_a_first_call_counts():
+    assert observed(1, wall=3.0, thread=1.0).demand().wall == pytest.approx(3.0)
+
+
+def test_groups():
+    clocks = Clocks()
+    meter = clocks.meter()
+    for calls in (1, 10, 30):
+        meter.begin()
+        clocks.pass_(calls * 0.001)
+        assert meter.end(calls) == pytest.approx(calls * 0.001)
+    assert meter.demand().calls == 40
+    assert meter.demand().wall == pytest.approx(0.001)
+    assert meter.demand().spread == pytest.approx(0, abs=1e-9)
+
+
+def test_a_child_process_s_work_is_not_waiting():
+    demand = observed(5, wall=0.1, children=0.09).demand()
+    assert demand.wait == pytest.approx(0.01) and demand.cpu == pytest.approx(0.09)
+    assert demand.gil == 0 and demand.hidden == 0
+
+
+def test_hidden_threads_of_a_library():
+    demand = observed(5, wall=0.1, thread=0.1, others=0.1).demand(0.0)
+    assert demand.cpu == pytest.approx(0.2) and demand.hidden == pytest.approx(0.1)
+    assert demand.wall == pytest.approx(0.1) and demand.wait == 0 and demand.cpu_share == pytest.approx(1)
+    assert "on 2.0 cores" in str(demand)
+
+
+def test_the_measuring_s_own_cpu_is_not_the_function_s():
+    assert observed(5, wall=0.1, others=0.004).demand().cpu == 0
+
+
+def test_standing_in_line_for_a_core_is_neither_waiting_nor_computing():
+    demand = observed(5, wall=0.01, thread=0.004, delay=0.005).demand(0.4)
+    assert demand.cpu == pytest.approx(0.004) and demand.wait == pytest.approx(0.001)
+
+
+def test_nothing_observed():
+    with pytest.raises(ValueError, match="no call"):
+        Meter().demand()
+
+
+def test_text():
+    demand = Demand(0.0011, 0.0112, 0.01075, bytes_out=1200, bytes_back=80)
+    assert str(demand) == "12.3 ms (91 % computing, 96 % of it under the GIL; 1.2 kB out, 80 B back)"
+    assert str(Demand(1.0, 0.0)) == "1.00 s (0 % computing)"
+    assert [seconds(x) for x in (123.4, 0.0123, 4.56e-6, 7e-9, 0)] == ["123 s", "12.3 ms", "4.56 µs", "7 ns", "0 ns"]
+    assert [size(x) for x in (0, 999, 1500, 2.5e6, 3e9)] == ["0 B", "999 B", "1.5 kB", "2.5 MB", "3.0 GB"]
+
+
+def test_pairs_are_cheap():
+    meter = Meter()
+    began = time.perf_counter()
+    for _ in range(2000):
+        meter.begin()
+        meter.end()
+    assert (time.perf_counter() - began) / 2000 < 50e-6
+
+
+def test_the_real_clocks_see_a_subprocess():
+    meter = Meter()
+    for _ in range(2):
+        meter.begin()
+        subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
+        meter.end()
+    assert meter.demand().cpu_share > 0.3
+
+
+# the canary
+
+BLOB = os.urandom(1 << 20)
+WORDS = [{"word": str(i), "list": [1, 2, 3]} for i in range(3000)]
+
+
+def loop():
+    return sum(i * i for i in range(20_000))
+
+
+@pytest.mark.parametrize(
+    "fn, held",
+    [
+        (lambda: time.sleep(0.002), False),
+        (lambda: hashlib.sha256(BLOB).digest(), False),
+        (loop, True),
+        (lambda: json.dumps(WORDS), True),
+    ],
+    ids=["sleep", "sha256", "loop", "json"],
+)
+def test_the_gil_is_heard(fn, held):
+    fn()
+    with Canary() as canary:
+        end = time.perf_counter() + 0.1
+        while time.perf_counter() < end:
+            fn()
+        share = canary.held_share()
+    if _machine.gil_enabled():
+        assert share is not None
+        assert share > 0.6 if held else share < 0.5
+    else:
+        assert share == 0.0
+
+
+@pytest.mark.skipif(not _machine.gil_enabled(), reason="without the GIL nothing is to be heard")
+def test_one_long_call_under_the_gil_is_evidence():
+    values = [str(i) for i in range(200_000)]
+    values.reverse()
+    with Canary() as canary:
+        time.sleep(0.002)
+        sorted(values, key=str.upper)
+        sorted(values, key=str.lower)
+        share = canary.held_share()
+    assert share is not None and share > 0.5
+
+
+def test_too_little_evidence():
+    canary = Canary()
+    assert canary.held_share() == (None if _machine.gil_enabled() else 0.0)
+
+
+def test_the_canary_leaves_nothing_behind_and_starts_again():
+    before = threading.active_count()
+    canary = Canary()
+    for _ in range(3):
+        canary.start()
+        canary.stop()
+        canary.stop()
+    assert threading.active_count() == before
+    with canary:
+        if _machine.gil_enabled():
+            with pytest.raises(RuntimeError):
+                canary.start()
+    assert threading.active_count() == before
+
+
+# the wire
+
+
+def test_what_travels():
+    wire = measure_wire([list(range(1000))] * 2, ["x" * 500])
+    assert wire.refused is None and not wire.partial
+    assert 1000 < wire.bytes_out < 10_000 and 500 <= wire.bytes_back < 600
+    assert 0 < wire.caller < 1 and 0 < wire.worker < 1
+
+
+def test_arrays_count_with_their_buffers():
+    numpy = pytest.importorskip("numpy")
+    wire = measure_wire([numpy.zeros(1_000_000)], [1.0])
+    assert wire.bytes_out > 8_000_000 and wire.caller > 1e-4
+
+
+def test_closures_and_lambdas_can_be_sent():
+    captured = 3
+    assert measure_wire([1], [2], lambda x: x + captured).refused is None
+    assert measure_wire([lambda: 1], [2]).refused is None
+
+
+def test_what_cannot_be_sent_is_said():
+    lock = threading.Lock()
+    assert "the function" in measure_wire([1], [2], lambda: lock).refused
+    refused = measure_wire([lock], [])
+    assert "an argument" in refused.refused and "lock" in refused.refused
+    assert "a result" in measure_wire([1], [lock]).refused
+
+
+class Spoilt:
+    def __reduce__(self):
+        return _fail, ()
+
+
+def _fail():
+    raise OSError("spoilt")
+
+
+def test_what_cannot_be_unpickled_is_said():
+    assert "cannot be unpickled: OSError: spoilt" in measure_wire([Spoilt()], []).refused
+    with pytest.raises(OSError):
+        pickle.loads(pickle.dumps(Spoilt()))
+
+
+def test_large_things_are_cut_short():
+    began = time.perf_counter()
+    wire = measure_wire([b"x" * (64 << 20)], [list(range(2_000_000))])
+    assert time.perf_counter() - began < 2
+    assert wire.partial and wire.bytes_out >= 64 << 20 and wire.refused is None
+
+
+def test_nothing_to_send():
+    assert measure_wire([], []) == Wire()
