@@ -9,9 +9,10 @@ import pytest
 
 from lightwork._stats import Interval
 from lightwork._trace import Progress
-from lightwork.report.comparison import Comparison, Row
+from lightwork.report.comparison import Comparison
 from lightwork.report.html import bars, comparison_fragment, comparison_page
 from lightwork.report.progress import Bar, bar, clock, status
+from lightwork.report.rows import Row
 from lightwork.report.text import comparison_text, duration, measured, size, table, times
 
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lightwork._machine import Machine, Pool, blas_threads, machine
 from lightwork._backends._registry import NAMES, backends
+from lightwork._machine import Machine, Pool, blas_threads, machine
 
 FEW_FILES = 512
 """Open files below which many workers, each with two sockets and its pipes, may run out of descriptors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightwork.report.comparison import Row
+from lightwork.report.rows import Row
 from lightwork.report.text import duration, times
 
 MOSTLY = 0.5

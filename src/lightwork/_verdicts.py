@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lightwork import _stats
-from lightwork.report.comparison import Row
+from lightwork.report.rows import Row
 from lightwork.report.text import times
 
 ALIKE = 0.02

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightwork import _reasons
+from lightwork._backends._registry import NAMES
+from lightwork._backends._registry import backend as registry_backend
 from lightwork._clock import SystemClock
 from lightwork._demand import Demand
 from lightwork._machine import machine
@@ -21,12 +23,11 @@ from lightwork._stats import Interval
 from lightwork._trace import Progress
 from lightwork._usage import PeakMemory, descendants_cpu_seconds, own_cpu_seconds
 from lightwork._verdicts import Measured, judge
-from lightwork._backends._registry import NAMES
-from lightwork._backends._registry import backend as registry_backend
 from lightwork.errors import LightworkError
 from lightwork.mapping import starmap
 from lightwork.probing import probe
-from lightwork.report.comparison import Comparison, Row
+from lightwork.report.comparison import Comparison
+from lightwork.report.rows import Row
 from lightwork.report.text import duration
 
 __all__ = ["Comparison", "Interval", "Row", "compare"]

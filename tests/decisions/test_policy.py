@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lightwork._demand import Demand
 from lightwork._growth import Growth
 from lightwork._policy import Ask, Candidate, Policy, Seen
-from lightwork.backends._registry import backend
+from lightwork._backends._registry import backend
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
 

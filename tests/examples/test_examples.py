@@ -59,9 +59,7 @@ def test_parse_counts_what_the_source_shows(example: ModuleType, backend: str) -
         tree = ast.parse(text)
         assert lines == len(text.splitlines())
         assert classes == starts.count("class")
-        assert (
-            functions == sum(type(n) in (ast.FunctionDef, ast.AsyncFunctionDef) for n in ast.walk(tree)) > 0
-        )
+        assert functions == sum(type(n) in (ast.FunctionDef, ast.AsyncFunctionDef) for n in ast.walk(tree)) > 0
 
 
 @of("hash_stdlib")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from lightwork.report.comparison import Comparison, Row
+from lightwork.report.rows import Compared, Row
 from lightwork.report.text import duration, measured, size, times
 
 STYLE = """
@@ -34,7 +34,7 @@ STYLE = """
 """
 
 
-def comparison_page(comparison: Comparison) -> str:
+def comparison_page(comparison: Compared) -> str:
     """A whole page, with style and picture inside it, that follows the reader's light or dark setting."""
     title = escape(f"lightwork: {comparison.function} compared")
     return (
@@ -47,12 +47,12 @@ def comparison_page(comparison: Comparison) -> str:
     )
 
 
-def comparison_fragment(comparison: Comparison) -> str:
+def comparison_fragment(comparison: Compared) -> str:
     """The same for a notebook's output cell."""
     return f"<style>{STYLE}</style>{_body(comparison, 'lightwork')}"
 
 
-def _body(comparison: Comparison, classes: str) -> str:
+def _body(comparison: Compared, classes: str) -> str:
     items = "1 item" if comparison.items == 1 else f"{comparison.items:,} items"
     rounds = "1 run" if comparison.rounds <= 1 else f"{comparison.rounds} runs"
     parts = [
@@ -129,7 +129,7 @@ def _beside(row: Row) -> str:
     return duration(row.time.value) + speedup
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: Compared) -> str:
     heads = ("backend", "workers", "time", "predicted", "speed-up", "efficiency", "CPU", "memory", "verdict")
     lines = [
         "<tr>" + "".join(f"<th{_words(name == 'verdict')}>{name}</th>" for name in heads) + "</tr>",

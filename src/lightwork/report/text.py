@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Iterable
 
 from lightwork._stats import Interval
-from lightwork.report.comparison import Comparison, Row
+from lightwork.report.rows import Compared, Row
 
 COLUMNS = ("backend", "workers", "time", "speed-up", "eff.", "CPU", "memory", "verdict")
 _LEFT = {"backend", "verdict"}
 
 
-def comparison_text(comparison: Comparison, width: int = 80) -> str:
+def comparison_text(comparison: Compared, width: int = 80) -> str:
     """The table, what it means, and what must not be overlooked."""
     items = "1 item" if comparison.items == 1 else f"{comparison.items:,} items"
     rounds = {0: "one run each", 1: "1 counted run each"}.get(comparison.rounds, f"{comparison.rounds} runs each")
@@ -42,7 +42,7 @@ def comparison_text(comparison: Comparison, width: int = 80) -> str:
     return "\n".join(lines)
 
 
-def table(comparison: Comparison, width: int = 80) -> list[str]:
+def table(comparison: Compared, width: int = 80) -> list[str]:
     """The rows in aligned columns; on a narrow terminal the least important columns are left out."""
     short = _short_verdicts(comparison)
     body = [cells(row, short[row.backend]) for row in comparison.rows]
@@ -71,7 +71,7 @@ def cells(row: Row, verdict: str | None = None) -> dict[str, str]:
     }
 
 
-def _short_verdicts(comparison: Comparison) -> dict[str, str]:
+def _short_verdicts(comparison: Compared) -> dict[str, str]:
     return {row.backend: "as fast" if row.verdict.startswith("as fast as") else row.verdict for row in comparison.rows}
 
 
