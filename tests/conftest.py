@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -51,13 +53,11 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """No test may leave a worker thread or a child process behind, but for the one idle starter."""
+    """No test may leave a worker thread behind."""
+    before = set(threading.enumerate())
     yield
-    import threading
-    import time
-
     end = time.monotonic() + 5
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("lightwork") and t.is_alive()]:
-        if time.monotonic() > end:
-            pytest.fail(f"threads were left behind: {left}")
-        threading.Event().wait(0.01)
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("lightwork"):
+            thread.join(max(0.0, end - time.monotonic()))
+            assert not thread.is_alive(), f"{thread.name} was left behind"

@@ -7,9 +7,9 @@ import threading
 import time
 
 import pytest
-from tests.conformance import jobs
 
 import lightwork as lw
+from tests.conformance import jobs
 
 
 async def wait_and_double(x):

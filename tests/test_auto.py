@@ -8,9 +8,9 @@ import threading
 import time
 
 import pytest
-from tests.conformance import jobs
 
 import lightwork as lw
+from tests.conformance import jobs
 
 BLOCK = bytes(range(256)) * 4096 * 4
 

@@ -32,7 +32,7 @@ def double(x):
     return x * 2
 
 def chatty(x):
-    print("saw", x)
+    print(f"saw {x}")
     return x
 
 def fails_at_two(x):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.conformance import jobs
 
 import lightwork as lw
+from tests.conformance import jobs
 
 
 def used(**options):

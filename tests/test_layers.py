@@ -18,13 +18,13 @@ PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
     "ground": "errors _clock _machine _platform _stats",
-    "values": "_calls _context _demand _sameness _trace _usage",
+    "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _culprit _carried",
     "backends": "_backends.*",
     "decisions": "_batching _bytecode _dispatch _effects _flow _growth _model _policy _shared",
     "engine": "_auto _engine",
     "report": "report.*",
-    "surface": "_doctor _gathering _items _json_lines _options _per_worker _reasons _service _signatures "
+    "surface": "_doctor _gathering _items _json_lines _options _reasons _service _signatures "
     "_target _verdicts amapping comparing executor mapping probing",
     "package": "lightwork",
     "lab": "lab.*",

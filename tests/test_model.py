@@ -160,9 +160,12 @@ def test_impossible_cases(wrong):
 def test_short_calls_are_predicted_in_batches():
     tiny = Demand(0.0, 1e-6, 1e-6)
     assert ask(tiny, "processes", calls=100_000, per_call=50e-6).seconds < 0.5
-    assert rank(
-        ask(tiny, name, calls=1000, startup=OVERHEADS[name][0], per_call=OVERHEADS[name][1]) for name in OVERHEADS
-    )[0].backend == "serial"
+    assert (
+        rank(
+            ask(tiny, name, calls=1000, startup=OVERHEADS[name][0], per_call=OVERHEADS[name][1]) for name in OVERHEADS
+        )[0].backend
+        == "serial"
+    )
 
 
 def test_rank():

@@ -37,6 +37,7 @@ HEAVY = {
     "subprocess",
     "tempfile",
     "threadpoolctl",
+    "typing",
     "urllib",
 }
 """None of these may come with ``import lightwork``: the first that is imported costs more than all of it may."""

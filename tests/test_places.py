@@ -59,9 +59,7 @@ def test_the_interactive_prompt():
 
 def test_a_module_that_maps_when_it_is_imported_is_named(tmp_path):
     (tmp_path / "careless.py").write_text(
-        "import lightwork as lw\n"
-        "def f(x): return x\n"
-        "print(lw.map(f, [1], backend='processes', errors='return'))\n"
+        "import lightwork as lw\ndef f(x): return x\nprint(lw.map(f, [1], backend='processes', errors='return'))\n"
     )
     done = run("-c", "import careless", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert "careless" in done.stdout + done.stderr

@@ -11,19 +11,19 @@ Everything is loaded when it is first used: importing this package costs next to
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # type checkers know this name; importing it from typing would be most of the import's cost
 if TYPE_CHECKING:
     from lightwork import _signatures
+    from lightwork._backends._registry import backends
     from lightwork._context import numpy_rng, rng
     from lightwork._machine import Machine, machine
     from lightwork._options import Options, config
     from lightwork._per_worker import per_worker
     from lightwork._trace import Progress, Report
     from lightwork.amapping import aimap, amap
-    from lightwork._backends._registry import backends
     from lightwork.comparing import Comparison, compare
     from lightwork.errors import (
         BackendUnavailable,
@@ -110,7 +110,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'lightwork' has no attribute {name!r}")

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lightwork._backends._local import run_batch
+from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Finished, Outcomes
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._engine import Live, Plan, Run
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._trace import Report
-from lightwork._backends._local import run_batch
-from lightwork._backends.base import Backend
 from lightwork.errors import UnpicklableError
 
 CANARY_SECONDS = 0.012
@@ -240,4 +240,3 @@ class AutoRun(Run):
         if not self.closed and not self._settled:
             self.decide("stayed in the calling thread", self._last or "it was done before another backend could pay")
         super().close()
-

@@ -20,6 +20,9 @@ LONGEST = 0.05
 AHEAD = 0.02
 """Seconds: a further batch is queued behind one that is expected to end sooner than this."""
 
+KNOWN = 16
+"""Calls that must have been seen before a batch is queued: behind a call that is longer than thought it would wait."""
+
 
 @dataclass(slots=True)
 class Batching:
@@ -37,6 +40,7 @@ class Batching:
     alone: bool = False
     mean: float | None = None
     largest: int = 0
+    seen: int = 0
 
     def observe(self, calls: int, seconds: float) -> None:
         """Takes in that ``calls`` calls took ``seconds`` in the worker."""
@@ -48,6 +52,7 @@ class Batching:
             self.mean = each
         else:
             self.mean += (0.5 if each > self.mean else 0.25) * (each - self.mean)
+        self.seen += calls
         self.largest = max(self.largest, calls)
 
     def size(self, pending: int, workers: int, more: bool) -> int:
@@ -69,4 +74,4 @@ class Batching:
 
     def queue_ahead(self, calls: int) -> bool:
         """Whether a batch may be queued behind one of ``calls`` calls that a worker has already."""
-        return self.mean is not None and calls * self.mean < AHEAD
+        return self.mean is not None and self.seen >= KNOWN and calls * self.mean < AHEAD

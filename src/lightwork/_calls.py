@@ -40,7 +40,7 @@ class Outcomes:
 
     ``values`` holds None where a call failed; ``failures`` maps such positions (within the batch) to exceptions.
     ``began`` is on the system clock's scale, ``seconds`` the time inside the worker on these calls, ``cpu`` the
-    CPU seconds of the worker's thread in them, ``sent`` the bytes of their arguments and results on the wire.
+    CPU seconds of the worker's thread in them, ``sent`` the bytes of their results on the wire.
     """
 
     batch: int

@@ -14,7 +14,7 @@ from typing import Any
 from lightwork import _culprit, _wire
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 
-_LOOP = __file__.replace("_carried.py", "backends/worker.py")
+_LOOP = __file__.replace("_carried.py", "_backends/worker.py")
 """The file whose frames stand above every call in a worker, and say nothing."""
 
 

@@ -1,9 +1,9 @@
 """Where the time of one call goes, and how that is measured while the calls are the job.
 
-    Meter     clocks around groups of calls: wall time, this thread's CPU, that of other threads and children
-    Canary    a thread that knocks at the GIL now and then, and so learns how much of the time it is held
-    measure_wire   a few arguments and results, really pickled and unpickled
-    Demand    what comes out: seconds of waiting, computing, holding the GIL and travelling, for one call
+Meter     clocks around groups of calls: wall time, this thread's CPU, that of other threads and children
+Canary    a thread that knocks at the GIL now and then, and so learns how much of the time it is held
+measure_wire   a few arguments and results, really pickled and unpickled
+Demand    what comes out: seconds of waiting, computing, holding the GIL and travelling, for one call
 """
 
 from __future__ import annotations
@@ -374,9 +374,7 @@ def measure_wire(items: Sequence[Any], values: Sequence[Any], fn: Callable[..., 
     )
 
 
-def _both_ways(
-    things: Sequence[Any], what: str, deadline: float
-) -> tuple[float, float, int, str | None, bool]:
+def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float, float, int, str | None, bool]:
     """Mean seconds to pickle and to unpickle, mean bytes, why not, and whether something was cut short."""
     down = up = total = 0.0
     count, cut, refused = 0, False, None

@@ -252,6 +252,8 @@ class Dispatch:
             return False
         if depth == 0:
             return True
+        if self.pending <= len(lane.workers):
+            return False  # toward the end every call is kept for whoever is free first
         ahead = sum(len(sent.batch.items) - sent.done for sent in worker.sent.values())
         return worker.ready and lane.batching.queue_ahead(ahead)
 

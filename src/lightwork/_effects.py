@@ -185,9 +185,7 @@ class _Reader:
                 free.append(None)
         self.body(Inner(code, tuple(free), frozenset(code.co_freevars)), slots, fn.__globals__, depth)
 
-    def body(
-        self, inner: Inner, slots: dict[int, Val | None], scope: dict[str, Any], depth: int
-    ) -> None:
+    def body(self, inner: Inner, slots: dict[int, Val | None], scope: dict[str, Any], depth: int) -> None:
         """Reads one code object."""
         key = (inner, tuple(slots.items()))
         if key in self.seen or depth > _DEPTH or len(self.seen) >= _CODES:

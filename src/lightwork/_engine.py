@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
 from lightwork._calls import Finished, Outcomes, Style, Terms, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
 from lightwork._trace import Decision, Lane, Progress, Report, Span
-from lightwork._backends.base import Backend, Crew
 
-TRIAL_BATCH = 0.005
+TRIAL_BATCH = 0.002
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
 
 TURN = 0.01

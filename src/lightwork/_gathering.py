@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightwork._options import is_coroutine_function, settle
 from lightwork._backends._registry import backend
 from lightwork._backends.base import Backend
+from lightwork._options import is_coroutine_function, settle
 from lightwork.errors import BackendUnavailable
 
 
@@ -40,7 +40,7 @@ def how(callables: Sequence[Any], options: dict[str, Any]) -> tuple[Callable[...
     else:
         if isinstance(name, tuple) or name == "auto":
             allowed = name if isinstance(name, tuple) else ("asyncio", "threads", "processes")
-            if settings.isolate or settings.terms.call_timeout is not None and not asynchronous:
+            if settings.isolate or (settings.terms.call_timeout is not None and not asynchronous):
                 allowed = tuple(n for n in allowed if backend(n).capabilities.can_kill) or ("processes",)
             elif asynchronous and "asyncio" in allowed:
                 allowed = ("asyncio",)

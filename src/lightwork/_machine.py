@@ -293,6 +293,20 @@ def voluntary_switches() -> int | None:
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
+def python_version() -> str:
+    """This interpreter's version: "3.13.5"."""
+    import platform
+
+    return platform.python_version()
+
+
+def system() -> str:
+    """The operating system's name: "Linux", "Darwin"."""
+    import platform
+
+    return platform.system()
+
+
 def run_delay() -> float | None:
     """Seconds that this thread has been ready to run and had no core, because others had them; None where the kernel
     does not say. Linux: the second field of ``/proc/thread-self/schedstat``, in nanoseconds."""

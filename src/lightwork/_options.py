@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 from lightwork import _context
+from lightwork._backends._registry import backend, usable
+from lightwork._backends.base import Backend
 from lightwork._calls import Terms
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
 from lightwork._machine import gil_enabled, usable_cores
 from lightwork._trace import Progress
-from lightwork._backends._registry import backend, usable
-from lightwork._backends.base import Backend
 from lightwork.errors import BackendUnavailable, CalledWhileImporting
 
 MOST_THREADS = 128
@@ -269,9 +269,7 @@ def cores() -> int:
 # runs
 
 
-def prepare(
-    fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool
-) -> Run:
+def prepare(fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool) -> Run:
     """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls."""
     plan = Plan(
         backend=backend("serial"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -68,19 +68,22 @@ def per_worker(factory: Callable[[], T], close: Callable[[T], object] | None = N
         raise TypeError(f"per_worker needs a function that makes the thing, not {factory!r}")
     if close is not None and not callable(close):
         raise TypeError(f"close must be a function of the thing, not {close!r}")
-    return PerWorker(factory, close, secrets.token_hex(8))
+    return PerWorker(factory, close, os.urandom(8).hex())
 
 
-def release_all() -> None:
-    """Closes what this thread holds; a worker calls it at its end."""
-    held, _shelf.held = _shelf.held, {}
-    for one in held.values():
-        one.release()
+def held() -> frozenset[object]:
+    """What this thread holds now, for ``release``."""
+    return frozenset(_shelf.held)
+
+
+def release(keep: frozenset[object] = frozenset()) -> None:
+    """Closes what this thread holds, but for what it held already when ``keep`` was asked; a worker's last act."""
+    for key in [key for key in _shelf.held if key not in keep]:
+        _shelf.held.pop(key).release()
 
 
 def _loop() -> int:
     """The running event loop's identity, 0 outside of one."""
-    try:
-        return id(asyncio.get_running_loop())
-    except RuntimeError:
-        return 0
+    asyncio = sys.modules.get("asyncio")  # where nobody has loaded it no loop runs
+    loop = asyncio._get_running_loop() if asyncio is not None else None
+    return 0 if loop is None else id(loop)

@@ -5,7 +5,6 @@ fallbacks can be tested on Linux), plain POSIX stands in: an unlinked file for a
 parent's pid for a process descriptor, and the starter's orderly shutdown for the kernel's.
 """
 
-
 from __future__ import annotations
 
 import fcntl
@@ -100,9 +99,7 @@ def spawn(arguments: list[str], stdin: int) -> int:
     """
     actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     own_session = sys.platform == "linux" and not portable()
-    return os.posix_spawn(
-        arguments[0], arguments, os.environ, file_actions=actions, setsigmask=[], setsid=own_session
-    )
+    return os.posix_spawn(arguments[0], arguments, os.environ, file_actions=actions, setsigmask=[], setsid=own_session)
 
 
 def volunteer_for_memory_kill() -> None:

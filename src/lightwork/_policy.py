@@ -11,12 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
 from lightwork._model import Prediction, predict, suggest_workers
-from lightwork._backends.base import Capabilities
 
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
+
+WORTH_ASKING = 0.02
+"""Seconds of remaining computing under which nothing is asked: answers cost up to 5 ms, processes need 50 to start."""
 
 CLEARLY = 0.85
 """Another backend must be predicted to take less than this part of the plain loop's time."""
@@ -114,13 +117,17 @@ class Policy:
         usable = [c for c in self.candidates if c.refused is None]
         if not usable:
             return Verdict(why="no other backend can take over: " + self._refusals())
+        if demand.wall < min(c.capabilities.per_item for c in usable):
+            return Verdict(again=again, why="a call is over sooner than it could be handed to anybody")
+        computing = demand.cpu > MOSTLY_WAITING * demand.wall
+        if computing and left * demand.wall < WORTH_ASKING:
+            return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
         if not seen.effects_known:
             return Verdict(ask=Ask.EFFECTS)
         if seen.effects is not None:
             return Verdict(why=f"the function {seen.effects}, so it stays in the calling thread")
         if self.crowded and demand.cpu > CROWDED * demand.wall:
             return Verdict(why="it is called inside a parallel call, whose siblings use the other cores")
-        computing = demand.cpu > MOSTLY_WAITING * demand.wall
         threads = any(c.capabilities.shares_memory for c in usable)
         if computing and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
             return Verdict(ask=Ask.GIL)
@@ -130,21 +137,9 @@ class Policy:
             demand = replace(demand, gil=demand.cpu if self.gil else 0.0)
         return self._choose(seen, demand, left, usable, again)
 
-    def _choose(
-        self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float
-    ) -> Verdict:
+    def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
         serial = self._predict("serial", 1, 0.0, 0.0, demand, left)
-        options = [
-            self._predict(
-                c.name,
-                self.workers(c.name, demand, left),
-                c.capabilities.startup,
-                c.capabilities.per_call,
-                demand,
-                left,
-            )
-            for c in usable
-        ]
+        options = [self._option(c, demand, left) for c in usable]
         best = min(options, key=lambda option: option.seconds)
         predictions = (serial, *options)
         saving = serial.seconds - best.seconds
@@ -161,7 +156,7 @@ class Policy:
             workers=best.workers,
             predictions=predictions,
             why=f"one call takes {demand}: it {self._kind(demand)}; {rest} would take {_ms(serial.seconds)} one after "
-            f"another and {_ms(best.seconds)} on {best.workers} {best.backend}, where {best.reason}",
+            f"another and {_ms(best.seconds)} on {best.workers} {best.backend}",
         )
 
     def _kind(self, demand: Demand) -> str:
@@ -170,9 +165,19 @@ class Policy:
             return "mostly waits, and waits can overlap"
         if not self.gil:
             return "computes, and on this free-threaded build threads compute side by side"
-        if demand.gil > 0.5 * demand.cpu:
+        if demand.gil > 0.9 * demand.cpu:
             return "computes under the GIL, so that only processes compute side by side"
+        if demand.gil > 0.5 * demand.cpu:
+            return "computes, mostly under the GIL"
         return "computes outside the GIL, so that threads compute side by side"
+
+    def _option(self, candidate: Candidate, demand: Demand, left: int) -> Prediction:
+        """What a backend would take, its own work for each call included."""
+        can = candidate.capabilities
+        workers = self.workers(candidate.name, demand, left)
+        held = can.per_item if self.gil and can.shares_memory else 0.0
+        with_work = replace(demand, cpu=demand.cpu + can.per_item, gil=demand.gil + held)
+        return self._predict(candidate.name, workers, can.startup, can.per_call, with_work, left)
 
     def _predict(
         self, name: str, workers: int, startup: float, per_call: float, demand: Demand, calls: int
@@ -193,9 +198,9 @@ class Policy:
         if self.max_workers is not None:
             return self.max_workers if calls is None else max(1, min(self.max_workers, calls))
         suggested = suggest_workers(demand, name, cores=self.cores, gil=self.gil, calls=calls)
-        heavy = any(c.name == name and c.capabilities.local and not c.capabilities.shares_memory for c in self.candidates)
+        can = next(c.capabilities for c in self.candidates if c.name == name)
         # Each process costs memory and a start: what waits goes to threads, and what computes needs no more than cores.
-        return min(suggested, self.cores) if heavy else suggested
+        return min(suggested, self.cores) if can.local and not can.shares_memory else suggested
 
     def _refusals(self) -> str:
         return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates) or "none is allowed"

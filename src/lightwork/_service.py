@@ -10,12 +10,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from lightwork import _context
-from lightwork._calls import Finished
-from lightwork._dispatch import Chunk
-from lightwork._engine import Plan, Run, Live
-from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
 from lightwork._backends._registry import usable
 from lightwork._backends.base import Backend
+from lightwork._calls import Finished
+from lightwork._dispatch import Chunk
+from lightwork._engine import Live, Plan, Run
+from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
 from lightwork.errors import Failure
 
 
@@ -200,9 +200,9 @@ class Service:
         """No worker can start: all that waits fails, as in the standard library."""
         kind: type[BrokenExecutor] = BrokenExecutor
         if self.name == "processes":
-            from concurrent.futures.process import BrokenProcessPool as kind  # noqa: N813
+            from concurrent.futures.process import BrokenProcessPool as kind
         elif self.name == "threads":
-            from concurrent.futures.thread import BrokenThreadPool as kind  # noqa: N813
+            from concurrent.futures.thread import BrokenThreadPool as kind
         self._broken = kind(f"the initializer failed, or no worker could be started: {cause!r}")
         self._broken.__cause__ = cause
         for index, future in list(self._futures.items()):
@@ -232,4 +232,3 @@ def _nothing() -> None:
 
 async def _anothing() -> None:
     """Stands for a coroutine function where only the backend is checked."""
-

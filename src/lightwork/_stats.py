@@ -95,9 +95,7 @@ def median_interval(values: Sequence[float], confidence: float = 0.95, seed: int
     return _bootstrap(median(values), lambda draw: median(draw(values)), confidence, seed)
 
 
-def ratio_interval(
-    above: Sequence[float], below: Sequence[float], confidence: float = 0.95, seed: int = 0
-) -> Interval:
+def ratio_interval(above: Sequence[float], below: Sequence[float], confidence: float = 0.95, seed: int = 0) -> Interval:
     """median(above) / median(below) with its bootstrap interval: a speed-up and how sure it is.
 
     Both samples are resampled independently. Raises ValueError for no values, or a value of 0 or less below.

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, TypeVar, Unpack, cast
 
+from lightwork._backends.coroutines import OwnLoopCrew
 from lightwork._calls import Style
 from lightwork._dispatch import Reorder
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
 from lightwork._trace import Report
-from lightwork._backends.coroutines import OwnLoopCrew
 from lightwork.mapping import Results, _checked, fail, fail_if_broken, in_order, sort
 
 R = TypeVar("R")
@@ -45,11 +45,16 @@ async def amap(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Unp
 def aimap(
     fn: Callable[..., Any], *iterables: Iterable[Any], buffersize: int | None = None, **options: Unpack[Options]
 ) -> AsyncStream[Any]:
-    """``imap`` for asynchronous callers: ``async for result in lw.aimap(fn, items)``. Has ``aclose()`` and ``report``."""
+    """``imap`` for asynchronous callers: ``async for result in lw.aimap(fn, items)``.
+
+    The iterator has ``aclose()`` and a ``report``.
+    """
     if buffersize is not None and (isinstance(buffersize, bool) or not isinstance(buffersize, int) or buffersize < 1):
         raise ValueError(f"buffersize must be a whole number, at least 1, not {buffersize!r}")
     style: Style = "one" if len(iterables) == 1 else "star"
-    return AsyncStream(_begin("aimap", fn, iterables, style, cast(dict[str, Any], options), lazy=True, window=buffersize))
+    return AsyncStream(
+        _begin("aimap", fn, iterables, style, cast(dict[str, Any], options), lazy=True, window=buffersize)
+    )
 
 
 def _begin(
@@ -65,7 +70,9 @@ def _begin(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        raise RuntimeError(f"lw.{name} is for coroutines: no event loop runs here; lw.{name[1:]} is what suits") from None
+        raise RuntimeError(
+            f"lw.{name} is for coroutines: no event loop runs here; lw.{name[1:]} is what suits"
+        ) from None
     settings = settle(options)
     source = Source(checked, style, settings.strict)
     run = prepare(fn, settings, lazy=lazy, window=window, blocking=False)

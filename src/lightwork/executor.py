@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +13,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
-from lightwork._options import is_coroutine_function, settle
-from lightwork._service import Service, Work, open_service
 from lightwork._backends._registry import backend as backend_named
 from lightwork._backends.base import Backend
+from lightwork._clock import SystemClock
+from lightwork._options import is_coroutine_function, settle
+from lightwork._service import Service, Work, open_service
 from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")
@@ -181,7 +181,8 @@ class Executor(BaseExecutor):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
-        end = None if timeout is None else time.monotonic() + timeout
+        now = SystemClock.now
+        end = None if timeout is None else now() + timeout
         calls = zip(*iterables, strict=False)
         futures: deque[Future[R]] = deque()
         for args in calls:
@@ -200,7 +201,7 @@ class Executor(BaseExecutor):
                     del executor
                     future = futures.popleft()
                     try:
-                        yield future.result() if end is None else future.result(max(0.0, end - time.monotonic()))
+                        yield future.result() if end is None else future.result(max(0.0, end - now()))
                     finally:
                         future.cancel()
             finally:
@@ -275,4 +276,3 @@ def _code(fn: Any) -> Any:
     while hasattr(fn, "func") and hasattr(fn, "keywords"):
         fn = fn.func
     return getattr(getattr(fn, "__func__", fn), "__code__", None)
-

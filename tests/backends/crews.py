@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightwork._calls import Batch, Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._backends.base import Backend
+from lightwork._calls import Batch, Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 
 PATIENCE = 20.0
 
@@ -81,4 +81,3 @@ class Driver:
 
     def ready(self, count: int = 1) -> None:
         self.until(lambda: sum(isinstance(event, WorkerReady) for event in self.events) >= count)
-

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from lightwork import _platform
-from lightwork._calls import Finished
 from lightwork._backends import processes
 from lightwork._backends.processes import ProcessBackend
+from lightwork._calls import Finished
 from lightwork.errors import UnpicklableError
 from tests.backends.crews import Driver
 from tests.backends.deadly_jobs import (

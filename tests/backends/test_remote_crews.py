@@ -12,10 +12,10 @@ import warnings
 import pytest
 
 from lightwork import _context
-from lightwork._calls import Finished, WorkerReady
 from lightwork._backends.base import Backend
 from lightwork._backends.interpreters import InterpreterBackend
 from lightwork._backends.processes import ProcessBackend
+from lightwork._calls import Finished, WorkerReady
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 from tests.backends.crews import Driver
 from tests.backends.jobs import (

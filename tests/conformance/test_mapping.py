@@ -7,9 +7,9 @@ import random
 import threading
 
 import pytest
-from tests.conformance import jobs
 
 import lightwork as lw
+from tests.conformance import jobs
 
 
 def test_results_come_in_input_order(way):
@@ -49,7 +49,7 @@ def test_several_iterables_the_shortest_wins(way):
 
 
 def test_strict_insists_on_equal_lengths(way):
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         lw.map(way.fn(jobs.add), [1, 2, 3], [10, 20], strict=True, backend=way.name)
     assert lw.map(way.fn(jobs.add), [1], [2], strict=True, backend=way.name) == [3]
 
@@ -255,7 +255,7 @@ def test_the_report_says_what_ran(way):
     assert results.report.backend == way.name
     assert results.report.calls == 10
     assert results.report.seconds > 0
-    assert f"10 calls in " in str(results.report)
+    assert "10 calls in " in str(results.report)
 
 
 def test_progress_is_told(way):
@@ -377,3 +377,26 @@ def _die_once(path, x):
 def test_bad_input_is_refused_at_once(way, call, error, message):
     with pytest.raises(error, match=message):
         call(way)
+
+
+def test_per_worker_makes_one_for_each_worker_and_closes_it(way, tmp_path):
+    made, closed = tmp_path / "made", tmp_path / "closed"
+    get = lw.per_worker(_Maker(str(made)), _Closer(str(closed)))
+    results = lw.map(way.fn(lambda _: id(get()) == id(get())), range(40), backend=way.name, max_workers=2)
+    assert all(results)
+    assert 1 <= len(jobs.marks(made)) <= 2
+    assert len(jobs.marks(closed)) == len(jobs.marks(made))
+
+
+class _Maker:
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self):
+        jobs.mark(self.path, 1)
+        return object()
+
+
+class _Closer(_Maker):
+    def __call__(self, thing):
+        jobs.mark(self.path, 1)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import starmap
+from types import FunctionType
 from typing import Any
 
 from lightwork import _context
 from lightwork._calls import Batch, Outcomes, Terms, apply
+from lightwork._machine import gil_enabled
+
+_GIL = gil_enabled()
 
 
 def run_batch(outcomes: Outcomes, batch: Batch, terms: Terms, backend: str) -> None:
@@ -43,26 +47,36 @@ def run_batch_in_copies(
 
 
 def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:
-    """Calls made by ``map`` inside ``list.extend``: no bytecode runs between two calls, so this outruns a loop.
-
-    ``extend`` keeps what it has got when a call raises, and its length then says which one it was.
-    """
+    """All calls with nothing between them but the loop itself; the length of the results says which one raised."""
     values, items, total = outcomes.values, batch.items, len(batch.items)
+    # The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and builds
+    # without the GIL, where a list's append takes a lock each time.
+    inline = batch.style == "one" and isinstance(batch.fn, FunctionType) and _GIL
     with _context.stretch(batch.first, values, terms.seed, backend):
         while len(values) < total:
             rest = items if not values else items[len(values) :]
-            calls: Iterator[Any] = map(batch.fn, rest) if batch.style == "one" else starmap(batch.fn, rest)
             try:
-                values.extend(calls)
-                if len(values) == total:
-                    return
-                exception: BaseException = stop_iteration_error()
+                if inline:
+                    _loop(batch.fn, rest, values)
+                else:
+                    # ``extend`` keeps what it has got when a call raises.
+                    values.extend(map(batch.fn, rest) if batch.style == "one" else starmap(batch.fn, rest))
+                    if len(values) < total:
+                        raise StopIteration  # map took the function's own for the end
+                return
+            except StopIteration as stop:
+                exception: BaseException = stop_iteration_error(stop)
             except KeyboardInterrupt:
                 raise
             except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
                 exception = raised
             outcomes.failures[len(values)] = exception
             values.append(None)
+
+
+def _loop(fn: Any, items: Iterable[Any], values: list[Any]) -> None:
+    for item in items:
+        values.append(fn(item))
 
 
 def _one_by_one(
@@ -78,7 +92,7 @@ def _one_by_one(
         except StopIteration as stop:
             outcomes.failures[len(values)] = stop_iteration_error(stop)
             values.append(None)
-        except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+        except BaseException as raised:
             if context is None and isinstance(raised, KeyboardInterrupt):
                 raise
             outcomes.failures[len(values)] = raised

@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from lightwork import _carried, _platform, _wire
-from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
-from lightwork._clock import SystemClock
 from lightwork._backends import _output, _surroundings
 from lightwork._backends._ledger import SIZE, Ledger
 from lightwork._backends._outbox import RESULTS
@@ -30,6 +28,8 @@ from lightwork._backends._reporting import Record, Sent
 from lightwork._backends._shipping import Functions, dump_items
 from lightwork._backends.base import Crew
 from lightwork._backends.worker import Hello
+from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._clock import SystemClock
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""

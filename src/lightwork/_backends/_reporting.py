@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lightwork import _carried, _wire
-from lightwork._calls import Batch, Outcomes
 from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
+from lightwork._calls import Batch, Outcomes
 
 HERE = "in the caller's process"
 
@@ -53,7 +53,7 @@ class Record:
             self._fill(sent, outcomes, entry.position)
             _unpack(entry, large, outcomes)
             sent.reported += 1
-            outcomes.sent += sent.sizes[entry.position] + len(entry.data) + sum(map(len, large))
+            outcomes.sent += len(entry.data) + sum(map(len, large))
         if last:
             self._fill(sent, outcomes, len(sent.batch.items))
             del self.batches[number]

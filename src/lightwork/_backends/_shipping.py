@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lightwork import _carried, _wire
-from lightwork._calls import Batch
 from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
+from lightwork._calls import Batch
 from lightwork.errors import UnpicklableError
 
 MOST_FUNCTIONS = 256

@@ -263,4 +263,3 @@ def main(caller: int) -> None:
         Starter(control, caller).serve()
     finally:
         os._exit(0)
-

@@ -46,6 +46,8 @@ class Capabilities:
     """Seconds until a first worker can take calls, as measured on an ordinary machine."""
     per_call: float
     """Seconds of overhead for one call that travels alone."""
+    per_item: float = 0.0
+    """Seconds of overhead for one call in a long batch, pickling aside."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 

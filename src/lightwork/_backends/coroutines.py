@@ -14,9 +14,9 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from lightwork import _context
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
 from lightwork._backends._local import stop_iteration_error
 from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
 from lightwork.errors import CallTimeout
 
 CLOSE_SECONDS = 0.5
@@ -212,6 +212,7 @@ class AsyncioBackend(Backend):
         in_caller=False,
         startup=1e-3,
         per_call=4e-5,
+        per_item=1e-5,
         max_queued=1,
     )
 

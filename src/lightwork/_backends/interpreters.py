@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 
 from lightwork import _platform
-from lightwork._calls import Death, Terms
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._calls import Death, Terms
 from lightwork.errors import BackendUnavailable
 
 JOIN_SECONDS = 0.5
@@ -36,6 +36,7 @@ class InterpreterBackend(Backend):
         in_caller=False,
         startup=0.080,
         per_call=0.000_120,
+        per_item=4e-6,
     )
 
     def unavailable(self) -> str | None:

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 from lightwork import _platform
-from lightwork._calls import Death, Terms
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._starter import (
     KILL,
@@ -28,6 +27,7 @@ from lightwork._backends._starter import (
     WITH_LOGGING,
 )
 from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._calls import Death, Terms
 from lightwork.errors import WorkerCrashed
 
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
@@ -51,6 +51,7 @@ class ProcessBackend(Backend):
         in_caller=False,
         startup=0.060,
         per_call=0.000_120,
+        per_item=4e-6,
     )
 
     def unavailable(self) -> str | None:
@@ -175,9 +176,7 @@ class ProcessLauncher(Launcher):
         self._hung_up: set[int] = set()
         self._orphans: set[int] = set()
 
-    def attach(
-        self, watch: Watch, unwatch: Callable[[socket.socket], None], ended: Callable[[int, End], None]
-    ) -> None:
+    def attach(self, watch: Watch, unwatch: Callable[[socket.socket], None], ended: Callable[[int, End], None]) -> None:
         self._watch, self._unwatch, self._ended = watch, unwatch, ended
 
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
+from lightwork import _per_worker
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 
 
 class SerialCrew(Crew):
@@ -17,6 +18,7 @@ class SerialCrew(Crew):
         self._events: list[Event] = []
         self._batches: deque[tuple[int, Batch]] = deque()
         self._started = 0
+        self._held = _per_worker.held()
 
     def start_worker(self) -> int:
         self._started += 1
@@ -58,6 +60,7 @@ class SerialCrew(Crew):
 
     def close(self) -> int:
         self._batches.clear()
+        _per_worker.release(keep=self._held)
         return 0
 
 

@@ -13,9 +13,9 @@ import time
 from queue import Empty, SimpleQueue
 
 from lightwork import _context
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._backends._local import run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 
 JOIN_SECONDS = 0.2
 """How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""
@@ -125,6 +125,7 @@ class ThreadBackend(Backend):
         in_caller=False,
         startup=2e-4,
         per_call=2e-5,
+        per_item=2e-6,
     )
 
     def open(self, terms: Terms) -> ThreadCrew:

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pickle import loads
 from typing import Any
 
-from lightwork import _carried, _context, _wire
-from lightwork._calls import Style, Terms, apply
+from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends._ledger import FAILURE, VALUE, Ledger
 from lightwork._backends._outbox import Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._surroundings import Surroundings
+from lightwork._calls import Style, Terms, apply
 from lightwork.errors import LightworkError
 
 HERE = "in the worker"
@@ -119,6 +119,8 @@ class Worker:
                 if not self._greet(_wire.load(frame.body), frame.buffers):
                     return 1
             else:
+                _per_worker.release()
+                self._finish_lines()
                 break
         return 0
 

@@ -82,8 +82,10 @@ def coroutines(jobs: Sequence[Job]) -> Timing:
 
 # --- processes
 
-WORKER_MODULES = ["lightwork.lab._experiments"]
-"""What the fork server imports once, so that no worker has to."""
+
+def _worker_modules() -> list[str]:
+    """What the fork server imports once, so that no worker has to: what this process has of the lab."""
+    return [name for name in sys.modules if name.startswith("lightwork.lab.")]
 
 
 def context(method: str = "forkserver") -> BaseContext:
@@ -91,7 +93,7 @@ def context(method: str = "forkserver") -> BaseContext:
     threads."""
     chosen = multiprocessing.get_context(method)
     if method == "forkserver":
-        chosen.set_forkserver_preload(WORKER_MODULES)
+        chosen.set_forkserver_preload(_worker_modules())
     return chosen
 
 

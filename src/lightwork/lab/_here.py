@@ -4,7 +4,6 @@ for."""
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
 from lightwork import _machine
@@ -14,8 +13,8 @@ from lightwork.lab._values import Here
 def look() -> Here:
     """What the experiments can count on, asked of the process that runs them."""
     return Here(
-        python=platform.python_version(),
-        system=platform.system(),
+        python=_machine.python_version(),
+        system=_machine.system(),
         cores=_machine.usable_cores(),
         gil=_machine.gil_enabled(),
         interpreters=_machine.interpreters_missing() is None,

@@ -33,7 +33,7 @@ def visible() -> bool:
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    return type(sys.stdout).__module__.partition(".")[0] == "ipykernel"
 
 
 def _console() -> Console | None:
