@@ -14,6 +14,8 @@ MOSTLY = 0.5
 TOO_SHORT = 0.01
 """Seconds for the whole plain loop under which starting any worker costs more than it can bring."""
 
+CROWDED = 0.75
+"""Cores that a plain loop of computing calls keeps busy; where it is less, other programs had the rest."""
 
 SHORT = 1.0
 """Seconds for the whole plain loop above which starting workers (tens of milliseconds) no longer explains a loss."""
@@ -86,6 +88,11 @@ def _why_serial(rows: Sequence[Row], facts: Facts) -> str:
         return (
             f"all {facts.items:,} calls together take {duration(total)}, "
             "less than it costs to start workers and hand the calls to them"
+        )
+    if not facts.waits and serial.cpu is not None and serial.cpu < CROWDED:
+        return (
+            f"other programs use the cores just now (the loop itself got {serial.cpu:.1f} of one), "
+            "so that more workers found none free; measure again on a quiet machine"
         )
     if facts.waits:
         return "your function mostly waits, and waiting in several workers at once did not shorten it here"
@@ -164,7 +171,7 @@ def advice(winner: Row, facts: Facts, function: str) -> tuple[str, ...]:
     if winner.backend in ("processes", "interpreters") and facts.wire > 0.2 * facts.wall:
         found.append(
             f"Sending data costs {duration(facts.wire)} a call beside {duration(facts.wall)} of work: "
-            "send less (names of files instead of their contents, a sum instead of an array), or use lightwork.share."
+            "send less: names of files instead of their contents, a sum instead of an array."
         )
     if (
         facts.waits
