@@ -371,7 +371,10 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
         return MOST_COROUTINES, None
     begin = cores() if can.local else 1
     if can.shares_memory:
-        return begin, Growth(1.0 if gil_enabled() else float(begin), MOST_THREADS, begin)
+        # As many as the standard library's pool has at most: they cost little, and the first calls may wait.
+        ceiling = 1.0 if gil_enabled() else float(begin)
+        begin = min(32, begin + 4)
+        return begin, Growth(ceiling, MOST_THREADS, begin)
     return begin, None
 
 
