@@ -52,11 +52,18 @@ class Measured:
         return self.times or ([] if self.first is None else [self.first])
 
 
-def judge(measured: Sequence[Measured]) -> tuple[tuple[Row, ...], Row | None, tuple[str, ...]]:
-    """All rows with their verdicts, the winner's row, and the backends that are as fast as the winner."""
+def judge(
+    measured: Sequence[Measured], items: int | None = None
+) -> tuple[tuple[Row, ...], Row | None, tuple[str, ...]]:
+    """All rows with their verdicts, the winner's row, and the backends that are as fast as the winner.
+
+    With fewer than two ``items`` nothing can run beside anything: a loop that comes out behind did so by chance.
+    """
     ran = [m for m in measured if not m.failed and m.counted]
     serial = next((m for m in ran if m.backend == "serial"), None)
     winner, tied = _winner(ran)
+    if serial is not None and items is not None and items < 2 and serial.results != "different":
+        winner, tied = serial, [m for m in ran if m is not serial and alike(m.counted, serial.counted)]
     rows = []
     for m in measured:
         if m not in ran:

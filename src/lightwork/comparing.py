@@ -332,7 +332,7 @@ class _Session:
     # what follows
 
     def conclude(self, entries: list[Measured], counted: int, demand: Demand | None) -> Comparison:
-        rows, winner, tied = judge(entries)
+        rows, winner, tied = judge(entries, len(self.items))
         here = machine()
         facts = self.facts(rows, demand, here.cores, here.gil)
         name = _name_of(self.fn)

@@ -69,7 +69,7 @@ class InterpreterLauncher(Launcher):
     ) -> None:
         """Nothing to watch: an interpreter's end is its socket's end."""
 
-    def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:  # noqa: ARG002
+    def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
         own = socket.socket(fileno=os.dup(sock.fileno()))
         name = f"lightwork-interpreter-{worker}"
         self._threads[worker] = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=True)
@@ -91,7 +91,7 @@ class InterpreterLauncher(Launcher):
             except Exception as problem:  # noqa: BLE001 - the crew learns of it when the socket ends
                 self._problems[worker] = problem
 
-    def ready(self, worker: int, pid: int) -> None:  # noqa: ARG002
+    def ready(self, worker: int, pid: int) -> None:
         self._ready.add(worker)
 
     def hung_up(self, worker: int) -> End | None:
@@ -101,7 +101,7 @@ class InterpreterLauncher(Launcher):
             return problem
         return Death(reason=f"ended: {problem}" if problem else "ended")
 
-    def kill(self, worker: int, group: bool) -> None:  # noqa: ARG002
+    def kill(self, worker: int, group: bool) -> None:
         raise TypeError("a sub-interpreter cannot be killed")
 
     def close(self) -> None:
