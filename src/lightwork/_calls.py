@@ -110,7 +110,8 @@ class Terms:
     """What every worker of a crew is told once, when it starts.
 
     ``seed``: entropy of the run, from which each call's own random stream is derived;
-    ``seed_globals``: whether ``random`` and NumPy's global generator are seeded before each call too.
+    ``seed_globals``: whether ``random`` and NumPy's global generator are seeded before each call too, by workers that
+    have these to themselves: in the caller's process they are the caller's, and threads would race for them.
     ``call_timeout``: seconds; only for crews that can kill (or cancel).
     """
 

@@ -22,7 +22,7 @@ def run_batch(outcomes: Outcomes, batch: Batch, terms: Terms, backend: str) -> N
     KeyboardInterrupt passes through; ``outcomes`` then holds the calls that had ended.
     """
     began, cpu = time.perf_counter(), time.thread_time()
-    if terms.seed_globals or batch.style == "full":
+    if batch.style == "full":
         _one_by_one(batch, terms, backend, None, outcomes)
     else:
         _in_a_row(batch, terms, backend, outcomes)
@@ -102,8 +102,6 @@ def _one_by_one(
 def _call(batch: Batch, offset: int, item: Any, terms: Terms, backend: str) -> Any:
     _context.enter(batch.first + offset, terms.seed, backend)
     try:
-        if terms.seed_globals:
-            _context.seed_globals()
         return apply(batch.fn, batch.style, item)
     finally:
         _context.leave()

@@ -43,8 +43,6 @@ class _Tasks:
             index = batch.first + offset
             _context.enter(index, self.terms.seed, "asyncio")
             try:
-                if self.terms.seed_globals:
-                    _context.seed_globals()
                 async with asyncio.timeout(self.terms.call_timeout) as scope:
                     value = await apply(batch.fn, batch.style, item)
                 outcomes.values.append(value)
