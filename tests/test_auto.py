@@ -206,3 +206,66 @@ def test_where_no_process_can_start_the_work_goes_on_here(work, monkeypatch):
     results = lw.map(count, [work] * 60, backend=["serial", "processes"])
     assert len(set(results)) == 1 and len(results) == 60
     assert used(results.report) == {"serial"} or "came back" in str(results.report)
+
+
+class Model:
+    total = None
+
+    def fit(self, n):
+        self.total = count(n)
+
+
+@pytest.mark.parametrize("fit", [lambda m, n: m.fit(n), Model.fit], ids=["lambda", "method"])
+def test_items_that_are_changed_by_their_own_methods_stay_changed(work, fit):
+    models = [Model() for _ in range(40)]
+    report = lw.map(fit, models, [work] * 40).report
+    assert all(model.total is not None for model in models)
+    assert "processes" not in used(report)
+
+
+def test_arrays_that_are_written_into_stay_written(work):
+    numpy = pytest.importorskip("numpy")
+    rows = [numpy.full(1000, 4.0) for _ in range(40)]
+
+    def root(row):
+        count(work)
+        numpy.sqrt(row, out=row)
+
+    lw.map(root, rows)
+    assert all((row == 2.0).all() for row in rows)
+
+
+def test_a_seeded_generator_is_not_copied(work):
+    import random
+
+    generator = random.Random(1)
+
+    def draw(_):
+        count(work)
+        return generator.random()
+
+    results = lw.map(draw, range(40))
+    assert len(set(results)) == 40
+    assert "generator" in str(results.report)
+
+
+def test_what_belongs_to_a_thread_stays_in_it():
+    import sqlite3
+
+    db = sqlite3.connect(":memory:")
+    mine = threading.local()
+    mine.n = 5
+
+    def ask(x):
+        time.sleep(0.002)
+        return db.execute("select ?", (x,)).fetchone()[0]
+
+    def read(x):
+        time.sleep(0.002)
+        return mine.n + x
+
+    assert lw.map(ask, range(60)) == list(range(60))
+    results = lw.map(read, range(60))
+    assert results == list(range(5, 65))
+    assert "mine" in str(results.report)
+    db.close()

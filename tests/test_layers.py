@@ -19,9 +19,9 @@ PACKAGE = Path(lightwork.__file__).parent
 FLOORS: dict[str, str] = {
     "ground": "errors _clock _machine _platform _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
-    "wire": "_wire _culprit _carried",
+    "wire": "_wire _by_value _culprit _carried",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _dispatch _effects _flow _growth _model _policy _shared",
+    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _model _policy _shared",
     "engine": "_auto _engine",
     "report": "report.*",
     "surface": "_doctor _gathering _items _json_lines _options _reasons _service _signatures "

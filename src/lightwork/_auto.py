@@ -16,7 +16,9 @@ from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Finished, Outcomes
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
+from lightwork._dispatch import Send
 from lightwork._engine import Live, Plan, Run
+from lightwork._fingerprint import fingerprint
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
@@ -60,6 +62,8 @@ class AutoRun(Run):
         self._wire: Wire | None = None
         self._effects: str | None = None
         self._effects_known = False
+        self._print: int | None = None
+        self._item_changed = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
         self._meter = Meter()
         self.crews()[0].meter = self._meter
@@ -132,17 +136,23 @@ class AutoRun(Run):
     def _find_out(self, ask: Ask, busy: float) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
         if ask is Ask.EFFECTS:
+            from lightwork._captured import ties
             from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
 
             assert self._fn is not None
             found = [effect for effect in effects(self._fn) if effect.certain]
-            self._effects = str(found[0]) if found else None
+            tied = ties(self._fn)
+            to_thread = [*found, *(tie for tie in tied if tie.to == "thread")]
+            self._effects = str(to_thread[0]) if to_thread else None
             self._effects_known = True
+            if tied:
+                self._keep_out_of_processes(f"the function {tied[0]}")
+            elif self._item_changed:
+                self._keep_out_of_processes("the function changes its argument")
         elif ask is Ask.WIRE:
             self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:
-                for name in ("processes", "interpreters"):
-                    self._made_policy = self._policy.refuse(name, self._wire.refused)
+                self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:
             self._canary, self._canary_since = Canary(), busy
             self._canary.start()
@@ -150,6 +160,11 @@ class AutoRun(Run):
         else:
             return False
         return True
+
+    def _keep_out_of_processes(self, why: str) -> None:
+        for candidate in self._policy.candidates:
+            if candidate.capabilities.needs_pickling:
+                self._made_policy = self._policy.refuse(candidate.name, why)
 
     def _listen(self, busy: float) -> None:
         watched = busy - self._canary_since
@@ -196,6 +211,9 @@ class AutoRun(Run):
             return
         self.decide("came back to the calling thread", f"no worker could be started: {self.dispatch.broken}")
         self.dispatch.broken = None
+        self._retreat(newest)
+
+    def _retreat(self, newest: int) -> None:
         self.dispatch.lanes[newest].open = False
         self.close_lane(newest)
         self.dispatch.set_lane(self.first, 1)
@@ -203,6 +221,11 @@ class AutoRun(Run):
 
     def report(self) -> Report:
         return replace(super().report(), demand=self.demand)
+
+    def _send(self, instruction: Send) -> bool:
+        if not self.dispatch.done and instruction.worker[0] == self.first:
+            self._print = fingerprint(instruction.batch.items[0])
+        return super()._send(instruction)
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)
@@ -212,6 +235,9 @@ class AutoRun(Run):
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if number == self.first:
             position = outcomes.start
+            if self._print is not None:
+                self._item_changed = fingerprint(sent.batch.items[0]) != self._print
+                self._print = None
             self._sample = (sent.batch.items[position : position + 2], outcomes.values[:2])
             return
         if self.plan.backend.capabilities.in_caller:
@@ -224,6 +250,9 @@ class AutoRun(Run):
         if not self._homebound:
             self._homebound = True
             self.decide("ran some items in the calling thread", str(failure))
+        if failure.path.startswith(("the function", "function")):
+            # It is the function itself that cannot travel: no other item will do better.
+            self._retreat(max(self.dispatch.lanes))
         own = Outcomes(batch.id, 0, [])
         item = [batch.items[position]]
         run_batch(own, Batch(batch.id, batch.fn, batch.style, batch.first + position, item), self.plan.terms, "serial")

@@ -142,13 +142,14 @@ class Policy:
         options = [self._option(c, demand, left) for c in usable]
         best = min(options, key=lambda option: option.seconds)
         predictions = (serial, *options)
+        refusals = f" ({self._refusals()})" if any(c.refused for c in self.candidates) else ""
         saving = serial.seconds - best.seconds
         if best.seconds > CLEARLY * serial.seconds or saving < SAVING:
             return Verdict(
                 again=again,
                 predictions=predictions,
                 why=f"no backend would be clearly faster than the plain loop; the best, {best.backend}, would take "
-                f"{_ms(best.seconds)} where the loop takes {_ms(serial.seconds)}: {best.reason}",
+                f"{_ms(best.seconds)} where the loop takes {_ms(serial.seconds)}: {best.reason}" + refusals,
             )
         rest = f"{left:,} calls" if seen.total is not None else f"the next {left:,} calls"
         return Verdict(
@@ -156,7 +157,7 @@ class Policy:
             workers=best.workers,
             predictions=predictions,
             why=f"one call takes {demand}: it {self._kind(demand)}; {rest} would take {_ms(serial.seconds)} one after "
-            f"another and {_ms(best.seconds)} on {best.workers} {best.backend}",
+            f"another and {_ms(best.seconds)} on {best.workers} {best.backend}" + refusals,
         )
 
     def _kind(self, demand: Demand) -> str:
@@ -203,7 +204,7 @@ class Policy:
         return min(suggested, self.cores) if can.local and not can.shares_memory else suggested
 
     def _refusals(self) -> str:
-        return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates) or "none is allowed"
+        return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates if c.refused) or "none is allowed"
 
 
 def _ms(seconds: float) -> str:

@@ -49,8 +49,10 @@ class Frame(NamedTuple):
         return len(self.body) + sum(map(len, self.buffers))
 
 
-def dump(value: Any, out_of_band: int | None = OUT_OF_BAND) -> tuple[bytes, list[memoryview]]:
+def dump(value: Any, out_of_band: int | None = OUT_OF_BAND, to_worker: bool = False) -> tuple[bytes, list[memoryview]]:
     """The value as a pickle and the buffers of at least ``out_of_band`` bytes that belong to it (None: none).
+
+    ``to_worker``: functions sent by value join the globals of those that the worker has already.
 
     Raises whatever pickling the value raises.
     """
@@ -75,9 +77,9 @@ def dump(value: Any, out_of_band: int | None = OUT_OF_BAND) -> tuple[bytes, list
     if b"__main__" not in data:
         return data, buffers
     buffers.clear()
-    import cloudpickle
+    from lightwork import _by_value
 
-    return cloudpickle.dumps(value, protocol=5, buffer_callback=stays_in), buffers
+    return _by_value.dumps(value, stays_in, to_worker), buffers
 
 
 def load(data: Bytes, buffers: Sequence[Bytes] = ()) -> Any:

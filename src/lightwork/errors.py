@@ -76,7 +76,7 @@ class UnpicklableError(LightworkError, pickle.PicklingError):
         self.message, self.path, self.remedy = message, path, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.path, self.remedy)
+        return type(self), (self.message, self.path, self.remedy), {"begun": self.begun}
 
 
 class BackendUnavailable(LightworkError):

@@ -123,7 +123,7 @@ class RemoteCrew(Crew):
         number, started = self._workers, self._now()
         try:
             if self._hello is None:
-                self._hello = (_surroundings.capture(), *_wire.dump(self._terms))
+                self._hello = (_surroundings.capture(), *_wire.dump(self._terms, to_worker=True))
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number

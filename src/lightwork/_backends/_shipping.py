@@ -49,7 +49,7 @@ def _dumped(fn: Callable[..., Any], number: int) -> Function:
     function = Function(fn, number)
     module = str(getattr(fn, "__module__", None) or type(fn).__module__).encode()
     try:
-        data, buffers = _wire.dump(fn)
+        data, buffers = _wire.dump(fn, to_worker=True)
         function.parts = _wire.frame(_wire.FUNCTION, [FUNCTION.pack(number, len(module)), module, data], buffers)
     except KeyboardInterrupt:
         raise
@@ -85,7 +85,7 @@ def dump_items(batch: Batch) -> Items:
     items = Items()
     for position, item in enumerate(batch.items):
         try:
-            data, large = _wire.dump(item)
+            data, large = _wire.dump(item, to_worker=True)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything

@@ -28,7 +28,7 @@ from lightwork._backends._outbox import Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Style, Terms, apply
-from lightwork.errors import LightworkError
+from lightwork.errors import LightworkError, UnpicklableError
 
 HERE = "in the worker"
 
@@ -195,7 +195,8 @@ class Worker:
                 try:
                     item = loads(body[at : at + length], buffers=own)
                 except BaseException as problem:  # noqa: BLE001 - it harms this call alone
-                    outbox.add(position, FAILURE, self._pack(_carried.not_rebuilt(problem, "the item", HERE)))
+                    failure = _never_begun(_carried.not_rebuilt(problem, "the item", HERE))
+                    outbox.add(position, FAILURE, self._pack(failure))
                     at += length
                     continue
                 at += length
@@ -255,7 +256,13 @@ class _Broken:
     def __call__(self, *_: Any, **__: Any) -> Any:
         if isinstance(self.problem, LightworkError):
             raise self.problem
-        raise _carried.not_rebuilt(self.problem, f"the function (of module {self.module})", HERE)
+        raise _never_begun(_carried.not_rebuilt(self.problem, f"the function (of module {self.module})", HERE))
+
+
+def _never_begun(error: LightworkError) -> LightworkError:
+    if isinstance(error, UnpicklableError):
+        error.begun = False
+    return error
 
 
 def _restore_output() -> None:

@@ -1,0 +1,111 @@
+"""What a function brings along: objects in its globals, closure and defaults that tie it to where it is.
+
+    a seeded generator   each process would draw the same numbers again
+    a connection, a local   belongs to the thread that made it
+
+Evidence from the objects themselves, beside that of ``_effects``, which reads the bytecode.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+DEEP = 3
+"""How many functions away from the first one is looked."""
+
+MOST = 2_000
+"""Objects that are looked at, at most."""
+
+_GENERATORS = frozenset(
+    {("random", "Random"), ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")}
+)
+_OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
+_LIBRARY = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Why a function stays: ``to`` its "process" or its "thread"; ``str()`` is the reason, a phrase after "it"."""
+
+    to: str
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return self.why
+
+
+def ties(fn: Callable[..., Any]) -> list[Tie]:
+    """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything."""
+    found = []
+    for name, value in _reach(fn):
+        kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
+        if kinds & _GENERATORS:
+            why = f'draws from the generator "{name}", whose numbers every process would repeat; lw.rng() is per call'
+            found.append(Tie("process", name, why))
+        elif kinds & _OF_A_THREAD:
+            found.append(Tie("thread", name, f'uses "{name}", a {type(value).__qualname__} of the thread that made it'))
+        elif isinstance(value, threading.local) and vars(value):
+            found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
+    return found
+
+
+def _reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    seen: set[int] = set()
+    queue: list[tuple[str, Any, int]] = [(getattr(fn, "__name__", "fn"), fn, 0)]
+    while queue and len(seen) < MOST:
+        name, value, depth = queue.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield name, value
+        if depth <= DEEP:
+            queue += [(part, found, depth + 1) for part, found in _parts(value, depth)]
+
+
+def _parts(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, MethodType):
+        yield value.__func__.__name__, value.__func__
+        yield "self", value.__self__
+    elif isinstance(value, FunctionType):
+        if depth and value.__code__.co_filename.startswith(_LIBRARY):
+            return
+        yield from _of_function(value)
+    elif hasattr(value, "func") and hasattr(value, "keywords"):
+        yield "func", value.func
+        yield from ((f"argument {place}", argument) for place, argument in enumerate(value.args))
+        yield from value.keywords.items()
+    elif depth <= 1 and not isinstance(value, type) and type(value).__module__ != "builtins":
+        # A callable object, or the object of a bound method: its attributes, and its __call__.
+        yield from getattr(value, "__dict__", {}).items()
+        call = type(value).__dict__.get("__call__")
+        if call is not None:
+            yield "__call__", call
+
+
+def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:
+            continue  # not filled yet
+    yield from ((f"default {place}", value) for place, value in enumerate(function.__defaults__ or ()))
+    yield from (function.__kwdefaults__ or {}).items()
+    for name in _names(function.__code__):
+        if name in function.__globals__:
+            value = function.__globals__[name]
+            if value is not sys.modules.get(name):
+                yield name, value
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
