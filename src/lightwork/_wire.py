@@ -14,6 +14,7 @@ from __future__ import annotations
 import pickle
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -74,12 +75,20 @@ def dump(value: Any, out_of_band: int | None = OUT_OF_BAND, to_worker: bool = Fa
         data = pickle.dumps(value, 5, buffer_callback=stays_in)
     except Exception:  # noqa: BLE001 - objects raise anything from __reduce__; cloudpickle has the last word
         data = b"__main__"
-    if b"__main__" not in data:
+    if b"__main__" not in data and not _by_value_in(data):
         return data, buffers
     buffers.clear()
     from lightwork import _by_value
 
     return _by_value.dumps(value, stays_in, to_worker), buffers
+
+
+def _by_value_in(data: bytes) -> bool:
+    """Whether the pickle names a module that cloudpickle was told to send by value."""
+    cloudpickle = sys.modules.get("cloudpickle")
+    return cloudpickle is not None and any(
+        name.encode() in data for name in cloudpickle.list_registry_pickle_by_value()
+    )
 
 
 def load(data: Bytes, buffers: Sequence[Bytes] = ()) -> Any:

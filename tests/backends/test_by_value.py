@@ -101,3 +101,17 @@ print([get() for get in lw.map(make, [3, 4], backend="processes", max_workers=1,
 """
     )
     assert out == "[3, 4] 0\n"
+
+
+def test_a_module_that_is_registered_to_travel_by_value_does():
+    out = run(
+        """
+import sys, types, cloudpickle, lightwork as lw
+module = types.ModuleType("nowhere_to_be_found")
+exec("def double(x): return 2 * x", module.__dict__)
+sys.modules[module.__name__] = module
+cloudpickle.register_pickle_by_value(module)
+print(lw.map(module.double, range(3), backend="processes"))
+"""
+    )
+    assert out == "[0, 2, 4]\n"
