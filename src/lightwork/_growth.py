@@ -11,6 +11,10 @@ WAITING = 0.25
 """CPU share of a call under which it is taken to wait. A busy machine lowers the share of computing calls as well,
 but hardly that far."""
 
+IDLE = 0.4
+"""Part of the ceiling under which the workers' CPU use leaves room for more of them. Low, because computing threads
+on a busy machine use little, too."""
+
 SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
 
@@ -45,7 +49,7 @@ class Growth:
         rate = done / (now - self._since)
         each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
-        if each > SHORT and share < WAITING and used < 0.7 * self.ceiling and rate > self._rate:
+        if each > SHORT and share < WAITING and used < IDLE * self.ceiling and rate > self._rate:
             step = STEP if used * STEP < self.ceiling else 2
             self.workers = min(step * self.workers, self.limit)
             # The step must bring a third of what it adds, or it was the last.
