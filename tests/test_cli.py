@@ -66,11 +66,13 @@ def work(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def run(*args, stdin=None, env=None, timeout=30):
+def run(*args, stdin=None, env=None, timeout=30, errors="strict"):
     """The command in a process of its own, without a terminal: (exit code, stdout, stderr)."""
     command = [sys.executable, "-m", "lightwork", *args]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LIGHTWORK_")} | (env or {})
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=timeout)
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, errors=errors, env=environment, timeout=timeout
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -243,6 +245,12 @@ def test_a_full_disk_is_said(work):
         (["math:sqrt"], "lightwork compare math:sqrt"),
         (["lab", "cpu-thread"], "Did you mean cpu-threads?"),
         (["lab", "--sleep", "0"], "above 0"),
+        (["lab", "--sleep", "nan"], "above 0"),
+        (["probe", "math:sqrt", "--items", "[1]", "--budget", "inf"], "above 0"),
+        (["compare", "math:sqrt", "--items", "[1]", "--html", "nowhere/page.html"], "no directory nowhere"),
+        (["lab", "--html", "."], "is a directory"),
+        (["compare", "math:sqrt", "--items", "range(10**12)"], "itertools.islice"),
+        (["compare", "math:sqrt", "--items", "itertools.count()"], "itertools.islice"),
     ],
 )
 def test_a_users_mistake_gets_a_message_and_exit_code_2(work, capfd, args, words):
@@ -342,6 +350,29 @@ def test_compare_prints_a_table_writes_a_page_and_gives_data(work):
     assert "\x1b" not in out + err
     code, out, _ = run(*args, "--as-json", env={"COLUMNS": "50"})
     assert code == 0 and json.loads(out)["function"] == "work_cli:nap"
+
+
+def test_without_arguments_the_help_is_shown(capfd):
+    code, out, err = here(capfd)
+    assert code == 0 and out.startswith("Usage: lightwork") and err == ""
+
+
+def test_an_encoding_without_lines_gets_a_plain_table(work):
+    args = ("compare", "work_cli.py:double", "--rounds", "1", "--backends", "serial,threads")
+    code, out, err = run(*args, env={"PYTHONIOENCODING": "latin-1:strict"}, errors="replace")
+    assert code == 0 and "-----" in out and "Traceback" not in err
+
+
+def test_a_wrong_number_of_workers_in_the_environment_is_a_usage_error(work, capfd, monkeypatch):
+    monkeypatch.setenv("LIGHTWORK_MAX_WORKERS", "0")
+    code, out, err = here(capfd, "compare", "work_cli.py:double")
+    assert code == 2 and out == "" and "LIGHTWORK_MAX_WORKERS" in err
+
+
+def test_a_file_called_like_a_standard_module_keeps_its_name(work, capfd):
+    (work / "random.py").write_text("items = [1]\ndef f(x):\n    return x\n")
+    code, out, err = here(capfd, "compare", "random.py:f", "--rounds", "1", "--backends", "serial")
+    assert code == 0 and out.startswith("random:f,") and "_lightwork_target" not in out + err
 
 
 def test_compare_of_a_failing_function_is_exit_code_1(work, capfd):

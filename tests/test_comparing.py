@@ -164,8 +164,53 @@ def test_wrong_requests_are_refused():
         compare(square, [1], backends=["thraeds"])
     with pytest.raises(ValueError, match="empty"):
         compare(square, [1], backends=[])
-    with pytest.raises(TypeError, match="iterable"):
+    with pytest.raises(TypeError, match="items after"):
         compare(square)
+
+
+def test_wrong_arguments_are_told_as_map_tells_them():
+    for call, words in [
+        (lambda: compare(5, [1]), "function first"),
+        (lambda: compare(square, 5), "must be iterable"),
+        (lambda: compare(square, [1], workers=4), "Did you mean max_workers"),
+        (lambda: compare(square, [1], rounds=1.5), "whole number"),
+    ]:
+        with pytest.raises(TypeError, match=words):
+            call()
+
+
+@pytest.mark.parametrize("items", [range(10**12), range(10**30), itertools.count()])
+def test_endless_and_huge_input_is_refused(items):
+    with pytest.raises(ValueError, match="islice"):
+        compare(square, items)
+
+
+def test_a_wrong_environment_variable_is_named(monkeypatch):
+    monkeypatch.setenv("LIGHTWORK_MAX_WORKERS", "0")
+    with pytest.raises(ValueError, match="LIGHTWORK_MAX_WORKERS"):
+        compare(square, [1])
+
+
+total = 0
+
+
+def adds(x):
+    global total
+    total += x
+    time.sleep(0.01)
+
+
+def test_a_function_that_changes_a_global_is_not_advised_to_run_elsewhere():
+    found = compare(adds, range(8), backends=FAST, rounds=1)
+    assert any('changes the global "total"' in text and "calling thread" in text for text in found.findings)
+    assert not any("lightwork.map" in text for text in found.advice)
+
+
+def test_predictions_for_coroutines_inside_a_running_loop():
+    async def from_inside():
+        return compare(await_nap, range(3), rounds=1)
+
+    assert asyncio.run(from_inside())["serial"].predicted > 0
 
 
 def test_no_items_and_one_item():

@@ -110,6 +110,22 @@ def test_waiting():
     assert suggest_workers(demand, "threads", 2, True, calls=7) == 7
 
 
+def test_waiting_is_not_blamed_on_the_gil():
+    demand = Demand(0.05, 0.0)
+    one = ask(demand, "threads", workers=20, calls=20, per_call=20e-6)
+    assert one.binding == "waiting" and one.reason == "20 calls wait at once; 1 round of 50.0 ms"
+    four = ask(demand, "threads", workers=5, calls=20, per_call=20e-6)
+    assert four.binding == "waiting" and four.reason == "5 calls wait at once; 4 rounds of 50.0 ms each"
+    assert ask(demand, "asyncio", workers=20, calls=20, per_call=40e-6).binding == "waiting"
+    alone = ask(demand, "threads", workers=1, calls=2)
+    assert alone.reason == "one call waits at a time; 2 rounds of 50.0 ms each"
+
+
+def test_handing_over_is_not_called_python_code():
+    found = ask(Demand(0.001, 0.0), "threads", workers=100, calls=1000, per_call=50e-6)
+    assert found.binding == "the GIL" and "handing a call to a thread takes 50.0 µs" in found.reason
+
+
 def test_coroutines_share_one_thread():
     demand = Demand(0.009, 0.001, 0.001)
     found = ask(demand, "asyncio", workers=100)

@@ -135,10 +135,18 @@ def test_an_unknown_backend():
 
 def test_the_table_fits_a_terminal():
     text = str(probe(computing, range(1000), budget=0.02))
-    assert all(len(line) <= 80 for line in text.splitlines()[1:])
+    assert all(len(line) <= 80 for line in text.splitlines())
     for name in ("serial", "threads", "processes", "interpreters", "asyncio"):
         assert name in text
     assert ("3.14" in text) or interpreters_missing() is None
+
+
+def test_the_text_is_the_repr_and_as_wide_as_asked():
+    profile = probe(napping, range(1000), budget=0.02)
+    assert repr(profile) == str(profile) == profile.text(80)
+    for width in (60, 70, 120):
+        assert all(len(line) <= width for line in profile.text(width).splitlines())
+    assert profile._repr_html_().startswith("<pre>napping")
 
 
 def test_json():

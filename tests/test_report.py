@@ -7,13 +7,17 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lightwork._demand import Demand
+from lightwork._machine import machine
+from lightwork._reasons import Facts, advice, reason
 from lightwork._stats import Interval
-from lightwork._trace import Progress
+from lightwork._trace import Decision, Lane, Progress, Report
+from lightwork._verdicts import Measured, judge
 from lightwork.report.comparison import Comparison
 from lightwork.report.html import bars, comparison_fragment, comparison_page
 from lightwork.report.progress import Bar, bar, clock, status
 from lightwork.report.rows import Row
-from lightwork.report.text import comparison_text, duration, measured, size, table, times
+from lightwork.report.text import comparison_text, duration, fill, measured, size, table, times
 
 
 def interval(value, spread=0.01):
@@ -255,3 +259,103 @@ def test_bar_is_silent_where_nobody_looks(capfd):
     draw(progress(1))
     draw(progress(100, finished=True))
     assert capfd.readouterr() == ("", "")
+
+
+# the report of a run
+
+
+def a_report(**more):
+    demand = Demand(0.0199, 0.0001, 0.0001, bytes_out=5, bytes_back=5)
+    why = f"one call takes {demand}: it mostly waits; 99 calls would take 2000 ms one after another and 20.3 ms on 99"
+    decisions = (Decision(0.0829, "changed over to 99 threads", why + " threads (processes: it " + "x " * 40 + ")"),)
+    lanes = (Lane("serial", 1, 1, 0.02, 0.0), Lane("threads", 99, 99, 1.98, 0.0))
+    return Report("threads", 99, 100, 0.2, lanes, decisions, demand=demand, **more)
+
+
+def test_a_report_fits_a_terminal_and_says_the_demand_once():
+    text = str(a_report(lost_workers=1, sent=6310))
+    assert max(map(len, text.splitlines())) <= 80
+    assert " ".join(text.split()).count("(0 % computing; 5 B out, 5 B back)") == 1
+    assert "1 worker lost and replaced" in text and "6,310 bytes" in text and "\u00a0" not in text
+    assert "one call: 20.0 ms" in str(Report("serial", 1, 1, 0.1, demand=Demand(0.02, 0.0)))
+    assert str(Report("serial", 1, 1, 0.1)) == "1 call in 0.1 s on serial (1 worker)"
+
+
+def test_what_is_echoed_is_the_text_for_people(comparison):
+    report = a_report()
+    assert repr(report) == str(report) and repr(comparison) == str(comparison)
+    assert report._repr_html_().startswith("<pre>100 calls")
+    here = machine()
+    assert repr(here) == str(here) and "usable core" in repr(here)
+
+
+@pytest.mark.parametrize("width", range(20, 60))
+def test_numbers_stay_with_their_units(width):
+    lines = fill("it mostly waits (100 % of the time), 20.3 ms or 2.0 times as long, on 12 cores, 3.1 MB", width)
+    assert not any(line.rstrip().endswith(("100", "20.3", "2.0", "12", "3.1")) for line in lines)
+    assert "\u00a0" not in "".join(lines)
+
+
+# verdicts and reasons
+
+
+def measured_as(backend, seconds, workers, busy=1.0, results="same"):
+    return Measured(backend, workers, [seconds] * 3, [busy] * 3, seconds, results=results)
+
+
+def judged(wait=0.0, cpu=0.0, gil=None, cores=2, **backends):
+    entries = [measured_as(name, *figures) for name, figures in backends.items()]
+    waits = wait > cpu
+    rows, winner, tied = judge(entries, 100, cores, waits)
+    known = Facts(wait, cpu, gil, 0.0, cores, True, 100)
+    return rows, winner, reason(winner, rows, known, tied), " ".join(advice(winner, known, "m:f"))
+
+
+def test_computing_workers_are_measured_against_the_cores():
+    _, winner, _, told = judged(cpu=0.01, gil=0.0, serial=(2.0, 1), threads=(1.0, 6))
+    assert winner.efficiency == pytest.approx(1.0) and "Only" not in told
+    _, winner, _, told = judged(cpu=0.01, gil=0.0, serial=(1.1, 1), threads=(1.0, 6))
+    assert "Only 55 % of what 2 cores could bring arrived" in told
+
+
+def test_waiting_workers_are_measured_against_each_other():
+    _, winner, _, told = judged(wait=0.01, serial=(6.0, 1), threads=(1.0, 6))
+    assert winner.efficiency == pytest.approx(1.0) and "Each of the 6 workers paid in full" in told
+    _, winner, _, told = judged(wait=0.01, serial=(1.0, 1), threads=(2.0, 6))
+    assert winner.backend == "serial" and "paid in full" not in told
+
+
+def test_whether_calls_wait_is_told_by_the_plain_loop():
+    entries = [measured_as("serial", 6.0, 1, busy=0.02), measured_as("threads", 1.0, 6)]
+    assert judge(entries, 100, 2)[1].efficiency == pytest.approx(1.0)
+    entries = [measured_as("serial", 2.0, 1, busy=1.0), measured_as("threads", 1.0, 6)]
+    assert judge(entries, 100, 2)[1].efficiency == pytest.approx(1.0)
+
+
+def test_a_coroutine_function_that_blocks_its_loop_is_found_out():
+    for seconds in (1.2, 1.001, 0.9):
+        _, _, sentence, told = judged(wait=0.01, serial=(1.0, 1), asyncio=(seconds, 100))
+        assert "blocks the event loop" in sentence and "paid in full" not in told
+    assert "blocks" not in judged(wait=0.01, serial=(1.0, 1), asyncio=(0.1, 100))[2]
+
+
+def test_only_processes_where_nothing_else_can():
+    both = {"serial": (2.0, 1), "interpreters": (1.3, 2), "processes": (1.0, 2)}
+    assert "and processes let two cores" in judged(cpu=0.01, gil=0.01, **both)[2]
+    del both["interpreters"]
+    assert "and only processes let two cores" in judged(cpu=0.01, gil=0.01, **both)[2]
+
+
+def test_the_work_of_another_program_is_not_called_c_code_alone():
+    assert "or another program" in judged(cpu=0.01, gil=0.0, serial=(2.0, 1), threads=(1.0, 2))[2]
+
+
+def test_a_headline_is_no_surer_than_the_table():
+    serial = Measured("serial", 1, [1.0, 2.0, 3.0], [1.0] * 3, 1.0)
+    threads = Measured("threads", 2, [0.9, 1.6, 2.8], [1.0] * 3, 1.0, results="same")
+    rows, winner, tied = judge([serial, threads], 100, 2)
+    sentence = reason(winner, rows, Facts(0.0, 0.02, 0.0, 0.0, 2, True, 100), tied)
+    assert sentence.startswith("Threads may be 1.2 times faster than a plain loop, but the times vary too much")
+    rows, winner, tied = judge([serial, Measured("threads", 2, [1.2, 2.4, 3.3], [1.0] * 3, 1.0)], 100, 2)
+    sentence = reason(winner, rows, Facts(0.0, 0.02, 0.0, 0.0, 2, True, 100), tied)
+    assert sentence.startswith("A plain loop seems to win, though the times vary too much")

@@ -1,13 +1,16 @@
 """Exceptions on their way from a worker to the caller: type, arguments, attributes, notes and remote traceback.
 
 Tried in this order, and verified in the worker by a round trip: the exception as it pickles; its class, made
-anew with as many of its arguments and attributes as cross; ``RemoteError`` with all its text. The remote traceback
-becomes the exception's ``__cause__``, so that it is printed above the caller's own.
+anew with as many of its arguments and attributes as cross; ``RemoteError`` with all its text. The members of a group
+are tried one by one, so that ``except*`` finds those that can be made. The remote traceback becomes the exception's
+``__cause__``, so that it is printed above the caller's own; a group has it for all its members.
 """
 
 from __future__ import annotations
 
+import contextvars
 import pickle
+import re
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +19,15 @@ from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 
 _LOOP = __file__.replace("_carried.py", "_backends/worker.py")
 """The file whose frames stand above every call in a worker, and say nothing."""
+
+
+_OF_CONTEXTS = (contextvars.ContextVar, contextvars.Context, contextvars.Token)
+
+_NO_SUCH_NAME = (
+    re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
+    re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
+)
+"""How pickle says that a module has no such name: to Python 3.13, and from 3.14."""
 
 
 class RemoteTraceback(Exception):
@@ -31,18 +43,33 @@ class RemoteTraceback(Exception):
 
 def pack(exception: BaseException) -> bytes:
     """The exception as bytes that ``unpack`` can take anywhere; never raises."""
-    text = _text(exception)
-    for form in (_whole, _rebuilt):
+    return _packed(exception, _text(exception))
+
+
+def _packed(exception: BaseException, text: str) -> bytes:
+    """Without ``text`` the exception is a member of a group, whose text has the member's."""
+    for form in (_whole, _grouped if isinstance(exception, BaseExceptionGroup) else _rebuilt):
         try:
             packed = form(exception, text)
-            back = unpack(packed)
-            str(back)
-            if type(back) is type(exception) or type(back).__qualname__ == type(exception).__qualname__:
+            # The members of a group that was made anew have been looked at.
+            if _is_like(unpack(packed), exception) or form is _grouped:
                 return packed
         except BaseException:  # noqa: BLE001, S112 - a class's own pickling refuses; the next form is tried
             continue
     # A class that cannot be imported there, or that refuses to be made again: its text crosses always.
-    return pickle.dumps(("text", text))
+    return pickle.dumps(("text", text or _text(exception)))
+
+
+def _is_like(back: BaseException, exception: BaseException) -> bool:
+    """Whether ``back`` can stand for the exception: of its class, with its members, and with a text if it has one."""
+    if type(back) is not type(exception) and type(back).__qualname__ != type(exception).__qualname__:
+        return False
+    if said(exception) is not None and said(back) is None:
+        return False
+    if isinstance(back, BaseExceptionGroup) and isinstance(exception, BaseExceptionGroup):
+        pairs = zip(back.exceptions, exception.exceptions, strict=True)
+        return all(_is_like(*pair) for pair in pairs)
+    return True
 
 
 def unpack(data: _wire.Bytes) -> BaseException:
@@ -50,8 +77,14 @@ def unpack(data: _wire.Bytes) -> BaseException:
     form, text, *rest = _wire.load(data)
     if form == "text":
         return RemoteError(text)
-    if form == "whole":
-        exception: BaseException = _wire.load(rest[0])
+    if form == "group":
+        cls, message, state, notes = (_wire.load(part) for part in rest[:-1])
+        exception: BaseException = BaseExceptionGroup.__new__(cls, message, [unpack(member) for member in rest[-1]])
+        exception.__dict__.update(state)
+        for note in notes:
+            exception.add_note(note)
+    elif form == "whole":
+        exception = _wire.load(rest[0])
         # A class with a __reduce__ of its own leaves them behind.
         for note in rest[1][len(getattr(exception, "__notes__", ())) :]:
             exception.add_note(note)
@@ -62,7 +95,8 @@ def unpack(data: _wire.Bytes) -> BaseException:
         exception.__dict__.update(state)
         for note in notes:
             exception.add_note(note)
-    exception.__cause__ = RemoteTraceback(text)
+    if text:
+        exception.__cause__ = RemoteTraceback(text)
     return exception
 
 
@@ -78,17 +112,42 @@ def _rebuilt(exception: BaseException, text: str) -> bytes:
         if _culprit.crosses(argument, _plain):
             args.append(argument)
         else:
-            args.append(repr(argument))
+            args.append(_culprit.shown(argument))
             lost.append(f"argument {position}")
+    state = _state(exception, lost)
+    parts = (_plain(type(exception)), _plain(tuple(args)), _plain(state), _plain(_left_behind(lost)))
+    return pickle.dumps(("rebuilt", text, *parts))
+
+
+def _grouped(exception: BaseException, text: str) -> bytes:
+    """A group with each member as well as that one crosses."""
+    assert isinstance(exception, BaseExceptionGroup)
+    lost: list[str] = []
+    members = [_packed(member, "") for member in exception.exceptions]
+    cls: type[BaseException] = type(exception)
+    try:
+        BaseExceptionGroup.__new__(_wire.load(_plain(cls)), "", [unpack(member) for member in members])
+    except Exception:  # noqa: BLE001 - its class does not cross, or takes no RemoteError: the members matter more
+        lost.append(f"the class {cls.__qualname__}")
+        cls = BaseExceptionGroup  # makes an ExceptionGroup where all members are Exceptions
+    state = _state(exception, lost)
+    parts = (_plain(cls), _plain(str(exception.message)), _plain(state), _plain(_left_behind(lost)))
+    return pickle.dumps(("group", text, *parts, members))
+
+
+def _state(exception: BaseException, lost: list[str]) -> dict[str, Any]:
+    """Those attributes that cross, notes among them; the others' names are added to ``lost``."""
     state = {}
     for name, value in exception.__dict__.items():
         if _culprit.crosses(value, _plain):
             state[name] = value
         else:
             lost.append(name)
-    notes = [f"left behind in the worker, as it cannot be pickled: {', '.join(lost)}"] if lost else []
-    parts = (_plain(type(exception)), _plain(tuple(args)), _plain(state), _plain(notes))
-    return pickle.dumps(("rebuilt", text, *parts))
+    return state
+
+
+def _left_behind(lost: list[str]) -> list[str]:
+    return [f"left behind in the worker, as it cannot be pickled: {', '.join(lost)}"] if lost else []
 
 
 def _plain(value: Any) -> bytes:
@@ -105,7 +164,7 @@ def _text(exception: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(exception), exception, _own(exception.__traceback__))
         return "".join(lines)
-    except Exception as broken:  # noqa: BLE001 - __str__ or __repr__ of the exception itself raised
+    except BaseException as broken:  # noqa: BLE001 - __str__ or __repr__ of the exception itself raised
         return f"{type(exception).__qualname__} (its text could not be made: {type(broken).__name__})"
 
 
@@ -122,10 +181,14 @@ def unpicklable(problem: BaseException, value: Any, root: str) -> UnpicklableErr
     if isinstance(problem, UnpicklableError):
         return problem
     path, part = _culprit.find(value, root, _plain)
+    if isinstance(part, _OF_CONTEXTS):
+        remedy = 'Context variables do not cross: pass the value as an argument, or use backend="threads".'
+    else:
+        remedy = (
+            'Use backend="threads", or make it inside the function (lightwork.per_worker keeps one in each worker).'
+        )
     error = UnpicklableError(
-        f"{path} is a {type(part).__qualname__} that cannot be pickled ({_line(problem)}).",
-        path,
-        'Use backend="threads", or make it inside the function (lightwork.per_worker keeps one in each worker).',
+        f"{path} is a {type(part).__qualname__} that cannot be pickled ({_line(problem)}).", path, remedy
     )
     error.__cause__ = problem
     return error
@@ -136,15 +199,34 @@ def not_rebuilt(problem: BaseException, what: str, where: str) -> LightworkError
     error = UnpicklableError(
         f"{what} was pickled, but could not be unpickled {where}: {_line(problem)}.",
         what,
-        'Its class must be importable there and its __setstate__ must not fail; backend="threads" does not pickle.',
+        f'{_advice(problem, where)}; backend="threads" does not pickle.',
     )
     error.__cause__ = problem
     return error
 
 
-def _line(problem: BaseException) -> str:
+def _advice(problem: BaseException, where: str) -> str:
+    if isinstance(problem, ModuleNotFoundError) and problem.name:
+        return f"The module {problem.name!r} cannot be imported {where}: it must be installed or on sys.path there"
+    # An AttributeError of pickle's own; another is of the code that it ran.
+    for pattern in _NO_SUCH_NAME if isinstance(problem, AttributeError) else ():
+        missing = pattern.match(said(problem) or "")
+        if missing:
+            name = f"{missing['module']}.{missing['name']}"
+            return f"{name!r} cannot be imported {where}: define it where importing its module defines it"
+    return "Its class must be importable there and its __setstate__ must not fail"
+
+
+def said(problem: BaseException) -> str | None:
+    """The text of an exception; None where its ``__str__`` raises."""
     try:
-        text = str(problem).strip() or type(problem).__name__
-        return f"{type(problem).__name__}: {text}".partition("\n")[0]
-    except Exception:  # noqa: BLE001 - its __str__ raised
-        return type(problem).__name__
+        return str(problem)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - it is the caller's code, and raises anything
+        return None
+
+
+def _line(problem: BaseException) -> str:
+    name = type(problem).__name__
+    return f"{name}: {(said(problem) or '').strip() or name}".partition("\n")[0]

@@ -16,6 +16,8 @@ MOST_TRIALS = 400
 """Parts that are tried; each trial pickles the part."""
 MOST_PARTS = 200
 """Parts of one object that are looked at."""
+LONGEST = 120
+"""Characters of a path; a longer one, of deeply nested data, is cut in its middle."""
 
 
 def find(value: Any, root: str, dump: Callable[[Any], object]) -> tuple[str, Any]:
@@ -34,6 +36,9 @@ def find(value: Any, root: str, dump: Callable[[Any], object]) -> tuple[str, Any
             if not crosses(inner, dump):
                 path, part, found = path + step, inner, True
                 break
+    if len(path) > LONGEST:
+        half = (LONGEST - 3) // 2
+        path = f"{path[:half]} … {path[-half:]}"
     return path, part
 
 
@@ -114,5 +119,15 @@ def _reduced(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def shown(value: Any) -> str:
+    """Its ``repr``, or what it is where that raises."""
+    try:
+        return repr(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - it is the caller's code, and raises anything
+        return f"<{type(value).__qualname__} object>"

@@ -62,7 +62,7 @@ class Demand:
 
     def __str__(self) -> str:
         computing = f"{self.cpu_share:.0%} computing".replace("%", " %")
-        if self.cpu_share >= 0.005:
+        if self.cpu_share >= 0.1:  # of next to nothing no share is worth telling
             computing += f", {self.gil_share:.0%} of it under the GIL".replace("%", " %")
         if self.hidden > 0.1 * self.wall:
             computing += f", on {self.cpu / self.wall:.1f} cores"
@@ -235,7 +235,8 @@ class Canary:
         if not _machine.gil_enabled():
             return
         self._gate.acquire(blocking=False)
-        thread = threading.Thread(target=self._watch, name="lightwork-canary", daemon=True)
+        daemon = _machine.daemon_threads()
+        thread = threading.Thread(target=self._watch, name="lightwork-canary", daemon=daemon)
         try:
             thread.start()
         except RuntimeError:  # no more threads, or the interpreter is ending: no evidence then

@@ -8,6 +8,7 @@ hands the events back to ``Dispatch``. ``lw.map`` steps in the caller's thread, 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,7 @@ class Source:
         only = iterables[0] if len(iterables) == 1 else None
         self.whole: Sequence[Any] | None = only if type(only) in (list, tuple, range) else None  # type: ignore[assignment]
         self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
+        self._strict = strict and len(iterables) > 1
 
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
         """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
@@ -59,7 +61,8 @@ class Source:
             # ``extend`` keeps what came before the input raised.
             items.extend(itertools.islice(self._items, wanted))
         except Exception as error:  # noqa: BLE001 - the caller's iterator; raised again in its place
-            self.error = error
+            uneven = _UNEVEN.fullmatch(str(error)) if self._strict and type(error) is ValueError else None
+            self.error = ValueError(_UNEVEN_TEXT.format(*uneven.groups())) if uneven else error
             self.ended = True
             return items
         self.ended = len(items) < wanted
@@ -67,6 +70,10 @@ class Source:
         self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
         return items
 
+
+_UNEVEN = re.compile(r"zip\(\) argument (\d+) is (shorter|longer) than argument(s?) ([\d-]+)")
+_UNEVEN_TEXT = "strict=True: iterable {} is {} than iterable{} {}"
+"""What ``zip`` says of its arguments, said of the caller's."""
 
 _READY = (list, tuple, range, dict, set, frozenset, str, bytes, bytearray)
 """Containers whose items are there: drawing from them never waits."""

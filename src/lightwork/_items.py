@@ -16,6 +16,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, TextIO
 
+from lightwork._target import own_name
 from lightwork.errors import LightworkError
 
 COMMON = {
@@ -52,7 +53,7 @@ def from_expression(text: str, module: ModuleType) -> Iterable[Any]:
         value = eval(code, names)
     except NameError as error:
         near = difflib.get_close_matches(str(error.name), [*names, *COMMON, *dir(builtins)], 1)
-        hint = f" Did you mean {near[0]}?" if near else f" It sees the names of {module.__name__}."
+        hint = f" Did you mean {near[0]}?" if near else f" It sees the names of {own_name(module)}."
         raise InvalidItems(f"--items {text!r}: {error}.{hint}") from None
     except Exception as error:
         raise InvalidItems(f"--items {text!r} raised {type(error).__name__}: {error}.") from error
@@ -168,12 +169,12 @@ def from_module(module: ModuleType) -> tuple[str, Iterable[Any]] | None:
         value = getattr(module, name, None)
         if value is None:
             continue
-        what = f"{name} in {module.__name__}"
+        what = f"{name} in {own_name(module)}"
         if callable(value):
             try:
                 inspect.signature(value).bind()
             except (TypeError, ValueError):
                 continue  # a function that needs arguments is something else
-            return f"{name}()", _iterable(value(), f"{name}() in {module.__name__}")
+            return f"{name}()", _iterable(value(), f"{name}() in {own_name(module)}")
         return name, _iterable(value, what)
     return None

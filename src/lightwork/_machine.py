@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,7 @@ _DEFAULT_PERIOD = 100_000  # µs; the kernel's own default, for a cpu.max that n
 _NO_LIMIT = 1 << 60  # bytes; version 1 groups write "no limit" as a number near 2**63, rounded to pages
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Machine:
     """What there is here. Memory in bytes; None where a limit does not exist or cannot be found out."""
 
@@ -74,6 +74,8 @@ class Machine:
             "sub-interpreters: " + ("yes" if self.interpreters is None else self.interpreters),
         ]
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def _size(count: int | None) -> str:
@@ -264,6 +266,28 @@ def gil_enabled() -> bool:
 def free_threaded_build() -> bool:
     """Whether this Python was built to run without the GIL."""
     return "t" in getattr(sys, "abiflags", "") or "free-threading" in sys.version
+
+
+def daemon_threads() -> bool:
+    """Whether this interpreter may start daemon threads. Sub-interpreters with a GIL of their own may not."""
+    import _thread
+
+    return bool(getattr(_thread, "daemon_threads_allowed", lambda: True)())  # asked since Python 3.12
+
+
+def at_end(hook: Callable[[], None]) -> None:
+    """Has ``hook`` called at this interpreter's end; the last that was registered comes first.
+
+    Where threads cannot be daemons, it is called before the end waits for them: it is to end them.
+    """
+    if daemon_threads():
+        import atexit
+
+        atexit.register(hook)
+    else:
+        import threading
+
+        threading._register_atexit(hook)  # type: ignore[attr-defined]  # what concurrent.futures uses for this
 
 
 def start_methods() -> tuple[str, ...]:

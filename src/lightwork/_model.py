@@ -120,7 +120,7 @@ def predict(
     of the backend's own. Raises ValueError for less than one worker or core, or a negative number of calls.
     """
     if workers < 1 or cores <= 0 or (calls is not None and calls < 0):
-        raise ValueError(f"no such case: {workers} workers, {cores} cores, {calls} calls")
+        raise ValueError(f"no such case: workers={workers}, cores={cores}, calls={calls}")
     case = _case(demand, backend, workers, calls, cores, gil, startup, per_call)
     took = case.seconds()
     binding, reason, without = _explain(case, demand)
@@ -172,15 +172,20 @@ def _explain(case: _Case, demand: Demand) -> tuple[Binding, str, _Case]:
     """What binds, in words, and the same case without it."""
     terms = case.terms()
     name = max(terms, key=lambda term: terms[term])
+    waiting = demand.wait > 0.5 * demand.wall
+    if waiting and _waits_longest(case, demand, name):
+        name = "workers"
     if case.startup > terms[name] and case.calls is not None:
         reason = f"starting takes {seconds(case.startup)}, the calls only {seconds(terms[name])}"
         return "start-up", reason, replace(case, startup=0.0)
-    waiting = demand.wait > 0.5 * demand.wall
     freed = replace(case, workers=max(case.workers, case.calls or 1000 * case.workers))
     if case.backend == "serial":
         doing = "waits" if waiting else "computes"
         reason = f"one call after another: each {doing} while the others stand in line"
         return "one at a time", reason, freed
+    if waiting and name == "the GIL" and demand.gil < 0.5 * case.gil:
+        reason = f"handing a call to a thread takes {seconds(case.gil)}, one after another: at most {_rate(case.gil)}"
+        return "the GIL", reason, replace(case, gil=0.0)
     if name == "the GIL" or case.gil > 0.8 * case.service:
         reason = "only one thread at a time runs Python code: the GIL allows " + _rate(case.gil)
         workers = max(case.workers, min(math.ceil(case.cores), case.calls or 1000))
@@ -198,12 +203,36 @@ def _explain(case: _Case, demand: Demand) -> tuple[Binding, str, _Case]:
         reason = f"each of the {_count(case.calls, 'call')} has a worker, and none is faster than one call"
         return "one at a time", reason, case
     if waiting:
-        reason = f"{_count(case.workers, 'call')} wait at the same time; each waits {seconds(demand.wait)}"
-        return "waiting", reason, freed
+        return _waiting(case, demand, freed)
     if case.workers == 1:
         return "one at a time", "there is one worker", freed
     reason = f"{_count(case.workers, 'worker')} compute, on {_count(case.cores, 'core')}"
     return "cores", reason, replace(freed, cores=math.inf)
+
+
+def _waits_longest(case: _Case, demand: Demand, name: str) -> bool:
+    """Whether rounds of waits last longer than what all calls pass through one by one.
+
+    That adds to the last round, so that its term is the larger one as soon as it takes any time at all.
+    """
+    turn = {"the GIL": case.gil, "the wire": case.wire, "one thread": case.loop}.get(name)
+    if turn is None or case.calls is None:
+        return False
+    return case.calls * turn < math.ceil(case.calls / case.workers) * demand.wait
+
+
+def _waiting(case: _Case, demand: Demand, freed: _Case) -> tuple[Binding, str, _Case]:
+    each = seconds(demand.wait)
+    if case.calls is None:
+        many = "one call waits at a time" if case.workers == 1 else f"{case.workers} calls wait at once"
+        return "waiting", f"{many}, {each} each", freed
+    together = min(case.workers, case.calls)
+    many = "one call waits at a time" if together == 1 else f"{together:,} calls wait at once"
+    rounds = math.ceil(case.calls / case.workers)
+    if rounds == 1:
+        # More workers would have nothing to do.
+        return "waiting", f"{many}; 1 round of {each}", replace(case, service=case.service - demand.wait)
+    return "waiting", f"{many}; {rounds:,} rounds of {each} each", freed
 
 
 def _rate(turn: float) -> str:

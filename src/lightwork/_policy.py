@@ -167,7 +167,7 @@ class Policy:
         if not self.gil:
             return "computes, and on this free-threaded build threads compute side by side"
         if demand.gil > 0.9 * demand.cpu:
-            return "computes under the GIL, so that only processes compute side by side"
+            return "computes under the GIL, where threads take turns"
         if demand.gil > 0.5 * demand.cpu:
             return "computes, mostly under the GIL"
         return "computes outside the GIL, so that threads compute side by side"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lightwork._verdicts import at_once
 from lightwork.report.rows import Row
 from lightwork.report.text import duration, times
 
@@ -67,13 +68,35 @@ def reason(winner: Row, rows: Sequence[Row], facts: Facts, tied: Sequence[str]) 
     who = NAMES.get(winner.backend, winner.backend)
     if winner.backend == "serial":
         verb = "wins" if not tied else f"is as fast as {_and(tied)}, and simpler"
+        if not tied and any(row.verdict.endswith("?") for row in rows):
+            verb = "seems to win, though the times vary too much to be sure"
         return f"{who} {verb}: {_why_serial(rows, facts)}."
-    verb = "wins" if winner.backend == "asyncio" or winner.backend not in NAMES else "win"
-    if winner.backend == "asyncio":
-        verb = "win"
-    gain = f", {times(winner.speedup.value)} times faster than a plain loop" if winner.speedup else ""
     equal = f" ({_and(tied)}: equally fast)" if tied else ""
-    return f"{who} {verb}{gain}{equal}: {_why_parallel(winner, facts)}."
+    why = _why_parallel(winner, rows, facts)
+    if winner.speedup is None:
+        return f"{who} {_win(winner)}{equal}: {why}."
+    gain = f"{times(winner.speedup.value)} times faster than a plain loop"
+    if winner.speedup.low <= 1.0:
+        return f"{who} may be {gain}{equal}, but the times vary too much to be sure: {why}."
+    return f"{who} {_win(winner)}, {gain}{equal}: {why}."
+
+
+def _win(winner: Row) -> str:
+    return "win" if winner.backend in NAMES else "wins"  # all names but the plain loop's are plural
+
+
+BLOCKS = (
+    "your function blocks the event loop: it waits without await (time.sleep instead of asyncio.sleep?), "
+    "so nothing else can run meanwhile"
+)
+
+
+def _blocks(rows: Sequence[Row], facts: Facts) -> bool:
+    """Whether a coroutine function waits, and the others do not go on meanwhile."""
+    loop = next((row for row in rows if row.backend == "asyncio" and row.ran), None)
+    return (
+        facts.waits and facts.items > 1 and loop is not None and loop.speedup is not None and loop.speedup.value < 1.2
+    )
 
 
 def _why_serial(rows: Sequence[Row], facts: Facts) -> str:
@@ -94,6 +117,8 @@ def _why_serial(rows: Sequence[Row], facts: Facts) -> str:
             f"other programs use the cores just now (the loop itself got {serial.cpu:.1f} of one), "
             "so that more workers found none free; measure again on a quiet machine"
         )
+    if _blocks(rows, facts):
+        return BLOCKS
     if facts.waits:
         return "your function mostly waits, and waiting in several workers at once did not shorten it here"
     if (serial.cpu or 0) > 1.3:
@@ -121,8 +146,10 @@ def _why_serial(rows: Sequence[Row], facts: Facts) -> str:
     return "more workers brought no gain here, as when other programs use the cores, or one disk serves all"
 
 
-def _why_parallel(winner: Row, facts: Facts) -> str:
+def _why_parallel(winner: Row, rows: Sequence[Row], facts: Facts) -> str:
     backend, cores = winner.backend, facts.cores
+    if backend == "asyncio" and _blocks(rows, facts):
+        return BLOCKS
     at_once = f"{_number(cores)} cores" if cores > 1 else "a core"
     if facts.waits:
         share = f"{100 * facts.wait / facts.wall:.0f} % of the time"
@@ -136,8 +163,8 @@ def _why_parallel(winner: Row, facts: Facts) -> str:
             return f"this Python has no GIL, so threads compute on {at_once} at once, and nothing has to be sent"
         if not facts.holds_gil:
             return (
-                f"your function computes in C code that lets go of the GIL, so threads use {at_once} at once, "
-                "and nothing has to be sent"
+                "the work is done outside of Python (C code that lets go of the GIL, or another program), "
+                f"so threads use {at_once} at once, and nothing has to be sent"
             )
         return "part of each call waits or lets go of the GIL, and another thread uses that time"
     if backend == "interpreters":
@@ -149,7 +176,8 @@ def _why_parallel(winner: Row, facts: Facts) -> str:
         return f"sub-interpreters let {at_once} compute at once"
     if backend == "processes":
         if facts.holds_gil:
-            return f"your function computes in Python, and only processes let {at_once} compute at once"
+            only = "" if any(row.ran and row.backend == "interpreters" for row in rows) else "only "
+            return f"your function computes in Python, and {only}processes let {at_once} compute at once"
         return f"your function computes, and processes let {at_once} compute at once"
     return "it finished first"
 
@@ -173,19 +201,18 @@ def advice(winner: Row, facts: Facts, function: str) -> tuple[str, ...]:
             f"Sending data costs {duration(facts.wire)} a call beside {duration(facts.wall)} of work: "
             "send less: names of files instead of their contents, a sum instead of an array."
         )
-    if (
-        facts.waits
-        and winner.workers
-        and winner.efficiency
-        and winner.efficiency > 0.8
-        and facts.items > winner.workers
-    ):
-        found.append(f"Each of the {winner.workers} workers paid in full: try more of them with max_workers.")
-    if not facts.waits and winner.efficiency and (winner.workers or 1) > 1 and winner.efficiency < 0.6:
-        found.append(
-            f"Only {100 * winner.efficiency:.0f} % of what {winner.workers} workers could bring arrived: "
-            "longer calls, fewer and larger items, or less data to send would raise it."
-        )
+    workers = winner.workers or 1
+    if winner.backend != "serial" and workers > 1 and winner.speedup is not None:
+        able = at_once(workers, None if facts.waits else facts.cores)
+        share = winner.speedup.value / able
+        if facts.waits and share > 0.8 and facts.items > workers:
+            found.append(f"Each of the {workers} workers paid in full: try more of them with max_workers.")
+        if not facts.waits and able > 1 and share < 0.6:
+            what = f"{workers} workers" if able == workers else f"{able} cores"
+            found.append(
+                f"Only {100 * share:.0f} % of what {what} could bring arrived: "
+                "longer calls, fewer and larger items, or less data to send would raise it."
+            )
     return tuple(found)
 
 

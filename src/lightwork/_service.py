@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from lightwork import _context
+from lightwork import _context, _machine
 from lightwork._backends._registry import usable
 from lightwork._backends.base import Backend
 from lightwork._calls import Finished
@@ -28,6 +28,25 @@ class Work:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     future: Future[Any]
+
+
+_serving: set[Service] = set()
+"""Services whose thread runs. An executor that was dropped is gone, its calls are not."""
+
+
+def join_all() -> None:
+    """Waits for the end of all calls of services that take no more."""
+    for service in list(_serving):
+        service.join()
+
+
+def abandon_all() -> None:
+    """Ends all services now, with their workers."""
+    services = list(_serving)
+    for service in services:
+        service.abandon()
+    for service in services:
+        service.join()
 
 
 class _ServiceRun(Run):
@@ -65,8 +84,14 @@ class Service:
         self._depth = _context.depth()
         self._thread: threading.Thread | None = None
         if not self._inline:
-            self._thread = threading.Thread(target=self._serve, name=f"lightwork-{self.name}", daemon=True)
-            self._thread.start()
+            name, daemon = f"lightwork-{self.name}", _machine.daemon_threads()
+            self._thread = threading.Thread(target=self._serve, name=name, daemon=daemon)
+            _serving.add(self)
+            try:
+                self._thread.start()
+            except BaseException:
+                _serving.discard(self)
+                raise
 
     # called from any thread
 
@@ -131,6 +156,7 @@ class Service:
             for future in self._futures.values():
                 _settle(future, error)
             self._futures.clear()
+            _serving.discard(self)
 
     def _turn(self, timeout: float | None) -> None:
         run = self._run

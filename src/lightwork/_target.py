@@ -161,6 +161,13 @@ def _load_privately(path: Path) -> ModuleType:
     return module
 
 
+def own_name(module: ModuleType) -> str:
+    """The module's name as its author knows it: of a file that was loaded under a private name, the file's."""
+    if module.__name__.startswith("_lightwork_target_") and module.__file__:
+        return Path(module.__file__).stem
+    return module.__name__
+
+
 # --- modules ---------------------------------------------------------------------------------------------
 
 

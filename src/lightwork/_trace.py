@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lightwork._demand import Demand
+
+
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:%|[nµm]?s|k?B|[KMG]i?B|calls?|cores?|workers?|times|×)(?!\w))")
+_NO_BREAK = "\u00a0"
+
+
+def unbroken(text: str) -> str:
+    """The same with no-break spaces between numbers and their units, for whatever breaks lines afterwards."""
+    return _QUANTITY.sub(_NO_BREAK, text)
+
+
+def wrapped(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:
+    """Lines of ``width`` columns at most. Quantities are kept together, and words longer than a line (paths) whole.
+
+    ``indent`` is put before every line, or ``first`` before the first one.
+    """
+    import textwrap
+
+    lines = textwrap.wrap(
+        unbroken(text),
+        max(width, 20),
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +85,9 @@ class Progress:
     finished: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """What a run did, and why. ``str(report)`` is the text for people.
+    """What a run did, and why. ``str(report)`` is the text for people, 80 columns wide.
 
     ``backend`` is the one that ran most of the calls, ``workers`` the most that it had at a time; ``seconds`` is
     wall time from the call of map to its end, ``sent`` the bytes that crossed to workers and back.
@@ -71,7 +99,7 @@ class Report:
     seconds: float
     lanes: tuple[Lane, ...] = ()
     decisions: tuple[Decision, ...] = ()
-    spans: tuple[Span, ...] = field(default=(), repr=False)
+    spans: tuple[Span, ...] = ()
     demand: Demand | None = None
     startup: float = 0.0
     sent: int = 0
@@ -81,22 +109,39 @@ class Report:
     unstoppable: int = 0
 
     def __str__(self) -> str:
-        noun = "worker" if self.workers == 1 else "workers"
-        lines = [f"{self.calls:,} calls in {self.seconds:.3g} s on {self.backend} ({self.workers} {noun})"]
+        ran = f"{_counted(self.calls, 'call')} in {self.seconds:.3g} s"
+        lines = [f"{ran} on {self.backend} ({_counted(self.workers, 'worker')})"]
         if len(self.lanes) > 1:
             parts = (f"{lane.calls:,} on {lane.backend}" for lane in self.lanes)
-            lines.append("  where: " + ", ".join(parts))
-        if self.demand is not None:
-            lines.append(f"  one call: {self.demand}")
-        lines += [f"  at {d.at:.3g} s: {d.what}: {d.why}" for d in self.decisions]
+            lines += _told("where: " + ", ".join(parts))
+        # The decision to change the backend begins with the demand it rests on.
+        if self.demand is not None and not any("one call takes" in decision.why for decision in self.decisions):
+            lines += _told(f"one call: {self.demand}")
+        for decision in self.decisions:
+            lines += _told(f"at {decision.at:.3g} s: {decision.what}: {decision.why}")
         for count, what in (
             (self.retries, "retried"),
             (self.failures, "failed"),
-            (self.lost_workers, "worker(s) lost and replaced"),
+            (self.lost_workers, "worker lost and replaced" if self.lost_workers == 1 else "workers lost and replaced"),
             (self.unstoppable, "could not be stopped and went on"),
         ):
             if count:
-                lines.append(f"  {count} {what}")
+                lines.append(f"  {count:,} {what}")
         if self.sent:
-            lines.append(f"  {self.sent:,} bytes crossed between processes")
+            lines.append(f"  {_counted(self.sent, 'byte')} crossed between processes")
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def _told(text: str) -> list[str]:
+    return wrapped(text, 80, indent="    ", first="  ")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from lightwork._clock import SystemClock
+from lightwork._machine import daemon_threads
 
 SAMPLE_EVERY = 0.02
 """Seconds between two looks at memory; a look that itself is slow (many processes) is made more rarely."""
@@ -52,7 +53,7 @@ class PeakMemory:
         self.bytes = 0
         self._start = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="lightwork-memory", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="lightwork-memory", daemon=daemon_threads())
 
     def __enter__(self) -> Self:
         self._start = memory()

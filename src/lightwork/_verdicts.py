@@ -18,6 +18,9 @@ ALIKE_UNREPEATED = 0.10
 TOO_SHORT_FOR_CPU = 1e-3
 """Seconds of a run under which its CPU time says more about the looking than about the run."""
 
+MOSTLY_BUSY = 0.5
+"""Cores kept busy by a plain loop under which its calls are taken to wait mostly."""
+
 SIMPLEST_FIRST = ("serial", "threads", "asyncio", "interpreters", "processes")
 """Of equally fast backends the first of these is named the winner: the one that asks least of the function."""
 
@@ -53,17 +56,22 @@ class Measured:
 
 
 def judge(
-    measured: Sequence[Measured], items: int | None = None
+    measured: Sequence[Measured], items: int | None = None, cores: int | None = None, waits: bool | None = None
 ) -> tuple[tuple[Row, ...], Row | None, tuple[str, ...]]:
     """All rows with their verdicts, the winner's row, and the backends that are as fast as the winner.
 
     With fewer than two ``items`` nothing can run beside anything: a loop that comes out behind did so by chance.
+    Where calls compute, workers beyond the ``cores`` can bring nothing, and efficiency does not count them. ``waits``:
+    calls mostly wait; None: told by how busy the plain loop kept its core.
     """
     ran = [m for m in measured if not m.failed and m.counted]
     serial = next((m for m in ran if m.backend == "serial"), None)
     winner, tied = _winner(ran)
     if serial is not None and items is not None and items < 2 and serial.results != "different":
         winner, tied = serial, [m for m in ran if m is not serial and alike(m.counted, serial.counted)]
+    if waits is None:
+        waits = serial is not None and bool(serial.cores) and _stats.median(serial.cores) < MOSTLY_BUSY
+    able = None if waits else cores
     rows = []
     for m in measured:
         if m not in ran:
@@ -78,7 +86,7 @@ def judge(
                 first=m.first,
                 time=_stats.median_interval(m.counted),
                 speedup=speedup,
-                efficiency=None if speedup is None else speedup.value / (m.workers or 1),
+                efficiency=None if speedup is None else speedup.value / at_once(m.workers, able),
                 cpu=_stats.median(m.cores) if m.cores else None,
                 memory=m.memory,
                 results=m.results,
@@ -88,6 +96,12 @@ def judge(
         )
     best = next((row for row in rows if winner is not None and row.backend == winner.backend), None)
     return tuple(rows), best, tuple(m.backend for m in tied)
+
+
+def at_once(workers: int | None, cores: int | None) -> int:
+    """How many calls can make headway at the same time. ``cores``: None where they do not matter."""
+    workers = workers or 1
+    return workers if cores is None else max(1, min(workers, cores))
 
 
 def _speedup(serial: Measured, other: Measured) -> _stats.Interval:

@@ -8,11 +8,16 @@ What the user's function prints goes to standard error, so that standard output 
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import dataclasses
 import difflib
 import errno
+import io
 import itertools
 import json
+import math
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -37,6 +42,7 @@ class Stop(Exception):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code."""
+    _write_what_the_terminal_can()
     try:
         cli.main(args=None if args is None else list(args), prog_name="lightwork", standalone_mode=False)
     except Stop as stop:
@@ -57,8 +63,32 @@ def main(args: Sequence[str] | None = None) -> int:
     return FINE
 
 
+PLAIN = {"─": "-", "×": "x", "±": "+-", "…": "...", "—": "-", "–": "-", "µ": "u", "→": "->", "−": "-"}
+"""What stands for the signs of tables and messages where an encoding has them not."""
+
+
+def _write_what_the_terminal_can() -> None:
+    """Output in an encoding without a sign (Latin-1, a code page) gets a plain one, not an error at the end."""
+
+    def replace(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return "".join(PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("lightwork", replace)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="lightwork")
+
+
 class _Commands(click.Group):
     """A group that answers a misspelt command with the nearest one, and minds where its output goes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:  # not click's own way: its releases differ in whether that is an error
+            click.echo(ctx.get_help())
+            ctx.exit(FINE)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         from lightwork._json_lines import silence
@@ -131,6 +161,7 @@ def load_items(
 ) -> Iterable[Any]:
     """The items that the options name; none or several are usage errors."""
     from lightwork import _items
+    from lightwork._target import own_name
 
     given = [value for value in (items, pattern, lines, records) if value is not None]
     if len(given) > 1:
@@ -150,8 +181,8 @@ def load_items(
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
         fail_with(error, "The module's own items() failed:")
     if found is None:
-        raise click.UsageError(f"No items. {EXAMPLE}. Or define items in {module.__name__}.")
-    say(f"Items: {found[0]} of {module.__name__}.")
+        raise click.UsageError(f"No items. {EXAMPLE}. Or define items in {own_name(module)}.")
+    say(f"Items: {found[0]} of {own_name(module)}.")
     return found[1]
 
 
@@ -199,7 +230,9 @@ def put(data: Any) -> None:
     """Data as JSON on standard output."""
     from lightwork._json_lines import plain
 
-    click.echo(json.dumps(plain(data, _accept), indent=2, ensure_ascii=False))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    ascii_only = not encoding.lower().startswith("utf")
+    click.echo(json.dumps(plain(data, _accept), indent=2, ensure_ascii=ascii_only))
 
 
 def _accept(warning: str) -> None:
@@ -208,8 +241,6 @@ def _accept(warning: str) -> None:
 
 def colourful() -> bool:
     """Whether colours would be seen and are wanted (no-color.org)."""
-    import os
-
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -225,9 +256,25 @@ def write_file(path: str, text: str) -> None:
 
 
 def positive(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
-    """Refuses what is not above 0."""
-    if value is not None and value <= 0:
-        raise click.BadParameter(f"it must be above 0, not {value}")
+    """Refuses what is not above 0, not finite, or not a number."""
+    if value is not None and not (value > 0 and math.isfinite(value)):
+        raise click.BadParameter(f"it must be a number above 0, not {value}")
+    return value
+
+
+def writable(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuses a file that could not be written, before anything is measured for it."""
+    from pathlib import Path
+
+    if value is None:
+        return None
+    path = Path(value)
+    if path.is_dir():
+        raise click.BadParameter(f"{value} is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no directory {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{value} cannot be written")
     return value
 
 
@@ -247,7 +294,7 @@ max_workers_option = click.option(
 @click.option("--backends", metavar="A,B", help="Backends to compare; by default all that suit the function.")
 @max_workers_option
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Counted runs of each backend.")
-@click.option("--html", metavar="FILE", help="Write a page with a picture, too.")
+@click.option("--html", metavar="FILE", callback=writable, help="Write a page with a picture, too.")
 @click.option("--as-json", is_flag=True, help="Print data instead of the table.")
 def compare(
     target: str,
@@ -276,6 +323,10 @@ def compare(
             fail(str(error), USAGE)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
             fail_with(error)
+    from lightwork._target import own_name
+
+    private, known = f"{found.module.__name__}:", f"{own_name(found.module)}:"
+    comparison = dataclasses.replace(comparison, function=comparison.function.replace(private, known))
     if as_json:
         put(comparison.to_json())
     else:
@@ -294,11 +345,15 @@ def compare(
 def _finite(module: Any, where: dict[str, str | None]) -> list[Any]:
     """The items as a list, for commands that go through them more than once."""
     from lightwork._items import InvalidItems
+    from lightwork.comparing import WrongRequest, finite
 
+    source = load_items(module, **where)
     try:
-        items = list(load_items(module, **where))
-    except InvalidItems as error:
+        items = [item for (item,) in finite(source)]
+    except (InvalidItems, WrongRequest) as error:
         fail(str(error), USAGE)
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is shown as theirs
+        fail_with(error, "The items failed:")
     if not items:
         fail(f"The input holds no items. {EXAMPLE}.", USAGE)
     return items
@@ -450,7 +505,7 @@ def probe(target: str, budget: float, as_json: bool, **where: str | None) -> Non
 @click.option("--quick", is_flag=True, help="Short lengths: all of it in under a minute.")
 @click.option("--sleep", type=float, callback=positive, metavar="SECONDS", help="How long a waiting call waits.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="How far a counting call counts.")
-@click.option("--html", metavar="FILE", help="Write a page with pictures, too.")
+@click.option("--html", metavar="FILE", callback=writable, help="Write a page with pictures, too.")
 @click.option("--json", "--as-json", "as_json", is_flag=True, help="Print data instead of text.")
 def lab(
     keys: tuple[str, ...],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 from lightwork import _reasons
 from lightwork._backends._registry import NAMES
 from lightwork._backends._registry import backend as registry_backend
+from lightwork._captured import ties
 from lightwork._clock import SystemClock
 from lightwork._demand import Demand
+from lightwork._effects import effects
 from lightwork._machine import machine
-from lightwork._options import is_coroutine_function
+from lightwork._options import _positive, _refuse_unknown, is_coroutine_function
 from lightwork._reasons import Facts
 from lightwork._sameness import Same, first_difference
 from lightwork._stats import Interval
@@ -24,7 +27,7 @@ from lightwork._trace import Progress
 from lightwork._usage import PeakMemory, descendants_cpu_seconds, own_cpu_seconds
 from lightwork._verdicts import Measured, judge
 from lightwork.errors import LightworkError
-from lightwork.mapping import starmap
+from lightwork.mapping import _checked, starmap
 from lightwork.probing import probe
 from lightwork.report.comparison import Comparison
 from lightwork.report.rows import Row
@@ -47,6 +50,15 @@ LONG_CALL = 2.0
 """Seconds of one call above which it is not probed any more: the probe would call it again."""
 
 
+MOST_ITEMS = 10_000_000
+"""Items of an input with a length above which it is refused: every run has all of them, and copies, in memory."""
+
+MOST_DRAWN, PATIENCE = 1_000_000, 10.0
+"""Items, and seconds, after which an input without a length is taken for endless."""
+
+OPTIONS = ("backends", "max_workers", "rounds", "progress")
+
+
 @dataclass
 class _Run:
     """What one run of all items gave."""
@@ -65,6 +77,7 @@ def compare(
     max_workers: int | None = None,
     rounds: int = 5,
     progress: bool | Callable[[Progress], None] = False,
+    **unknown: Any,
 ) -> Comparison:
     """Runs ``fn`` over the items on each backend and says which is fastest, by how much, and why.
 
@@ -79,20 +92,74 @@ def compare(
     None lets each find its own number. ``progress`` is as for ``map``, and counts runs.
 
     Returns a Comparison. Raises what ``fn`` raises in the plain loop, and WrongRequest (a ValueError) for
-    ``rounds < 1`` or an unknown backend. A backend that fails where the plain loop
+    an unknown backend, or more items than can be gone through several times; TypeError and ValueError for options
+    that cannot be. A backend that fails where the plain loop
     does not is no error: its row has the reason.
     """
-    if rounds < 1:
-        raise WrongRequest(f"rounds must be at least 1, not {rounds}")
-    if not iterables:
-        raise TypeError("compare needs at least one iterable of items")
-    items = list(zip(*iterables, strict=False))
+    _checked("compare", fn, iterables)
+    _refuse_unknown(unknown, OPTIONS)
+    _positive("rounds", rounds)
+    if max_workers is not None:
+        _positive("max_workers", max_workers)
+    else:
+        _check_environment()
+    items = finite(*iterables)
     coroutine = is_coroutine_function(fn)
     entries = [_entry(name, coroutine) for name in _names(backends, coroutine)]
     session = _Session(
         fn, items, coroutine, max_workers, _listener(progress, sum(not entry.failed for entry in entries), rounds)
     )
     return session.run(entries, rounds)
+
+
+def finite(*iterables: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The arguments of each call. Raises WrongRequest for endless input, and for more than can be kept in memory."""
+    lengths = [length for length in map(_length, iterables) if length is not None]
+    if lengths and min(lengths) > MOST_ITEMS:
+        raise _too_many(f"{min(lengths):,.0f} items")
+    items: list[tuple[Any, ...]] = []
+    began = SystemClock.now()
+    for item in zip(*iterables, strict=False):
+        items.append(item)
+        if lengths:
+            continue
+        if len(items) > MOST_DRAWN or (len(items) % 64 == 0 and SystemClock.now() - began > PATIENCE):
+            raise _too_many(f"the input gave {len(items):,} items in {duration(SystemClock.now() - began)} and no end")
+    return items
+
+
+def _length(iterable: Iterable[Any]) -> float | None:
+    if not isinstance(iterable, Sized):
+        return None
+    try:
+        return len(iterable)
+    except OverflowError:  # a range longer than any list
+        return float("inf")
+
+
+def _too_many(what: str) -> WrongRequest:
+    return WrongRequest(
+        f"compare runs the function over all items several times, and {what} are too many: give it fewer, "
+        "e.g. --items 'range(1000)' or itertools.islice(items, 1000)"
+        if what.endswith("items")
+        else f"compare runs the function over all items several times, but {what}: give it fewer, "
+        "e.g. --items 'range(1000)' or itertools.islice(items, 1000)"
+    )
+
+
+def _check_environment() -> None:
+    """Said once, before anything runs, and not as the fault of every backend."""
+    text = os.environ.get("LIGHTWORK_MAX_WORKERS")
+    if not text:
+        return
+    try:
+        valid = int(text) >= 1
+    except ValueError:
+        valid = False
+    if not valid:
+        raise WrongRequest(
+            f"the environment variable LIGHTWORK_MAX_WORKERS must be a whole number of at least 1, not {text!r}"
+        )
 
 
 def _names(backends: Sequence[str] | None, coroutine: bool) -> list[str]:
@@ -324,7 +391,11 @@ class _Session:
             self.notes.append("One call takes so long that none was made for the model: there are no predictions.")
             return None
         columns = list(zip(*self.fresh_items(), strict=True))
-        profile = probe(self.fn, *columns, budget=PROBE_SECONDS)
+        if self.coroutine:  # in a thread of its own: a notebook's own thread runs a loop already
+            with ThreadPoolExecutor(1) as thread:
+                profile = thread.submit(probe, self.fn, *columns, budget=PROBE_SECONDS).result()
+        else:
+            profile = probe(self.fn, *columns, budget=PROBE_SECONDS)
         for entry in runs:
             entry.predicted = profile.predict(entry.backend, entry.workers or 1).seconds
         return profile.demand
@@ -332,10 +403,12 @@ class _Session:
     # what follows
 
     def conclude(self, entries: list[Measured], counted: int, demand: Demand | None) -> Comparison:
-        rows, winner, tied = judge(entries, len(self.items))
         here = machine()
+        waits = None if demand is None else demand.wait > demand.cpu
+        rows, winner, tied = judge(entries, len(self.items), here.cores, waits)
         facts = self.facts(rows, demand, here.cores, here.gil)
         name = _name_of(self.fn)
+        kept = self.tied_down(winner)
         if any(row.verdict.endswith("?") for row in rows):
             self.notes.append(
                 "Where a verdict has a question mark the times vary too much to be sure: is the machine busy with "
@@ -357,7 +430,7 @@ class _Session:
             rounds=counted,
             winner=None if winner is None else winner.backend,
             reason=why,
-            advice=() if winner is None or len(ran) == 1 else _reasons.advice(winner, facts, name),
+            advice=() if winner is None or len(ran) == 1 else self.advice(winner, facts, name, kept),
             findings=tuple(self.findings),
             notes=tuple(self.notes),
             demand={}
@@ -369,6 +442,30 @@ class _Session:
                 "wire": facts.wire,
             },
         )
+
+    def tied_down(self, winner: Row | None) -> bool:
+        """Whether ``map`` would not use the winner, because of what the function changes or needs; tells why."""
+        if self.coroutine:
+            return False
+        found = [effect for effect in effects(self.fn) if effect.certain]
+        told = any("changes its arguments" in finding for finding in self.findings)
+        for effect in found:
+            if not (told and effect.what.startswith("changes its argument")):
+                self.findings.append(
+                    f"It {effect}: in processes that is lost, in threads it may be torn; "
+                    "lw.map keeps it in the calling thread."
+                )
+        tied = ties(self.fn)
+        for tie in tied:
+            where = "in the calling thread" if tie.to == "thread" else "in this process"
+            self.findings.append(f"It {tie}: lw.map keeps it {where}.")
+        elsewhere = winner is not None and winner.backend in ("processes", "interpreters")
+        return bool(found) or any(tie.to == "thread" or elsewhere for tie in tied)
+
+    @staticmethod
+    def advice(winner: Row, facts: Facts, name: str, kept: bool) -> tuple[str, ...]:
+        advice = _reasons.advice(winner, facts, name)
+        return tuple(text for text in advice if not (kept and text.startswith("In code:")))
 
     def facts(self, rows: tuple[Row, ...], demand: Demand | None, cores: int, gil: bool) -> Facts:
         if demand is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 import weakref
 from collections import deque
@@ -16,8 +15,9 @@ from typing import Any, TypeVar
 from lightwork._backends._registry import backend as backend_named
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
+from lightwork._machine import at_end
 from lightwork._options import is_coroutine_function, settle
-from lightwork._service import Service, Work, open_service
+from lightwork._service import Service, Work, abandon_all, join_all, open_service
 from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")
@@ -42,11 +42,21 @@ _OPTIONS = (
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()
 
 
-@atexit.register
 def _finish() -> None:
-    """At the program's end submitted calls are still run, as those of the standard library's executors are."""
-    for executor in list(_open):
-        executor.shutdown(wait=True)
+    """At the program's end submitted calls are still run, as those of the standard library's executors are.
+
+    Ctrl-C ends the wait and the workers, which must be gone before the interpreter is taken down.
+    """
+    try:
+        for executor in list(_open):
+            executor.shutdown(wait=False)
+        join_all()
+    except KeyboardInterrupt:
+        abandon_all()
+        raise
+
+
+at_end(_finish)
 
 
 class Executor(BaseExecutor):

@@ -12,13 +12,14 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire, seconds
 from lightwork._effects import Effect, effects
 from lightwork._model import OVERHEADS, Prediction, predict, rank, suggest_workers
+from lightwork._trace import wrapped
 
 _SAMPLE = 32  # items that are taken from the input
 _GROUP = 200e-6  # s; shorter calls are timed in groups of this length, so that the clocks do not count
 _SENT = 3  # arguments and results that are pickled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """What ``probe`` found out about a function and its items on this machine.
 
@@ -100,16 +101,29 @@ class Profile:
         return [one for one in self.predictions if one.backend != "serial"]
 
     def __str__(self) -> str:
-        many = "an unknown number of calls" if self.calls is None else f"{self.calls:,} calls"
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def text(self, width: int = 80) -> str:
+        """What ``str()`` shows, for a terminal of ``width`` columns (at least 60)."""
+        width = max(60, width)
+        many = "an unknown number of calls" if self.calls is None else _count(self.calls, "call")
         unit = "time a call" if self.calls is None else "predicted"
-        lines = [f"{self.name}: {self.demand}; {many} on {_cores(self.cores)}", ""]
+        head = f"{self.name}: {self.demand}; {many} on {_count(self.cores, 'core')}"
+        lines = [*wrapped(head, width, indent="  ", first=""), ""]
         lines.append(f"{'backend':<13}{'workers':>7}  {unit:>11}  what binds")
         for one in self.predictions:
-            lines += _row(f"{one.backend:<13}{one.workers:>7}  {seconds(one.seconds):>11}  ", one.reason)
+            lines += _row(f"{one.backend:<13}{one.workers:>7}  {seconds(one.seconds):>11}  ", one.reason, width)
         for name in OVERHEADS:
             if (why := self.why_not(name)) is not None:
-                lines += _row(f"{name:<13}{'':>7}  {'—':>11}  ", why)
-        lines += ["", *_wrapped(self.advice, 80)]
+                lines += _row(f"{name:<13}{'':>7}  {'—':>11}  ", why, width)
+        lines += ["", *wrapped(self.advice, width)]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -129,19 +143,12 @@ class Profile:
         }
 
 
-def _cores(cores: int) -> str:
-    return f"{cores} core" + ("" if cores == 1 else "s")
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _row(head: str, text: str) -> list[str]:
-    first, *rest = _wrapped(text, 80 - len(head)) or [""]
-    return [head + first, *(" " * len(head) + line for line in rest)]
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)
+def _row(head: str, text: str, width: int) -> list[str]:
+    return wrapped(text, width, indent=" " * len(head), first=head) or [head.rstrip()]
 
 
 def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5) -> Profile:

@@ -94,6 +94,13 @@ def nested(n: int) -> list[int]:
     return list(lw.map(double, range(n)))
 
 
+def nested_in(way: tuple[str, int]) -> list[int]:
+    import lightwork as lw
+
+    backend, n = way
+    return list(lw.map(double, range(n), backend=backend))
+
+
 def draw(_: Any) -> tuple[float, float, float]:
     import random
 

@@ -233,6 +233,13 @@ def test_nested_maps(way):
     assert lw.map(jobs.nested, [3, 0, 5], backend=way.name) == [[0, 2, 4], [], [0, 2, 4, 6, 8]]
 
 
+@pytest.mark.parametrize("inner", ["auto", "serial", "threads"])
+def test_nested_maps_on_a_named_backend(way, inner):
+    if way.can.coroutines:
+        pytest.skip("a blocking map inside a coroutine would hold the loop; amap is for that")
+    assert lw.map(jobs.nested_in, [(inner, 3), (inner, 5)], backend=way.name) == [[0, 2, 4], [0, 2, 4, 6, 8]]
+
+
 def test_random_streams_are_fixed_by_the_seed(way):
     random.seed(1)
     fn = way.fn(jobs.draw)

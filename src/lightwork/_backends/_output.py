@@ -7,12 +7,13 @@ logger of its name, if that is enabled there.
 
 from __future__ import annotations
 
+import codecs
 import io
 import pickle
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from lightwork import _context, _wire
 
@@ -26,26 +27,70 @@ Send = Callable[[Sequence[_wire.Bytes]], None]
 
 
 class Lines(io.TextIOBase):
-    """A text stream that sends whole lines. ``fileno`` is the real stream's, for faulthandler and subprocesses."""
+    """A text stream that sends whole lines. ``fileno`` is the real stream's, for faulthandler and subprocesses.
+
+    All calls of a worker have it, one after another, so none of them can close it. Text is sent as it is, whatever
+    encoding and errors are set: these are for the bytes that are written to ``buffer``, and for who asks.
+    """
+
+    mode = "w"
+    line_buffering = True
+    write_through = False
 
     def __init__(self, stream: int, real: TextIO | None, send: Send) -> None:
         self._stream, self._real, self._send = stream, real, send
+        self.name = "<stdout>" if stream == STDOUT else "<stderr>"
+        self._encoding, self._errors = "utf-8", "backslashreplace"
         self._parts: list[str] = []
         self._length = 0
         self._lock = threading.Lock()
+        self._buffer: Bytes | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
+        """What has begun a character of the bytes written; None where none has."""
 
     @property
     def unfinished(self) -> bool:
         """Whether the last line has no end yet."""
-        return bool(self._parts)
+        return bool(self._parts) or self._decoder is not None
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
+        return self._encoding
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        return "backslashreplace"
+        return self._errors
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Takes bytes, which join the same lines."""
+        if self._buffer is None:
+            self._buffer = Bytes(self)
+        return cast(BinaryIO, self._buffer)
+
+    def reconfigure(
+        self,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        line_buffering: bool | None = None,
+        write_through: bool | None = None,
+    ) -> None:
+        """Sets the encoding of the bytes; how lines end and when they are sent stays as it is."""
+        if encoding is not None:
+            codecs.lookup(encoding)
+        if errors is not None:
+            codecs.lookup_error(errors)
+        with self._lock:
+            self._end_bytes()
+            self._encoding, self._errors = encoding or self._encoding, errors or self._errors
+
+    def detach(self) -> BinaryIO:
+        return self.buffer
+
+    def close(self) -> None:
+        """Does nothing: the next call prints too."""
 
     def writable(self) -> bool:
         return True
@@ -59,20 +104,39 @@ class Lines(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         with self._lock:
-            whole, newline, rest = text.rpartition("\n")
-            if newline:
-                self._parts.append(whole + newline)
-                self._send_parts()
-            if rest:
-                self._parts.append(rest)
-                self._length += len(rest)
-                if self._length > LONGEST:
-                    self._send_parts()
+            if self._decoder is not None:
+                self._end_bytes()
+            self._add(text)
         return len(text)
+
+    def write_bytes(self, data: memoryview) -> None:
+        """What ``buffer`` is given. A character may come in several pieces; what is none is shown as ``\\xff``."""
+        with self._lock:
+            decoder = self._decoder or codecs.getincrementaldecoder(self._encoding)("backslashreplace")
+            self._add(decoder.decode(bytes(data)))
+            self._decoder = decoder if decoder.getstate()[0] else None
+
+    def _end_bytes(self) -> None:
+        """Shows the beginning of a character that nothing completes."""
+        if self._decoder is not None:
+            self._add(self._decoder.decode(b"", final=True))
+            self._decoder = None
+
+    def _add(self, text: str) -> None:
+        whole, newline, rest = text.rpartition("\n")
+        if newline:
+            self._parts.append(whole + newline)
+            self._send_parts()
+        if rest:
+            self._parts.append(rest)
+            self._length += len(rest)
+            if self._length > LONGEST:
+                self._send_parts()
 
     def finish(self) -> None:
         """Ends a line that was begun, so that the next call's begins on its own."""
         with self._lock:
+            self._end_bytes()
             if self._parts:
                 self._parts.append("\n")
                 self._send_parts()
@@ -83,6 +147,30 @@ class Lines(io.TextIOBase):
         self._length = 0
         body = [bytes([self._stream]), text.encode("utf-8", "backslashreplace")]
         self._send(_wire.frame(_wire.OUTPUT, body))
+
+
+class Bytes(io.BufferedIOBase):
+    """The binary side of ``Lines``."""
+
+    mode = "wb"
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.name = lines.name
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._lines.fileno()
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data)
+        self._lines.write_bytes(view)
+        return view.nbytes
+
+    def close(self) -> None:
+        """Does nothing, as for the lines: a ``TextIOWrapper`` around it closes it when it is thrown away."""
 
 
 def show(body: memoryview) -> None:

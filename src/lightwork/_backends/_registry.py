@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +21,18 @@ _PLACES: Mapping[str, tuple[str, str]] = {
 }
 
 NAMES = tuple(_PLACES)
+
+
+@atexit.register
+def _end_interpreters() -> None:
+    """Sub-interpreters in which something runs must be gone before this one is taken down, or Python crashes.
+
+    Registered here, early: the hook of the executors, whose calls may still need them, is registered later, so it
+    runs before.
+    """
+    module = sys.modules.get(_PLACES["interpreters"][0])
+    if module is not None:
+        module.end_all()
 
 
 def backend(name: str) -> Backend:

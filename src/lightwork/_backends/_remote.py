@@ -34,7 +34,7 @@ from lightwork._clock import SystemClock
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
 GRACE = 0.25
-"""Seconds that ``close`` gives idle workers to run their exit handlers."""
+"""Seconds that ``close`` gives idle workers to run their exit handlers, and calls that cannot be killed to end."""
 PATIENCE = 2.0
 """Seconds that ``close`` waits for workers that were killed; only one stuck in the kernel takes longer."""
 
@@ -91,6 +91,7 @@ class _Link:
     record: Record = field(default_factory=Record)
     functions: set[int] = field(default_factory=set)
     dropped: list[int] = field(default_factory=list)
+    ready: bool = False
     retiring: bool = False
     hung_up: bool = False
     death: End | None = None
@@ -285,6 +286,7 @@ class RemoteCrew(Crew):
         elif frame.kind == _wire.LOG:
             _output.log(frame.body)
         elif frame.kind == _wire.READY:
+            link.ready = True
             self._launcher.ready(link.number, *struct.unpack("<Q", frame.body))
             self._events.append(WorkerReady(link.number, self._now() - link.started))
         elif frame.kind == _wire.FAILED:
@@ -344,20 +346,25 @@ class RemoteCrew(Crew):
             link.ledger.close()
 
     def _end_workers(self) -> int:
-        """Kills busy workers at once, lets idle ones end in peace for a moment; returns how many go on."""
-        busy = [link for link in self._links.values() if link.record.batches and not link.retiring]
+        """Kills busy workers at once where that can be, lets the others end in peace for a moment.
+
+        Returns in how many of them a call goes on.
+        """
+        can_kill = self._launcher.can_kill
         for link in list(self._links.values()):
-            if link not in busy:
-                self.retire(link.number)
-            elif self._launcher.can_kill:
+            if can_kill and link.record.batches and not link.retiring:
                 self._launcher.kill(link.number, group=True)
-        awaited = set(self._links) - ({link.number for link in busy} if not self._launcher.can_kill else set())
+            else:
+                self.retire(link.number)
+        awaited = set(self._links)
         self._await_ends(awaited, GRACE)
-        if self._launcher.can_kill:
+        if can_kill:
             for number in awaited & self._links.keys():
                 self._launcher.kill(number, group=True)
             self._await_ends(awaited, PATIENCE)
-        return len(self._links)
+            return len(self._links)
+        # One that is still starting will find its socket closed before it begins a call.
+        return sum(link.ready and bool(link.record.batches) for link in self._links.values())
 
     def _await_ends(self, workers: set[int], seconds: float) -> None:
         deadline = self._now() + seconds

@@ -17,6 +17,7 @@ from lightwork import _context
 from lightwork._backends._local import stop_iteration_error
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
+from lightwork._machine import daemon_threads
 from lightwork.errors import CallTimeout
 
 CLOSE_SECONDS = 0.5
@@ -126,7 +127,7 @@ class AsyncioCrew(_CoroutineCrew):
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=daemon_threads())
         self._thread.start()
 
     def _serve(self) -> None:

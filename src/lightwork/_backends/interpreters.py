@@ -3,16 +3,21 @@
 One daemon thread of the caller's runs each interpreter. They share descriptors with the caller, so ``RemoteCrew``
 talks to them over sockets as it does to processes. A call that runs cannot be ended, and a crash of one is a crash of
 all: what must be killed or isolated belongs into processes.
+
+Python crashes or hangs where its main interpreter is taken down while another still runs. ``end_all`` sees to it, at
+the program's end, that none does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
-from lightwork import _platform
+from lightwork import _machine, _platform
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
@@ -20,6 +25,8 @@ from lightwork.errors import BackendUnavailable
 
 JOIN_SECONDS = 0.5
 """How long ``close`` waits for interpreters whose work is done to be taken down."""
+END_SECONDS = 5.0
+"""How long the program's end waits for calls that run. One that never ends must not keep the program from ending."""
 
 
 class InterpreterBackend(Backend):
@@ -51,6 +58,41 @@ class InterpreterBackend(Backend):
         return RemoteCrew(terms, self.name, InterpreterLauncher())
 
 
+_lock = threading.Lock()
+_live: dict[threading.Thread, socket.socket] = {}
+"""Threads whose interpreter may not be closed yet, each with its socket."""
+_over = False
+"""The program ends: no interpreter is started any more."""
+
+
+def end_all() -> None:
+    """Ends all interpreters of this process: calls that run are waited for, those that wait do not begin.
+
+    After ``END_SECONDS`` it gives up on what still runs. No interpreter can be started from now on.
+    """
+    global _over
+    with _lock:
+        _over = True
+        left = dict(_live)
+        for sock in left.values():
+            with contextlib.suppress(OSError):  # it has lost its other end already
+                sock.shutdown(socket.SHUT_RDWR)
+    deadline = time.monotonic() + END_SECONDS
+    for thread in left:
+        if thread.ident is not None:  # else Ctrl-C came before it was started
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _forget_all() -> None:
+    """A fork takes along none of the other interpreters, but their sockets: its end must not end its parent's."""
+    global _lock
+    _lock = threading.Lock()
+    _live.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
 class InterpreterLauncher(Launcher):
     """Starts a thread and an interpreter for each worker."""
 
@@ -70,26 +112,43 @@ class InterpreterLauncher(Launcher):
         """Nothing to watch: an interpreter's end is its socket's end."""
 
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
-        own = socket.socket(fileno=os.dup(sock.fileno()))
-        name = f"lightwork-interpreter-{worker}"
-        self._threads[worker] = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=True)
-        self._threads[worker].start()
+        own = sock.dup()
+        name, daemon = f"lightwork-interpreter-{worker}", _machine.daemon_threads()
+        thread = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=daemon)
+        self._threads[worker] = thread
+        with _lock:
+            if _over:
+                own.close()
+                raise OSError("no sub-interpreter can be started while the program ends")
+            _live[thread] = own
+        try:
+            thread.start()
+        except RuntimeError as problem:
+            self._end(thread, own)
+            raise OSError(f"no thread for a sub-interpreter could be started: {problem}") from problem
 
     def _serve(self, worker: int, sock: socket.socket) -> None:
         interpreters = _platform.interpreters()
         assert interpreters is not None
-        with sock:
+        try:
+            interpreter = interpreters.create()
             try:
-                interpreter = interpreters.create()
-                try:
-                    interpreter.exec(
-                        f"import sys; sys.path.append({_platform.HOME!r}); "
-                        f"from lightwork._backends.worker import main; main({sock.fileno()})"
-                    )
-                finally:
-                    interpreter.close()
-            except Exception as problem:  # noqa: BLE001 - the crew learns of it when the socket ends
-                self._problems[worker] = problem
+                interpreter.exec(
+                    f"import sys; sys.path.append({_platform.HOME!r}); "
+                    f"from lightwork._backends.worker import main; main({sock.fileno()})"
+                )
+            finally:
+                interpreter.close()
+        except Exception as problem:  # noqa: BLE001 - the crew learns of it when the socket ends
+            self._problems[worker] = problem
+        finally:
+            self._end(threading.current_thread(), sock)
+
+    @staticmethod
+    def _end(thread: threading.Thread, sock: socket.socket) -> None:
+        with _lock:
+            _live.pop(thread, None)
+            sock.close()
 
     def ready(self, worker: int, pid: int) -> None:
         self._ready.add(worker)

@@ -1,8 +1,8 @@
 """Calls in threads of the caller's process: for functions that wait, or compute in C with the GIL released.
 
-Each worker is a daemon thread with an inbox of its own; all report to one outbox (both are ``queue.SimpleQueue``,
-whose waits Ctrl-C can interrupt). Daemon, because a thread that never returns from a call must not keep the program
-from ending.
+Each worker is a thread with an inbox of its own; all report to one outbox (both are ``queue.SimpleQueue``, whose waits
+Ctrl-C can interrupt). They are daemon threads where such are allowed, because a thread that never returns from a call
+must not keep the program from ending.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lightwork import _context
 from lightwork._backends._local import run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
+from lightwork._machine import daemon_threads
 
 JOIN_SECONDS = 0.2
 """How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""
@@ -48,7 +49,7 @@ class ThreadCrew(Crew):
             target=self._serve,
             args=(number, worker, time.perf_counter()),
             name=f"lightwork-{number}",
-            daemon=True,
+            daemon=daemon_threads(),
         )
         worker.thread.start()
         return number

@@ -280,7 +280,7 @@ def _explain_refusal(problem: BaseException) -> None:
     """Adds what helps to the error of a module that does not load in sub-interpreters."""
     cause: BaseException | None = problem
     while cause is not None:
-        refusal = re.search(r"module (\S+) does not support loading in subinterpreters", str(cause))
+        refusal = re.search(r"module (\S+) does not support loading in subinterpreters", _carried.said(cause) or "")
         if refusal:
             problem.add_note(
                 f"The module {refusal[1]} refuses to load in a sub-interpreter. "

@@ -27,11 +27,12 @@ body { margin: 0 auto; padding: 1.5rem; max-width: 64rem; font: 16px/1.5 system-
   color: var(--text); background: var(--page); }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.1rem; margin: 0; }
 section { border: 1px solid var(--line); border-radius: 8px; padding: 1rem 1.2rem; margin: 1.2rem 0; }
-header { display: flex; gap: 1rem; justify-content: space-between; align-items: baseline; }
+header { display: flex; flex-wrap: wrap; gap: 0 1rem; justify-content: space-between; align-items: baseline; }
 .claim { font-weight: 600; margin: .4rem 0; } .soft { color: var(--soft); }
 .holds { color: var(--holds); } .not { color: var(--not); } .open { color: var(--open); }
 .verdict { font-weight: 600; }
 .verdict, .name { white-space: nowrap; }
+.scroll { overflow-x: auto; } p, h1, h2, td, summary { overflow-wrap: break-word; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; padding: .15rem 1rem .15rem 0; vertical-align: top;
   border-bottom: 1px solid var(--line); }
@@ -40,6 +41,8 @@ pre { background: var(--card); padding: .6rem .8rem; border-radius: 6px; overflo
 svg { display: block; width: 100%; height: auto; margin-top: .8rem; }
 svg text { fill: var(--text); font: 12px ui-monospace, monospace; } svg .tick { fill: var(--soft); }
 svg .base { fill: var(--card); } svg .plot { cursor: grab; touch-action: pan-y; }
+@media (max-width: 40rem) { body { padding: .8rem; } section { padding: .7rem .8rem; }
+  td, th { padding-right: .6rem; } td.verdict { white-space: normal; } }
 .key { display: inline-block; width: .9em; height: .9em; border-radius: 2px; vertical-align: -.1em;
   margin: 0 .35em 0 1em; }
 """
@@ -102,7 +105,7 @@ def _summary(outcomes: list[Outcome]) -> str:
         for o in outcomes
     )
     head = "<thead><tr><th>key</th><th>claim</th><th>verdict</th></tr></thead>"
-    return f"<table>{head}<tbody>{rows}</tbody></table>"
+    return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>'
 
 
 def _section(outcome: Outcome) -> str:
@@ -121,7 +124,7 @@ def _section(outcome: Outcome) -> str:
 
 def _figures(figures: tuple[Figure, ...]) -> str:
     rows = "".join(f"<tr><td>{escape(f.name)}</td><td>{escape(str(f))}</td></tr>" for f in figures)
-    return f"<table>{rows}</table>" if rows else ""
+    return f'<div class="scroll"><table>{rows}</table></div>' if rows else ""
 
 
 def _picture(spans: tuple[Span, ...]) -> str:

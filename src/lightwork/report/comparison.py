@@ -10,7 +10,7 @@ from lightwork.report.rows import Compared
 from lightwork.report.text import comparison_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Compared):
     """One function on all backends, side by side.
 
@@ -20,6 +20,8 @@ class Comparison(Compared):
 
     def __str__(self) -> str:
         return comparison_text(self)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return comparison_fragment(self)

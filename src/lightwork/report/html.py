@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from lightwork._trace import unbroken
 from lightwork.report.rows import Compared, Row
 from lightwork.report.text import duration, measured, size, times
 
@@ -16,16 +17,18 @@ STYLE = """
   --paper: #14181c; --bar: #4d6378; --best: #4cc19a; --loud: #ff8a80; --predicted: #b69df0; } }
 .lightwork h1 { font-size: 1.35em; margin: 0 0 .2em; overflow-wrap: anywhere; }
 .lightwork .quiet, .lightwork .notes { color: var(--quiet); }
-.lightwork .notes { font-size: .87em; padding-left: 1.2em; }
+.lightwork ul { padding-left: 1.2em; }
+.lightwork .notes { font-size: .87em; }
 .lightwork .reason { font-size: 1.1em; margin: .8em 0; }
 .lightwork .finding { color: var(--loud); border-left: 4px solid var(--loud); padding: .3em .8em; margin: .8em 0; }
 .lightwork .scroll { overflow-x: auto; }
 .lightwork table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1em 0; }
-.lightwork th, .lightwork td { padding: .3em .8em; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; background: none; }
+.lightwork th, .lightwork td { padding: .3em .6em; vertical-align: top;
+  border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; background: none; }
 .lightwork th { font-weight: 600; color: var(--quiet); }
 .lightwork th:first-child, .lightwork td:first-child, .lightwork .words { text-align: left; }
-.lightwork td.words { white-space: normal; }
+.lightwork th:first-child, .lightwork td:first-child { padding-left: 0; }
+.lightwork td.words { white-space: normal; overflow-wrap: break-word; min-width: 9em; }
 .lightwork tr.best td { font-weight: 600; }
 .lightwork tr.loud td { color: var(--loud); }
 .lightwork svg { display: block; width: 100%; max-width: 760px; height: auto; }
@@ -42,37 +45,38 @@ def comparison_page(comparison: Compared) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{title}</title>\n<style>body {{ margin: 0; }} .page {{ min-height: 100vh; padding: 2em 1.2em; "
-        "box-sizing: border-box; } .page > * { max-width: 880px; margin-left: auto; margin-right: auto; }"
-        f"{STYLE}</style></head>\n<body>{_body(comparison, 'lightwork page')}</body></html>\n"
+        "box-sizing: border-box; } .sheet { max-width: 1100px; margin: 0 auto; }"
+        f'{STYLE}</style></head>\n<body><div class="lightwork page"><div class="sheet">\n{_body(comparison)}\n'
+        "</div></div></body></html>\n"
     )
 
 
 def comparison_fragment(comparison: Compared) -> str:
     """The same for a notebook's output cell."""
-    return f"<style>{STYLE}</style>{_body(comparison, 'lightwork')}"
+    return f'<style>{STYLE}</style><div class="lightwork">\n{_body(comparison)}\n</div>'
 
 
-def _body(comparison: Compared, classes: str) -> str:
+def _body(comparison: Compared) -> str:
     items = "1 item" if comparison.items == 1 else f"{comparison.items:,} items"
     rounds = "1 run" if comparison.rounds <= 1 else f"{comparison.rounds} runs"
     parts = [
         f"<h1>{escape(comparison.function)}</h1>",
         f'<p class="quiet">{items}, {rounds} of each backend. {escape(comparison.machine)}</p>',
-        f'<p class="reason">{escape(comparison.reason)}</p>',
+        f'<p class="reason">{escape(unbroken(comparison.reason))}</p>',
         *(f'<p class="finding">{escape(finding)}</p>' for finding in comparison.findings),
         bars(comparison.rows, comparison.winner),
         f'<div class="scroll">{_table(comparison)}</div>',
     ]
     if comparison.advice:
-        parts.append("<ul>" + "".join(f"<li>{escape(text)}</li>" for text in comparison.advice) + "</ul>")
+        parts.append("<ul>" + "".join(f"<li>{escape(unbroken(text))}</li>" for text in comparison.advice) + "</ul>")
     notes = [
         *comparison.notes,
-        "Intervals are 95 %, by bootstrap. Efficiency is speed-up for each worker; CPU is cores kept busy; "
+        "Intervals are 95 %, by bootstrap. Efficiency is speed-up for each worker, or each core where calls "
+        "compute and cores are fewer; CPU is cores kept busy; "
         "memory is the peak over the start, of this process and its children.",
     ]
-    parts.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>")
-    inner = "\n".join(parts)
-    return f'<div class="{classes}">\n{inner}\n</div>'
+    parts.append('<ul class="notes">' + "".join(f"<li>{escape(unbroken(note))}</li>" for note in notes) + "</ul>")
+    return "\n".join(parts)
 
 
 def bars(rows: Iterable[Row], winner: str | None) -> str:

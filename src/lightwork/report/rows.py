@@ -13,11 +13,13 @@ class Row:
     """One backend's part in a comparison.
 
     ``times`` are the counted runs' wall times in seconds, ``first`` the first run's (it starts everything up,
-    checks the results and measures memory); ``time`` is the median. ``speedup`` is serial's time over this one's
-    and ``efficiency`` that divided by ``workers``. ``cpu`` counts cores kept busy on average: CPU seconds of all
-    processes over wall seconds. ``memory`` is the peak of the first run over its start, in bytes, of the caller
-    and its children together. ``results`` is "same", "close" (equal but for rounding), "different", "unknown"
-    (values that cannot be compared) or "reference". ``predicted`` seconds come from the model, before measuring.
+    checks the results and measures memory);
+    ``time`` is the median. ``speedup`` is serial's time over this one's and ``efficiency`` that divided by
+    ``workers``, or by the cores where there are fewer and calls compute. ``cpu`` counts cores kept busy on
+    average: CPU seconds of all processes over wall seconds. ``memory`` is the peak of the first run over its
+    start, in bytes, of the caller and its children together. ``results`` is "same", "close" (equal but for
+    rounding), "different", "unknown" (values that cannot be compared) or "reference". ``predicted`` seconds
+    come from the model, before measuring.
     A backend that did not run has ``reason`` and none of the figures.
     """
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from lightwork._stats import Interval
+from lightwork._trace import wrapped
 from lightwork.report.rows import Compared, Row
 
 COLUMNS = ("backend", "workers", "time", "speed-up", "eff.", "CPU", "memory", "verdict")
@@ -33,8 +33,8 @@ def comparison_text(comparison: Compared, width: int = 80) -> str:
     small = [f"The model predicted: {', '.join(predictions)}."] if predictions else []
     small += comparison.notes
     small.append(
-        "time: median ± its 95 % interval; eff.: speed-up per worker; CPU: cores kept busy; "
-        "memory: peak over the start."
+        "time: median ± its 95 % interval; eff.: speed-up per worker, or per core where calls compute and cores "
+        "are fewer; CPU: cores kept busy; memory: peak over the start."
     )
     lines.append("")
     for note in small:
@@ -88,15 +88,8 @@ def _aligned(rows: Iterable[dict[str, str]], shown: list[str]) -> list[str]:
 
 
 def fill(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:
-    """Wrapped lines; words longer than a line (paths) are left whole."""
-    return textwrap.wrap(
-        text,
-        max(width, 20),
-        initial_indent=indent if first is None else first,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """Wrapped lines; quantities are kept together, and words longer than a line (paths) left whole."""
+    return wrapped(text, width, indent, first)
 
 
 def measured(interval: Interval, repeated: bool = True) -> str:
