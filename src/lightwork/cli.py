@@ -493,7 +493,7 @@ def probe(target: str, budget: float, as_json: bool, **where: str | None) -> Non
     if as_json:
         put(profile.to_json())
     else:
-        click.echo(str(profile))
+        click.echo(profile.text(shutil.get_terminal_size().columns))
 
 
 # --- lab -------------------------------------------------------------------------------------------------
