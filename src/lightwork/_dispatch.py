@@ -145,6 +145,7 @@ class Dispatch:
         self._blocks: deque[_Block] = deque()
         self._delayed: list[tuple[float, int, _Block]] = []
         self._attempts: dict[int, int] = {}
+        self._condemned: set[int] = set()
         self._chunks: list[Chunk] = []
         self._batches = 0
 
@@ -199,6 +200,7 @@ class Dispatch:
                 sent = next(iter(worker.sent.values()), None)
                 if worker.ready and sent is not None and sent.batch.first + sent.done == index:
                     self._attempts[index] = self.rules.retries
+                    self._condemned.add(index)
                     return number, name
         return None
 
@@ -338,6 +340,7 @@ class Dispatch:
 
     def _failed(self, batch: Batch, index: int, exception: BaseException, now: float) -> None:
         attempts = self._attempts.pop(index, 0) + 1
+        self._condemned.discard(index)
         rules = self.rules
         if attempts <= rules.retries and isinstance(exception, rules.retry_on) and self.failure is None:
             self._attempts[index] = attempts
@@ -361,7 +364,12 @@ class Dispatch:
         self.lost += 1
         if not worker.ready:
             lane.stillborn += 1
-        broken_off = self._take_back(worker, event.running)
+        running = event.running
+        head = next(iter(worker.sent.items()), None)
+        if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
+            # It was to be ended, and its worker was, a moment before it began: it does not begin elsewhere.
+            running = (head[0], head[1].done)
+        broken_off = self._take_back(worker, running)
         if broken_off is not None:
             batch, position = broken_off
             self._failed(batch, batch.first + position, self._cause(lane, batch.first + position, event.death), now)

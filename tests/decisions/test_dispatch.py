@@ -246,3 +246,20 @@ def test_a_batch_is_never_empty_nor_meant_to_be_long(calls, seconds, pending, wo
     size = batching.size(pending, workers, False)
     assert size >= 1
     assert size == 1 or size * batching.mean <= 0.0500001
+
+
+def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_it_began():
+    dispatch = Dispatch(Rules(stop_on_failure=False, retries=3))
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1, 2])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    dispatch.plan(0.0)
+    assert dispatch.condemn(0) is None
+    dispatch.handle(0, WorkerReady(1, 0.0), 0.0)
+    assert dispatch.condemn(0) == (0, 1)
+    dispatch.handle(0, WorkerLost(1, None, Death(7, 9, None, "was killed by SIGKILL")), 0.0)
+    (chunk,) = dispatch.take()
+    assert isinstance(chunk.values[0].exception, WorkerCrashed)
+    assert dispatch.pending == 1
