@@ -45,6 +45,10 @@ class Growth:
         done = calls - self._calls
         if self.workers >= self.limit or done < self.workers or now <= self._since:
             return self.workers
+        if not self._since:
+            # The first calls came with the start of the threads, of which they say nothing.
+            self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
+            return self.workers
         used = (cpu - self._cpu) / (now - self._since)
         rate = done / (now - self._since)
         each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
