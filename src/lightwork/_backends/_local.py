@@ -6,11 +6,12 @@ import contextvars
 import time
 from collections.abc import Iterable
 from itertools import starmap
+from queue import Empty, SimpleQueue
 from types import FunctionType
 from typing import Any
 
 from lightwork import _context
-from lightwork._calls import Batch, Outcomes, Terms, apply
+from lightwork._calls import Batch, Event, Outcomes, Terms, apply
 from lightwork._machine import gil_enabled
 
 _GIL = gil_enabled()
@@ -112,3 +113,16 @@ def stop_iteration_error(cause: StopIteration | None = None) -> RuntimeError:
     error = RuntimeError("the function raised StopIteration")
     error.__cause__ = cause
     return error
+
+
+def drain(outbox: SimpleQueue[Event | None], timeout: float | None) -> list[Event]:
+    """All events that are there, after a wait for the first one; None in the queue only ends the wait."""
+    events: list[Event] = []
+    try:
+        event = outbox.get(timeout is None or timeout > 0, timeout)
+        while True:
+            if event is not None:
+                events.append(event)
+            event = outbox.get_nowait()
+    except Empty:
+        return events

@@ -172,7 +172,7 @@ class RemoteCrew(Crew):
         if function.number not in link.functions:
             link.functions.add(function.number)
             self._post(link, function.parts)
-        number = link.record.add(Sent(batch, items.sizes, items.holes))
+        number = link.record.add(Sent(batch, items.holes))
         self._post(link, items.parts(batch, number, function.number))
 
     def _refuse(self, worker: int, batch: Batch, failures: dict[int, BaseException]) -> None:

@@ -17,7 +17,6 @@ class Sent:
     """A batch that is with a worker. ``reported``: how many of its calls were."""
 
     batch: Batch
-    sizes: list[int]
     holes: dict[int, BaseException]
     reported: int = 0
 

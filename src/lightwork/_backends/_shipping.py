@@ -63,7 +63,6 @@ class Items:
     """A batch's items as they are shipped. ``holes``: those that cannot be, with the reason."""
 
     pickles: list[bytes] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
     buffers: dict[int, list[memoryview]] = field(default_factory=dict)
     holes: dict[int, BaseException] = field(default_factory=dict)
 
@@ -92,10 +91,8 @@ def dump_items(batch: Batch) -> Items:
             items.holes[position] = _never_begun(_carried.unpicklable(problem, item, "item"))
             data, large = b"", []
         items.pickles.append(data)
-        items.sizes.append(len(data))
         if large:
             items.buffers[position] = large
-            items.sizes[-1] += sum(map(len, large))
     return items
 
 

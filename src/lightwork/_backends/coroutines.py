@@ -11,10 +11,10 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from lightwork import _context
-from lightwork._backends._local import stop_iteration_error
+from lightwork._backends._local import drain, stop_iteration_error
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
 from lightwork._machine import daemon_threads
@@ -104,15 +104,7 @@ class _CoroutineCrew(Crew):
         return self._started
 
     def wait(self, timeout: float | None) -> list[Event]:
-        events: list[Event] = []
-        try:
-            first = self._outbox.get(timeout is None or timeout > 0, timeout)
-            while True:
-                if first is not None:
-                    events.append(first)
-                first = self._outbox.get_nowait()
-        except Empty:
-            return events
+        return drain(self._outbox, timeout)
 
     def retire(self, worker: int) -> None:
         """Nothing to do: an idle place holds nothing."""

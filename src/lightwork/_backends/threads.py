@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from lightwork import _context
-from lightwork._backends._local import run_batch_in_copies
+from lightwork._backends._local import drain, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._machine import daemon_threads
@@ -26,7 +26,6 @@ class _Worker:
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self.thread: threading.Thread | None = None
-        self.batches = 0
 
 
 class ThreadCrew(Crew):
@@ -70,22 +69,10 @@ class ThreadCrew(Crew):
             self._outbox.put(Finished(number, outcomes, last=True))
 
     def send(self, worker: int, batch: Batch) -> None:
-        self._workers[worker].batches += 1
         self._workers[worker].inbox.put(batch)
 
     def wait(self, timeout: float | None) -> list[Event]:
-        events: list[Event] = []
-        try:
-            # A negative or zero timeout only looks.
-            first = self._outbox.get(timeout is None or timeout > 0, timeout)
-            while True:
-                if first is not None:
-                    events.append(first)
-                    if isinstance(first, Finished) and first.worker in self._workers:
-                        self._workers[first.worker].batches -= 1
-                first = self._outbox.get_nowait()
-        except Empty:
-            return events
+        return drain(self._outbox, timeout)
 
     def wake(self) -> None:
         self._outbox.put(None)
