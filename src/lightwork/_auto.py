@@ -17,8 +17,9 @@ from lightwork._calls import Batch, Finished, Outcomes
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._dispatch import Send
-from lightwork._engine import Live, Plan, Run
+from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint
+from lightwork._opening import DONE_EARLY, Opening
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
@@ -42,9 +43,11 @@ class AutoRun(Run):
         policy: Callable[[], Policy],
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Any],
+        opening: Opening | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(plan, clock)
+        super().__init__(replace(plan, crew=opening.crew) if opening else plan, clock)
+        self._opening = opening
         self.demand: Demand | None = None
         self._make_policy = policy
         self._made_policy: Policy | None = None
@@ -62,11 +65,30 @@ class AutoRun(Run):
         self._wire: Wire | None = None
         self._effects: str | None = None
         self._effects_known = False
-        self._print: int | None = None
+        self._print = opening.print if opening else None
         self._item_changed = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-        self._meter = Meter()
+        self._meter = opening.meter if opening else Meter()
         self.crews()[0].meter = self._meter
+
+    def attach(self, fn: Callable[..., Any], source: Source) -> None:
+        super().attach(fn, source)
+        if self._opening is not None:
+            self._adopt(self._opening)
+
+    def _adopt(self, opening: Opening) -> None:
+        """Goes on from the opening, whose batches were the first that this run would have sent."""
+        self.began = opening.began
+        self._draw()
+        now = self.clock.now()
+        self.dispatch.plan(now)
+        self.dispatch.started((self.first, opening.worker))
+        for event in opening.events:
+            if isinstance(event, Finished):
+                self.dispatch.plan(now)
+            self._take_event(self.first, event)
+        if not self.dispatch.finished:
+            self._consider()
 
     def absorb(self, timeout: float | None) -> None:
         super().absorb(timeout)
@@ -97,7 +119,7 @@ class AutoRun(Run):
             self.demand = self._measure()
             verdict = self._policy.advise(self._seen(elapsed))
             if verdict.ask is Ask.NOTHING:
-                self._follow(verdict)
+                self._follow(verdict, elapsed)
                 return
             if not self._find_out(verdict.ask, lane.busy):
                 return
@@ -178,16 +200,19 @@ class AutoRun(Run):
 
     # what was decided
 
-    def _follow(self, verdict: Verdict) -> None:
+    def _follow(self, verdict: Verdict, elapsed: float) -> None:
+        first = self.crews()[0]
         if verdict.switch is None:
             if verdict.again is None:
-                self._settled = True
+                self._settled, first.meter = True, None
                 self.decide("stayed in the calling thread", verdict.why)
             self._look = verdict.again or 0.0
             self._last = verdict.why
+            # Nothing is to be seen to before the next look.
+            first.patience = UNDISTURBED if self._settled else min(max(TRIAL_BATCH, self._look - elapsed), UNDISTURBED)
             return
         self._settled = True
-        self.crews()[0].meter = None
+        first.meter, first.patience = None, TRIAL_BATCH
         backend = self._usable(verdict.switch)
         number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
         self.decide(f"changed over to {verdict.workers} {verdict.switch}", verdict.why)
@@ -224,21 +249,21 @@ class AutoRun(Run):
 
     def _send(self, instruction: Send) -> bool:
         if not self.dispatch.done and instruction.worker[0] == self.first:
-            self._print = fingerprint(instruction.batch.items[0])
+            self._print = fingerprint(instruction.batch.items[instruction.batch.start])
         return super()._send(instruction)
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)
         outcomes = event.outcomes
-        if not outcomes.values:
+        if not outcomes.count:
             return
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if number == self.first:
-            position = outcomes.start
+            position, place = outcomes.start, outcomes.placed or 0
             if self._print is not None:
-                self._item_changed = fingerprint(sent.batch.items[0]) != self._print
+                self._item_changed = fingerprint(sent.batch.items[position]) != self._print
                 self._print = None
-            self._sample = (sent.batch.items[position : position + 2], outcomes.values[:2])
+            self._sample = (sent.batch.items[position : position + 2], outcomes.values[place : place + 2])
             return
         if self.plan.backend.capabilities.in_caller:
             for position, failure in list(outcomes.failures.items()):
@@ -267,5 +292,5 @@ class AutoRun(Run):
             self._canary.stop()
             self._canary = None
         if not self.closed and not self._settled:
-            self.decide("stayed in the calling thread", self._last or "it was done before another backend could pay")
+            self.decide("stayed in the calling thread", self._last or DONE_EARLY)
         super().close()

@@ -25,22 +25,27 @@ def apply(fn: Callable[..., Any], style: Style, item: Any) -> Any:
 
 @dataclass(slots=True)
 class Batch:
-    """Calls ``first … first + len(items) - 1`` of one function, for one worker."""
+    """Calls ``first + start … first + len(items) - 1`` of one function, for one worker.
+
+    ``start``: positions before it are none of this batch's.
+    """
 
     id: int
     fn: Callable[..., Any]
     style: Style
     first: int
     items: Sequence[Any]
+    start: int = 0
 
 
 @dataclass(slots=True)
 class Outcomes:
-    """How the calls at positions ``start … start + len(values) - 1`` of a batch ended.
+    """How ``count`` calls of a batch ended, those at positions ``start``, ``start + 1``, …
 
     ``values`` holds None where a call failed; ``failures`` maps such positions (within the batch) to exceptions.
     ``began`` is on the system clock's scale, ``seconds`` the time inside the worker on these calls, ``cpu`` the
     CPU seconds of the worker's thread in them, ``sent`` the bytes of their results on the wire.
+    ``placed``: ``values`` is the caller's own list of results, in which these begin at ``placed``.
     """
 
     batch: int
@@ -51,6 +56,24 @@ class Outcomes:
     seconds: float = 0.0
     cpu: float = 0.0
     sent: int = 0
+    placed: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many calls these are."""
+        return len(self.values) - (self.placed or 0)
+
+    @property
+    def position(self) -> int:
+        """The position in the batch of the call after these."""
+        return self.start + len(self.values) - (self.placed or 0)
+
+    def withdraw(self) -> None:
+        """Takes the values out of the caller's list, if they were placed there."""
+        if self.placed is not None:
+            placed, self.placed = self.placed, None
+            self.values, whole = self.values[placed:], self.values
+            del whole[placed:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +136,7 @@ class Terms:
     ``seed_globals``: whether ``random`` and NumPy's global generator are seeded before each call too, by workers that
     have these to themselves: in the caller's process they are the caller's, and threads would race for them.
     ``call_timeout``: seconds; only for crews that can kill (or cancel).
+    ``stop_on_failure``: the first failure ends the run, unless it is repeated.
     """
 
     initializer: Callable[..., object] | None = None
@@ -120,3 +144,16 @@ class Terms:
     call_timeout: float | None = None
     seed: int = 0
     seed_globals: bool = False
+    stop_on_failure: bool = False
+
+    def initialize(self) -> None:
+        """Runs the initializer, where there is one; what it raises is logged as ``concurrent.futures`` logs it."""
+        if self.initializer is None:
+            return
+        try:
+            self.initializer(*self.initargs)
+        except BaseException:
+            import logging
+
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            raise

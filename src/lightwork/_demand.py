@@ -93,6 +93,7 @@ def size(count: float) -> str:
 
 _RECENT = 256  # groups whose times are kept, for the spread
 _WHOLE_PROCESS_EVERY = 0.002  # s; the two clocks of the whole process cost 2 µs: 0.1 % of this
+_TOO_SHORT = 1e-4  # s; in less than this nothing worth telling is lost to others
 _OUR_OWN = 0.1  # below this share of the wall time, CPU beside the thread is taken for the measuring's own
 
 
@@ -127,9 +128,10 @@ class Meter:
 
     def begin(self) -> None:
         """The calls of a group begin now, in this thread."""
-        if len(self._delays) < 2 and (self.first is not None or not self._delays):
-            # Before the first group, and again after it.
-            self._delays.append(self._run_delay())
+        if not self._delays or (len(self._delays) == 1 and self.first is not None):
+            # Before the first group, and again after it, unless that was too short to matter.
+            short = self.first is not None and self.first[1] < _TOO_SHORT
+            self._delays.append(self._delays[0] if short else self._run_delay())
         if self._stretch is None:
             self._stretch = (self._wall(), self._process() - self._thread(), self._children())
         self._c = self._thread()

@@ -60,11 +60,20 @@ Instruction = Start | Send | Retire
 
 @dataclass(slots=True)
 class Chunk:
-    """Finished calls ``first … first + len(values) - 1``; where one failed, its value is its ``Failure``."""
+    """Finished calls ``first … first + count - 1``; where one failed, its value is its ``Failure``.
+
+    ``placed``: so many values stand in the caller's list of results already, and ``values`` is empty.
+    """
 
     first: int
     values: list[Any]
     failed: int = 0
+    placed: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many calls these are."""
+        return self.placed or len(self.values)
 
 
 @dataclass(frozen=True)
@@ -81,16 +90,17 @@ class Rules:
 
 @dataclass(slots=True)
 class _Block:
-    """Pending calls with consecutive indices, cut from the left."""
+    """Pending calls with consecutive indices, ``first + at … first + end - 1``, cut from the left."""
 
     fn: Callable[..., Any]
     style: Style
     first: int
     items: Sequence[Any]
+    end: int
     at: int = 0
 
     def __len__(self) -> int:
-        return len(self.items) - self.at
+        return self.end - self.at
 
 
 @dataclass(slots=True)
@@ -115,6 +125,7 @@ class _Lane:
     batching: Batching
     max_queued: int
     crash: Callable[[], type[WorkerCrashed]]
+    whole: bool = False
     target: int = 0
     peak: int = 0
     workers: dict[int, _Worker] = field(default_factory=dict)
@@ -155,7 +166,7 @@ class Dispatch:
         """Adds calls; returns the index of the first."""
         first = self.fed
         if items:
-            self._blocks.append(_Block(fn, style, first, items))
+            self._blocks.append(_Block(fn, style, first, items, len(items)))
             self.fed += len(items)
             self.pending += len(items)
         return first
@@ -172,11 +183,19 @@ class Dispatch:
     # workers
 
     def add_lane(
-        self, lane: int, batching: Batching, max_queued: int, crash: Callable[[], type[WorkerCrashed]] | None = None
+        self,
+        lane: int,
+        batching: Batching,
+        max_queued: int,
+        crash: Callable[[], type[WorkerCrashed]] | None = None,
+        whole: bool = False,
     ) -> None:
-        """Makes a crew known, with no worker wanted yet. ``crash`` gives the class for calls that its workers' deaths
-        cost."""
-        self.lanes[lane] = _Lane(batching, max_queued, crash or (lambda: WorkerCrashed))
+        """Makes a crew known, with no worker wanted yet.
+
+        ``crash`` gives the class for calls that its workers' deaths cost; ``whole``: a batch may be all that there is,
+        for its worker hands back what it does not come to.
+        """
+        self.lanes[lane] = _Lane(batching, max_queued, crash or (lambda: WorkerCrashed), whole)
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
@@ -211,7 +230,8 @@ class Dispatch:
         while self._delayed and self._delayed[0][0] <= now:
             self._put_back(heapq.heappop(self._delayed)[2])
         instructions: list[Instruction] = []
-        for number, lane in self.lanes.items():
+        # The newest first: it is the one that is to take over.
+        for number, lane in reversed(self.lanes.items()):
             if (lane.open and lane.target) or lane.workers:
                 self._plan_lane(number, lane, instructions)
         return instructions
@@ -267,18 +287,22 @@ class Dispatch:
         if limit is not None:
             size = min(size, limit - worker.given)
         at, size = block.at, min(size, len(block))
-        items = block.items if size == len(block.items) else block.items[at : at + size]
-        if len(items) != size:
+        if len(block.items) < block.end:
             self.broken = self.broken or RuntimeError("the list of items became shorter while its items were mapped")
-            items = [*items, *[None] * (size - len(items))]
-        batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
+            block.items = [*block.items, *[None] * (block.end - len(block.items))]
+        if lane.whole and lane.batching.fixed is None and limit is None:
+            size = len(block)
+            batch = Batch(self._batches, block.fn, block.style, block.first, block.items, at)
+        else:
+            items = block.items if size == len(block.items) else block.items[at : at + size]
+            batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
         block.at += size
         if not len(block):
             self._blocks.popleft()
         self._batches += 1
         self.pending -= size
         worker.given += size
-        worker.sent[batch.id] = _Sent(batch)
+        worker.sent[batch.id] = _Sent(batch, batch.start)
         return batch
 
     def _put_back(self, block: _Block) -> None:
@@ -308,7 +332,7 @@ class Dispatch:
         worker = lane.workers[event.worker]
         worker.ready = True
         sent = worker.sent[outcomes.batch]
-        count = len(outcomes.values)
+        count = outcomes.count
         sent.done = outcomes.start + count
         lane.calls += count
         lane.busy += outcomes.seconds
@@ -318,11 +342,17 @@ class Dispatch:
             sent.untimed = 0
         else:
             sent.untimed += count
+        batch = sent.batch
         if event.last:
             del worker.sent[outcomes.batch]
-        first = sent.batch.first + outcomes.start
-        if not outcomes.failures and not self._attempts:
-            self._emit(Chunk(first, outcomes.values))
+            if sent.done < len(batch.items):
+                self._put_back(_rest(batch, sent.done))
+        first = batch.first + outcomes.start
+        if not outcomes.failures:
+            for index in [index for index in self._attempts if first <= index < first + count]:
+                del self._attempts[index]
+            placed = outcomes.placed is not None
+            self._emit(Chunk(first, [] if placed else outcomes.values, placed=count if placed else 0))
             return
         run: list[Any] = []
         begin = first
@@ -335,7 +365,7 @@ class Dispatch:
                 continue
             self._emit(Chunk(begin, run))
             run, begin = [], index + 1
-            self._failed(sent.batch, index, exception, now)
+            self._failed(batch, index, exception, now)
         self._emit(Chunk(begin, run))
 
     def _failed(self, batch: Batch, index: int, exception: BaseException, now: float) -> None:
@@ -345,7 +375,7 @@ class Dispatch:
         if attempts <= rules.retries and isinstance(exception, rules.retry_on) and self.failure is None:
             self._attempts[index] = attempts
             self.retried += 1
-            block = _Block(batch.fn, batch.style, index, [batch.items[index - batch.first]])
+            block = _Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1)
             if rules.retry_delay > 0:
                 heapq.heappush(self._delayed, (now + rules.retry_delay, index, block))
             else:
@@ -387,7 +417,7 @@ class Dispatch:
             if running is not None and running[0] == batch_id:
                 broken_off, rest = (batch, running[1]), running[1] + 1
             if rest < len(batch.items):
-                self._put_back(_Block(batch.fn, batch.style, batch.first + rest, batch.items[rest:]))
+                self._put_back(_rest(batch, rest))
         return broken_off
 
     def _cause(self, lane: _Lane, index: int, death: Death) -> LightworkError:
@@ -398,14 +428,19 @@ class Dispatch:
     # output
 
     def _emit(self, chunk: Chunk) -> None:
-        if chunk.values:
-            self.done += len(chunk.values)
+        if chunk.count:
+            self.done += chunk.count
             self._chunks.append(chunk)
 
     def take(self) -> list[Chunk]:
         """Calls that were done since the last ``take``, in the order in which they ended."""
         chunks, self._chunks = self._chunks, []
         return chunks
+
+
+def _rest(batch: Batch, position: int) -> _Block:
+    """The calls of a batch from ``position`` on."""
+    return _Block(batch.fn, batch.style, batch.first, batch.items, len(batch.items), position)
 
 
 class Reorder:
@@ -423,5 +458,5 @@ class Reorder:
         """The chunk that comes next, if it is there."""
         chunk = self.waiting.pop(self.next, None)
         if chunk is not None:
-            self.next += len(chunk.values)
+            self.next += chunk.count
         return chunk

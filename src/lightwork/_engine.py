@@ -15,7 +15,7 @@ from typing import Any
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
-from lightwork._calls import Finished, Outcomes, Style, Terms, WorkerReady
+from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
@@ -23,6 +23,9 @@ from lightwork._trace import Decision, Lane, Progress, Report, Span
 
 TRIAL_BATCH = 0.002
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
+
+UNDISTURBED = 0.05
+"""Seconds that the caller's thread runs items at most where nothing else is to be seen to."""
 
 TURN = 0.01
 """Seconds that one crew is waited for while another has calls too."""
@@ -105,7 +108,7 @@ class Plan:
 
     ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
     (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a batch goes out,
-    False drops it (a future that was cancelled meanwhile).
+    False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already.
     """
 
     backend: Backend
@@ -117,6 +120,7 @@ class Plan:
     lazy: bool = False
     chunksize: int | None = None
     on_send: Callable[[int], bool] | None = None
+    crew: Crew | None = None
     progress: Callable[[Progress], None] | None = None
     decisions: list[Decision] = field(default_factory=list)
 
@@ -152,9 +156,17 @@ class Run:
         batching = Batching(capabilities.per_call, self.plan.chunksize, cap)
         if capabilities.in_caller:
             batching.longest, batching.alone = TRIAL_BATCH, True
-        self.dispatch.add_lane(number, batching, capabilities.max_queued, backend.crash_error)
+        self.dispatch.add_lane(
+            number,
+            batching,
+            capabilities.max_queued,
+            backend.crash_error,
+            capabilities.in_caller and not self.plan.lazy,
+        )
         self.dispatch.set_lane(number, workers)
-        self._live[number] = Live(backend, backend.open(self.plan.terms), growth)
+        crew = None if number else self.plan.crew
+        self._live[number] = Live(backend, crew or backend.open(self.plan.terms), growth)
+        self._live[number].crew.patience = TRIAL_BATCH
         return number
 
     def crews(self) -> list[Crew]:
@@ -283,16 +295,19 @@ class Run:
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
         for event in live.crew.wait(timeout):
-            now = self.clock.now()
-            if isinstance(event, Finished):
-                self._note(number, live, event)
-            elif isinstance(event, WorkerReady):
-                live.startup = max(live.startup, event.seconds)
-            self.dispatch.handle(number, event, now)
+            self._take_event(number, event)
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
                 lane.target = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+
+    def _take_event(self, number: int, event: Event) -> None:
+        live = self._live[number]
+        if isinstance(event, Finished):
+            self._note(number, live, event)
+        elif isinstance(event, WorkerReady):
+            live.startup = max(live.startup, event.seconds)
+        self.dispatch.handle(number, event, self.clock.now())
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         outcomes = event.outcomes
@@ -304,7 +319,7 @@ class Run:
                     live.backend.name,
                     event.worker,
                     sent.batch.first + outcomes.start,
-                    len(outcomes.values),
+                    outcomes.count,
                     outcomes.began - self.began,
                     outcomes.seconds,
                     outcomes.cpu,
@@ -312,6 +327,11 @@ class Run:
             )
 
     # output
+
+    def place(self, results: list[Any]) -> None:
+        """Lets crews that run in the caller's thread put results where they belong at once, if they come in order."""
+        for live in self._live.values():
+            live.crew.results = results
 
     @property
     def finished(self) -> bool:

@@ -22,6 +22,7 @@ from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
 from lightwork._machine import gil_enabled, usable_cores
+from lightwork._opening import Opening
 from lightwork._trace import Progress
 from lightwork.errors import BackendUnavailable, CalledWhileImporting
 
@@ -214,6 +215,7 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
             call_timeout=timeout,
             seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
             seed_globals=seed is not None,
+            stop_on_failure=errors == "raise",
         ),
     )
 
@@ -269,8 +271,31 @@ def cores() -> int:
 # runs
 
 
-def prepare(fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: int | None, blocking: bool) -> Run:
-    """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls."""
+def begins_here(fn: Callable[..., Any], settings: Settings) -> bool:
+    """Whether the first calls are made in the caller's thread before anything else is decided."""
+    rules = settings.rules
+    return (
+        settings.backend == "auto"
+        and settings.chunksize is None
+        and settings.progress is None
+        and rules.call_timeout is None
+        and rules.max_tasks_per_child is None
+        and not settings.isolate
+        and not is_coroutine_function(fn)
+    )
+
+
+def prepare(
+    fn: Callable[..., Any],
+    settings: Settings,
+    *,
+    lazy: bool,
+    window: int | None,
+    blocking: bool,
+    opening: Opening | None = None,
+) -> Run:
+    """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls; ``opening``: what
+    it did already, where ``begins_here``."""
     plan = Plan(
         backend=backend("serial"),
         workers=1,
@@ -284,7 +309,7 @@ def prepare(fn: Callable[..., Any], settings: Settings, *, lazy: bool, window: i
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
     if made is None:
-        return _auto(plan, settings, blocking)
+        return _auto(plan, settings, blocking, opening)
     check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
@@ -378,7 +403,7 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
     return begin, None
 
 
-def _auto(plan: Plan, settings: Settings, blocking: bool) -> Run:
+def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | None) -> Run:
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 
@@ -403,4 +428,4 @@ def _auto(plan: Plan, settings: Settings, blocking: bool) -> Run:
             return None
         return Growth(1.0 if gil_enabled() else float(share), MOST_THREADS, workers)
 
-    return AutoRun(plan, policy, usable, grow)
+    return AutoRun(plan, policy, usable, grow, opening)

@@ -91,6 +91,25 @@ def reap(pid: int, before: Callable[[int], None]) -> int | None:
     return os.waitpid(pid, 0)[1]
 
 
+def has_stopped(pid: int) -> bool:
+    """Whether a child was stopped (SIGSTOP, SIGTSTP) since this was asked last. False where nobody says: on macOS
+    before Python 3.13."""
+    return hasattr(os, "waitid") and os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+
+
+def alarm_waits(pid: int) -> bool:
+    """Whether SIGALRM has been sent to a process that takes no signals, because it is stopped. False where the kernel
+    does not say."""
+    if sys.platform != "linux" or portable():
+        return False
+    try:
+        lines = _lines(f"/proc/{pid}/status")
+    except OSError:
+        return False
+    pending = next((int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:")), 0)
+    return bool(pending >> (signal.SIGALRM - 1) & 1)
+
+
 def spawn(arguments: list[str], stdin: int) -> int:
     """Starts a program in a session of its own, where the kernel can do that, so that Ctrl-C does not reach it.
 

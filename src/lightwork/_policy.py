@@ -85,6 +85,16 @@ class Verdict:
     predictions: tuple[Prediction, ...] = field(default=())
 
 
+def computes(wall: float, cpu: float) -> bool:
+    """Whether a call of ``wall`` seconds, ``cpu`` of them computing, does more than wait."""
+    return cpu > MOSTLY_WAITING * wall
+
+
+def too_little(seconds: float) -> bool:
+    """Whether it does not even pay to ask who could share so many seconds of computing."""
+    return seconds < WORTH_ASKING
+
+
 @dataclass(frozen=True)
 class Policy:
     """The chooser of one run."""
@@ -119,8 +129,8 @@ class Policy:
             return Verdict(why="no other backend can take over: " + self._refusals())
         if demand.wall < min(c.capabilities.per_item for c in usable):
             return Verdict(again=again, why="a call is over sooner than it could be handed to anybody")
-        computing = demand.cpu > MOSTLY_WAITING * demand.wall
-        if computing and left * demand.wall < WORTH_ASKING:
+        computing = computes(demand.wall, demand.cpu)
+        if computing and too_little(left * demand.wall):
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
         if not seen.effects_known:
             return Verdict(ask=Ask.EFFECTS)

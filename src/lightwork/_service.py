@@ -49,6 +49,11 @@ def abandon_all() -> None:
         service.join()
 
 
+def forget_all() -> None:
+    """In a forked child: these services' threads are not there to be waited for."""
+    _serving.clear()
+
+
 class _ServiceRun(Run):
     """A run whose calls come one by one, each with a function of its own."""
 
@@ -98,7 +103,7 @@ class Service:
     def check(self, fn: Any) -> None:
         """BackendUnavailable where ``fn`` does not suit the backend, BrokenExecutor where the executor is broken."""
         if self._broken is not None:
-            raise self._broken
+            raise self._broken_error()
         if is_coroutine_function(fn) != self._coroutines:
             check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
 
@@ -152,19 +157,20 @@ class Service:
                 self._execute(doomed)
         finally:
             self._run.close()
-            error = self._broken or BrokenExecutor("the executor was abandoned while this call ran")
             for future in self._futures.values():
-                _settle(future, error)
+                _settle(future, self._broken_error())
             self._futures.clear()
             _serving.discard(self)
 
     def _turn(self, timeout: float | None) -> None:
         run = self._run
         self._take_in()
+        # Calls for which a worker is free begin, even if the word to cancel the others came sooner than this thread.
+        hungry = run.prepare() if not self._abandoned else False
         if self._cancelling:
             for future in list(self._futures.values()):
                 future.cancel()
-        hungry = run.prepare()
+            hungry = run.prepare()
         self._resolve(run.take())
         if self._closing and not self._futures and self._inbox.empty():
             return
@@ -181,7 +187,7 @@ class Service:
             except Empty:
                 return
             if self._broken is not None:
-                _settle(work.future, self._broken)
+                _settle(work.future, self._broken_error())
                 continue
             index = dispatch.feed(work.fn, "full", [(work.args, work.kwargs)])
             self._futures[index] = work.future
@@ -224,17 +230,24 @@ class Service:
 
     def _break(self, cause: BaseException) -> None:
         """No worker can start: all that waits fails, as in the standard library."""
+        self._broken = cause
+        for index, future in list(self._futures.items()):
+            self._indices.pop(id(future), None)
+            del self._futures[index]
+            _settle(future, self._broken_error())
+
+    def _broken_error(self) -> BrokenExecutor:
+        """Why no call can be made, for one future: each raises its own, with a traceback of its own."""
         kind: type[BrokenExecutor] = BrokenExecutor
         if self.name == "processes":
             from concurrent.futures.process import BrokenProcessPool as kind
         elif self.name == "threads":
             from concurrent.futures.thread import BrokenThreadPool as kind
-        self._broken = kind(f"the initializer failed, or no worker could be started: {cause!r}")
-        self._broken.__cause__ = cause
-        for index, future in list(self._futures.items()):
-            self._indices.pop(id(future), None)
-            del self._futures[index]
-            _settle(future, self._broken)
+        if self._broken is None:
+            return kind("the executor was ended while this call ran")
+        error = kind(f"the initializer failed, or no worker could be started: {self._broken!r}")
+        error.__cause__ = self._broken
+        return error
 
 
 def _settle(future: Future[Any], error: BaseException) -> None:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from lightwork._backends._registry import backend as backend_named
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
-from lightwork._machine import at_end
+from lightwork._machine import at_end, at_fork
 from lightwork._options import is_coroutine_function, settle
-from lightwork._service import Service, Work, abandon_all, join_all, open_service
+from lightwork._service import Service, Work, abandon_all, forget_all, join_all, open_service
 from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")
@@ -39,7 +39,12 @@ _OPTIONS = (
     "seed",
 )
 
+AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
+AT_THE_END = "cannot schedule new futures after interpreter shutdown"
+IN_A_CHILD = "cannot schedule new futures in a forked process: the executor, its threads and workers are its parent's"
+
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()
+_ended = threading.Event()
 
 
 def _finish() -> None:
@@ -47,6 +52,7 @@ def _finish() -> None:
 
     Ctrl-C ends the wait and the workers, which must be gone before the interpreter is taken down.
     """
+    _ended.set()
     try:
         for executor in list(_open):
             executor.shutdown(wait=False)
@@ -57,6 +63,19 @@ def _finish() -> None:
 
 
 at_end(_finish)
+
+
+def _forget() -> None:
+    """In a forked child, whose executors have no threads: they take no calls, and nothing waits for them at its end."""
+    for executor in list(_open):
+        executor._lock = threading.Lock()
+        executor._services = {}
+        executor._refusal = IN_A_CHILD
+    _open.clear()
+    forget_all()
+
+
+at_fork(_forget)
 
 
 class Executor(BaseExecutor):
@@ -91,11 +110,14 @@ class Executor(BaseExecutor):
         seed: int | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name in _OPTIONS}
+        if isinstance(max_workers, int) and max_workers <= 0:
+            raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
         settings = settle(options, _OPTIONS)
         self._settings = replace(settings, rules=replace(settings.rules, stop_on_failure=False))
         self._services: dict[str, Service] = {}
         self._lock = threading.Lock()
-        self._closed = False
+        self._refusal: str | None = None
+        """Why no further call is taken, once that is so."""
         self._submitted = 0
         self._computes: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
         self._fixed = self._fixed_backend()
@@ -120,13 +142,16 @@ class Executor(BaseExecutor):
 
     def _service(self, name: str) -> Service:
         with self._lock:
-            if self._closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._accepts()
             if name not in self._services:
                 chosen = self._settings.backend
                 made = chosen if isinstance(chosen, Backend) else backend_named(name)
                 self._services[name] = open_service(made, self._settings, _weakly(self))
             return self._services[name]
+
+    def _accepts(self) -> None:
+        if self._refusal is not None or _ended.is_set():
+            raise RuntimeError(self._refusal or AT_THE_END)
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
         """Schedules ``fn(*args, **kwargs)`` and returns its future.
@@ -134,16 +159,14 @@ class Executor(BaseExecutor):
         Raises TypeError where ``fn`` cannot be called, RuntimeError after ``shutdown``, BrokenExecutor where the
         initializer failed.
         """
-        if self._closed:
-            raise RuntimeError("cannot schedule new futures after shutdown")
+        self._accepts()
         if not callable(fn):
             raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
         service = self._service(self._fixed or self._route(fn))
         service.check(fn)
         future: Future[R] = Future()
         with self._lock:
-            if self._closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._accepts()
             number = self._submitted
             self._submitted += 1
         service.submit(Work(number, fn, args, kwargs, future))
@@ -202,21 +225,19 @@ class Executor(BaseExecutor):
         owner = weakref.ref(self)
 
         def results() -> Iterator[R]:
+            # Nothing here outlives its use: neither a result that was given out, nor the executor of an iterator that
+            # somebody forgot.
             try:
                 while futures:
-                    # The executor is not kept alive by an iterator that somebody forgot.
-                    executor = owner()
-                    if buffersize is not None and executor is not None and (args := next(calls, None)) is not None:
+                    executor = owner() if buffersize is not None else None
+                    if executor is not None and (args := next(calls, None)) is not None:
                         futures.append(executor.submit(fn, *args))
+                        del args
                     del executor
-                    future = futures.popleft()
-                    try:
-                        yield future.result() if end is None else future.result(max(0.0, end - now()))
-                    finally:
-                        future.cancel()
+                    yield _result_or_cancel(futures.popleft(), None if end is None else max(0.0, end - now()))
             finally:
-                for future in futures:
-                    future.cancel()
+                while futures:
+                    futures.pop().cancel()
 
         return results()
 
@@ -233,14 +254,33 @@ class Executor(BaseExecutor):
         for service in list(self._services.values()):
             if service.knows(future):
                 if not service.can_kill:
-                    raise BackendUnavailable(
-                        f"the {service.name!r} backend cannot end a running call; backend='processes' can"
-                    )
+                    raise _cannot_kill(service)
                 service.kill(future)
                 return True
         if future.done():
             return False
         raise ValueError("this future is not of this executor")
+
+    def kill_workers(self) -> None:
+        """Ends everything at once: running calls with their workers; those that have not begun are cancelled.
+
+        The futures of running calls get a BrokenExecutor. No further call is taken, as after ``shutdown``. Raises
+        BackendUnavailable, and ends nothing, where a backend in use cannot end a running call.
+        """
+        services = list(self._services.values())
+        for service in services:
+            if not service.can_kill:
+                raise _cannot_kill(service)
+        for service in services:
+            service.abandon()
+        self.shutdown(wait=False, cancel_futures=True)
+
+    def terminate_workers(self) -> None:
+        """The same as ``kill_workers``, under the name of ``ProcessPoolExecutor``'s gentler method.
+
+        There is no gentler way here: a worker that handles SIGTERM could go on.
+        """
+        self.kill_workers()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no further calls and frees everything when those submitted are done. Idempotent.
@@ -248,7 +288,7 @@ class Executor(BaseExecutor):
         ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled.
         """
         with self._lock:
-            self._closed = True
+            self._refusal = self._refusal or (AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
             services = list(self._services.values())
         for service in services:
             service.shutdown(cancel_futures)
@@ -266,8 +306,20 @@ class Executor(BaseExecutor):
         self.shutdown(wait=True)
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True):
+        if getattr(self, "_refusal", "") is None:
             self.shutdown(wait=False)
+
+
+def _cannot_kill(service: Service) -> BackendUnavailable:
+    return BackendUnavailable(f"the {service.name!r} backend cannot end a running call; backend='processes' can")
+
+
+def _result_or_cancel(future: Future[R], timeout: float | None) -> R:
+    try:
+        return future.result(timeout)
+    finally:
+        future.cancel()
+        del future  # an exception's traceback keeps this frame, and with it would keep the exception
 
 
 def _weakly(executor: Executor) -> Callable[[Callable[..., Any], float, float], None]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, Unpack, cast
 from lightwork._calls import Style
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
-from lightwork._options import Options, Settings, prepare, settle
+from lightwork._opening import Opening
+from lightwork._options import Options, begins_here, prepare, settle
 from lightwork._trace import Report
 from lightwork.errors import Failure, Interrupted
 
@@ -46,12 +47,12 @@ def map(fn: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Optio
     that were finished.
     """
     style: Style = "one" if len(iterables) == 1 else "star"
-    return _collect(_begin(fn, _checked("map", fn, iterables), style, cast(dict[str, Any], options)))
+    return _collect(fn, _checked("map", fn, iterables), style, cast(dict[str, Any], options))
 
 
 def starmap(fn: Callable[..., R], tuples: Iterable[Iterable[Any]], **options: Unpack[Options]) -> Results[R]:
     """Like ``map`` for items that are tuples of arguments: ``fn(*item)``."""
-    return _collect(_begin(fn, _checked("starmap", fn, (tuples,)), "star", cast(dict[str, Any], options)))
+    return _collect(fn, _checked("starmap", fn, (tuples,)), "star", cast(dict[str, Any], options))
 
 
 def imap(
@@ -89,7 +90,7 @@ def gather(*callables: Callable[[], Any], **options: Unpack[Options]) -> list[An
     if not items:
         settle(settings_options)
         return Results()
-    return _collect(_begin(fn, [items], "one", settings_options))
+    return _collect(fn, [items], "one", settings_options)
 
 
 def partial(exception: BaseException) -> dict[int, Any]:
@@ -136,29 +137,30 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _begin(
-    fn: Callable[..., Any],
-    iterables: Sequence[Iterable[Any]],
-    style: Style,
-    options: dict[str, Any],
-    lazy: bool = False,
-    window: int | None = None,
-) -> tuple[Run, Settings]:
-    settings = settle(options)
-    source = Source(iterables, style, settings.strict)
-    run = prepare(fn, settings, lazy=lazy, window=window, blocking=True)
-    run.attach(fn, source)
-    return run, settings
-
-
 # eager
 
 
-def _collect(begun: tuple[Run, Settings]) -> Results[Any]:
-    run, _ = begun
+def _collect(
+    fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], style: Style, options: dict[str, Any]
+) -> Results[Any]:
+    settings = settle(options)
+    source = Source(iterables, style, settings.strict)
     results: Results[Any] = Results()
+    opening = None
+    if source.whole and begins_here(fn, settings):
+        opening = Opening(fn, source.whole, style, settings.terms, results)
+        if (report := opening.report()) is not None:
+            results.report = report
+            return results
+    run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)
     order = Reorder()
+    run.place(results)
     try:
+        run.attach(fn, source)
+        if opening is not None and opening.interrupt is not None:
+            raise opening.interrupt
+        sort(run, order, results)
+        fail_if_broken(run, results, order)
         while not run.finished:
             run.step()
             sort(run, order, results)
@@ -251,7 +253,9 @@ def _stream(
         if buffersize < 1:
             raise ValueError(f"buffersize must be at least 1, not {buffersize}")
     checked = _checked(name, fn, iterables)
-    run, _ = _begin(fn, checked, style, options, lazy=True, window=buffersize)
+    settings = settle(options)
+    run = prepare(fn, settings, lazy=True, window=buffersize, blocking=True)
+    run.attach(fn, Source(checked, style, settings.strict))
     return Stream(run, ordered)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import time
 from collections.abc import Iterable
 from itertools import starmap
@@ -12,21 +13,30 @@ from typing import Any
 
 from lightwork import _context
 from lightwork._calls import Batch, Event, Outcomes, Terms, apply
+from lightwork._demand import Meter
 from lightwork._machine import gil_enabled
 
 _GIL = gil_enabled()
 
 
-def run_batch(outcomes: Outcomes, batch: Batch, terms: Terms, backend: str) -> None:
-    """Runs all calls of a batch in this thread and context, and fills ``outcomes``, each failure in its place.
+def run_batch(
+    outcomes: Outcomes,
+    batch: Batch,
+    terms: Terms,
+    backend: str,
+    patience: float = math.inf,
+    meter: Meter | None = None,
+) -> None:
+    """Runs the calls of a batch in this thread and context, and fills ``outcomes``, each failure in its place.
 
-    KeyboardInterrupt passes through; ``outcomes`` then holds the calls that had ended.
+    Begins no further call after ``patience`` seconds, nor after a failure that ends the run. KeyboardInterrupt passes
+    through; ``outcomes`` then holds the calls that had ended.
     """
     began, cpu = time.perf_counter(), time.thread_time()
     if batch.style == "full":
         _one_by_one(batch, terms, backend, None, outcomes)
     else:
-        _in_a_row(batch, terms, backend, outcomes)
+        _in_a_row(batch, terms, backend, outcomes, began + patience, meter)
     outcomes.began = began
     outcomes.seconds = time.perf_counter() - began
     outcomes.cpu = time.thread_time() - cpu
@@ -47,32 +57,57 @@ def run_batch_in_copies(
     outcomes.cpu = time.thread_time() - cpu
 
 
-def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:
-    """All calls with nothing between them but the loop itself; the length of the results says which one raised."""
-    values, items, total = outcomes.values, batch.items, len(batch.items)
+def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes, until: float, meter: Meter | None) -> None:
+    """Calls with nothing between them but the loop itself; the length of the results says which one raised.
+
+    They are made in stretches, each up to eight times as long as the one before: between two of them is a look at the
+    clock.
+    """
+    fn, items, values, failures = batch.fn, batch.items, outcomes.values, outcomes.failures
+    clock, end, size = time.perf_counter, len(items), 1
+    metered = 0
     # The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and builds
     # without the GIL, where a list's append takes a lock each time.
-    inline = batch.style == "one" and isinstance(batch.fn, FunctionType) and _GIL
-    with _context.stretch(batch.first, values, terms.seed, backend):
-        while len(values) < total:
-            rest = items if not values else items[len(values) :]
+    inline = batch.style == "one" and isinstance(fn, FunctionType) and _GIL
+    at = outcomes.position
+    before = len(values) - at
+    with _context.stretch(batch.first - before, values, terms.seed, backend):
+        now = clock()
+        while at < end:
+            size = min(size, end - at)
+            stretch = items if size == len(items) else items[at : at + size]
+            exception: BaseException | None = None
+            if meter is not None and not metered:
+                meter.begin()
             try:
                 if inline:
-                    _loop(batch.fn, rest, values)
+                    _loop(fn, stretch, values)
                 else:
                     # ``extend`` keeps what it has got when a call raises.
-                    values.extend(map(batch.fn, rest) if batch.style == "one" else starmap(batch.fn, rest))
-                    if len(values) < total:
+                    values.extend(map(fn, stretch) if batch.style == "one" else starmap(fn, stretch))
+                    if len(values) - before < at + len(stretch):
                         raise StopIteration  # map took the function's own for the end
-                return
             except StopIteration as stop:
-                exception: BaseException = stop_iteration_error(stop)
+                exception = stop_iteration_error(stop)
             except KeyboardInterrupt:
                 raise
             except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
                 exception = raised
-            outcomes.failures[len(values)] = exception
-            values.append(None)
+            if exception is not None:
+                failures[len(values) - before] = exception
+                values.append(None)
+            began, now, done = now, clock(), len(values) - before - at
+            at += done
+            metered += done
+            # Not done: the list became shorter, which is not for this function to judge.
+            ends = now >= until or at >= end or not done or (exception is not None and terms.stop_on_failure)
+            if meter is not None and metered and (ends or meter.first is None):
+                meter.end(metered)
+                metered = 0
+            if ends:
+                return
+            each = (now - began) / done
+            size = max(1, min(8 * size, int((until - now) / each))) if until < math.inf and each else 8 * size
 
 
 def _loop(fn: Any, items: Iterable[Any], values: list[Any]) -> None:

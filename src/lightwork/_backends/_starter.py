@@ -22,9 +22,11 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from lightwork import _platform
+from lightwork._clock import SystemClock
 
-REQUEST = struct.Struct("<BBxxxxxxQ")
-"""What, flags, worker. START comes with four descriptors: the worker's socket, its ledger, stdout, stderr."""
+REQUEST = struct.Struct("<BBxxxxxxQd")
+"""What, flags, worker, ``call_timeout`` (0: none). START comes with four descriptors: the worker's socket, its ledger,
+stdout, stderr."""
 START, KILL = 1, 2
 WITH_CLOUDPICKLE, WITH_LOGGING, WITH_GROUP = 1, 2, 4
 """Flags: import these before forking, so that it is done once; kill what the worker has started too."""
@@ -36,6 +38,8 @@ for lack of memory."""
 
 POLL_PARENT = 0.5
 """Seconds between looks at the parent's pid, where the kernel does not tell when a process ends."""
+POLL_STOPPED = 0.05
+"""Seconds between looks at workers that somebody stopped, whose calls may have run out of time meanwhile."""
 
 
 @dataclass(eq=False)
@@ -67,6 +71,7 @@ class Child:
     channel: Channel
     worker: int
     tether: socket.socket
+    call_timeout: float
 
 
 class Starter:
@@ -74,6 +79,7 @@ class Starter:
         self.control, self.caller = control, caller
         self.channels: dict[int, Channel] = {}
         self.children: dict[int, Child] = {}
+        self.stopped: dict[int, float] = {}
         self.caller_ends = _platform.watch_process(caller)
         self.memory_kills = _platform.memory_kills()
         self.wakeup, self._wake = socket.socketpair()
@@ -92,6 +98,7 @@ class Starter:
                 break
             if self.wakeup.fileno() in ready:
                 self._bury()
+            self._continue_late()
             for descriptor in ready & self.channels.keys():
                 self._serve_channel(self.channels[descriptor])
         for pid in self.children:
@@ -105,7 +112,7 @@ class Starter:
         for descriptor, channel in self.channels.items():
             poll.register(descriptor, select.POLLIN | (select.POLLOUT if channel.unsent else 0))
         timeout = None if self.caller_ends is not None else POLL_PARENT * 1000
-        return {descriptor for descriptor, _ in poll.poll(timeout)}
+        return {descriptor for descriptor, _ in poll.poll(POLL_STOPPED * 1000 if self.stopped else timeout)}
 
     def _open_channel(self) -> bool:
         """Takes a new crew's channel; False where the caller has closed the control socket."""
@@ -138,13 +145,13 @@ class Starter:
             del self.channels[descriptor]
             channel.sock.close()
             return
-        what, flags, worker = REQUEST.unpack(data)
+        what, flags, worker, call_timeout = REQUEST.unpack(data)
         if what == START:
-            self._start(channel, worker, flags, passed)
+            self._start(channel, worker, flags, call_timeout, passed)
         elif worker in channel.workers:
             _kill(channel.workers[worker], bool(flags & WITH_GROUP))
 
-    def _start(self, channel: Channel, worker: int, flags: int, passed: list[int]) -> None:
+    def _start(self, channel: Channel, worker: int, flags: int, call_timeout: float, passed: list[int]) -> None:
         if flags & WITH_LOGGING:
             import logging  # noqa: F401
         if flags & WITH_CLOUDPICKLE:
@@ -161,7 +168,7 @@ class Starter:
         else:
             if pid == 0:
                 _become_worker(theirs, parent, passed)
-            self.children[pid] = Child(channel, worker, ours)
+            self.children[pid] = Child(channel, worker, ours, call_timeout)
             channel.workers[worker] = pid
         theirs.close()
         for descriptor in passed:
@@ -175,11 +182,24 @@ class Starter:
         for pid in list(self.children):
             status = _platform.reap(pid, lambda ended_by, pid=pid: _end_late_group(pid, ended_by))  # type: ignore[misc]
             if status is None:
+                if (limit := self.children[pid].call_timeout) and _platform.has_stopped(pid):
+                    self.stopped[pid] = SystemClock.now() + limit
                 continue
             child = self.children.pop(pid)
+            self.stopped.pop(pid, None)
             child.tether.close()
             child.channel.workers.pop(child.worker, None)
             child.channel.tell(child.worker, pid, status, self._killed_for_memory(status))
+
+    def _continue_late(self) -> None:
+        """Continues stopped workers whose call's time is over, at the latest when it must be: then the alarm strikes.
+
+        A stopped process takes no signal but SIGKILL: without this a stopped worker's call would never time out.
+        """
+        for pid, latest in list(self.stopped.items()):
+            if _platform.alarm_waits(pid) or SystemClock.now() >= latest:
+                del self.stopped[pid]
+                os.kill(pid, signal.SIGCONT)
 
     def _killed_for_memory(self, status: int) -> bool:
         if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):

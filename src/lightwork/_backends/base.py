@@ -13,9 +13,10 @@ All methods but ``wake`` are called from one thread at a time: the one that driv
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightwork._calls import Batch, Event, Terms
 from lightwork.errors import WorkerCrashed
@@ -57,6 +58,10 @@ class Crew(ABC):
 
     meter: Meter | None = None
     """Times the calls of a crew that runs them in the caller's thread, where somebody wants to know."""
+    results: list[Any] | None = None
+    """The caller's list, to which a crew that runs in the caller's thread may append what comes next in it."""
+    patience: float = math.inf
+    """Seconds after which a crew that runs in the caller's thread hands a batch's rest back, at the end of a call."""
 
     @abstractmethod
     def start_worker(self) -> int:

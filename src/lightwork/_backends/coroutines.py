@@ -94,8 +94,8 @@ class _CoroutineCrew(Crew):
     def start_worker(self) -> int:
         self._started += 1
         try:
-            if self._terms.initializer is not None and not self._initialized:
-                self._terms.initializer(*self._terms.initargs)
+            if not self._initialized:
+                self._terms.initialize()
             self._initialized = True
             self._report(WorkerReady(self._started, 0.0))
         except Exception as error:  # noqa: BLE001 - whatever an initializer raises is the event

@@ -67,7 +67,7 @@ class ProcessBackend(Backend):
         return WorkerProcessCrashed
 
     def open(self, terms: Terms) -> Crew:
-        return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout is not None))
+        return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout))
 
 
 class _Starter:
@@ -167,8 +167,8 @@ class ProcessLauncher(Launcher):
 
     can_kill = True
 
-    def __init__(self, alarmed: bool) -> None:
-        self._alarmed = alarmed
+    def __init__(self, call_timeout: float | None) -> None:
+        self._call_timeout = call_timeout
         self._line: socket.socket | None = None
         self._half = b""
         self._alive: set[int] = set()
@@ -183,7 +183,7 @@ class ProcessLauncher(Launcher):
         assert ledger is not None
         flags = WITH_CLOUDPICKLE if "cloudpickle" in sys.modules else 0
         flags |= WITH_LOGGING if "logging" in sys.modules else 0
-        request = REQUEST.pack(START, flags, worker)
+        request = REQUEST.pack(START, flags, worker, self._call_timeout or 0.0)
         with _standard_streams() as (out, err):
             passed = [sock.fileno(), ledger, out, err]
             for attempt in (1, 2):
@@ -215,7 +215,7 @@ class ProcessLauncher(Launcher):
             self._kill_orphan(worker)
         elif self._line is not None and worker in self._alive:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker))
+                self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker, 0.0))
 
     def close(self) -> None:
         if self._line is not None:
@@ -244,7 +244,7 @@ class ProcessLauncher(Launcher):
         complete, self._half = self._half[: notices * NOTICE.size], self._half[len(self._half) - rest :]
         for worker, pid, status, memory in NOTICE.iter_unpack(complete):
             self._alive.discard(worker)
-            self._ended(worker, describe(pid, status, bool(memory), self._alarmed))
+            self._ended(worker, describe(pid, status, bool(memory), self._call_timeout is not None))
         if self._line is None:
             for worker in sorted(self._alive):
                 self._orphans.add(worker)

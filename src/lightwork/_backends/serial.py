@@ -24,8 +24,7 @@ class SerialCrew(Crew):
         self._started += 1
         worker = self._started
         try:
-            if self._terms.initializer is not None:
-                self._terms.initializer(*self._terms.initargs)
+            self._terms.initialize()
             self._events.append(WorkerReady(worker, 0.0))
         except Exception as error:  # noqa: BLE001 - whatever an initializer raises is the event
             self._events.append(WorkerFailed(worker, error))
@@ -38,14 +37,16 @@ class SerialCrew(Crew):
         """Runs at most one batch. Never blocks for anything else: nobody but the caller could end the wait."""
         if self._batches and not any(isinstance(event, WorkerFailed) for event in self._events):
             worker, batch = self._batches.popleft()
-            outcomes = Outcomes(batch.id, 0, [])
+            outcomes = Outcomes(batch.id, batch.start, [])
+            if self.results is not None and len(self.results) == batch.first + batch.start:
+                outcomes.values, outcomes.placed = self.results, len(self.results)
             # In the list before it runs: what ended before a Ctrl-C is then found there.
             self._events.append(Finished(worker, outcomes, last=True))
-            if self.meter is not None:
-                self.meter.begin()
-            run_batch(outcomes, batch, self._terms, "serial")
-            if self.meter is not None:
-                self.meter.end(len(batch.items))
+            try:
+                run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter)
+            finally:
+                if outcomes.failures:
+                    outcomes.withdraw()
         events, self._events = self._events, []
         return events
 

@@ -57,8 +57,7 @@ class ThreadCrew(Crew):
         terms = self._terms
         try:
             _context.descend(self._depth)
-            if terms.initializer is not None:
-                self._context.copy().run(terms.initializer, *terms.initargs)
+            self._context.copy().run(terms.initialize)
         except BaseException as error:  # noqa: BLE001 - whatever an initializer raises is the event
             self._outbox.put(WorkerFailed(number, error))
             return
@@ -67,6 +66,7 @@ class ThreadCrew(Crew):
             outcomes = Outcomes(batch.id, 0, [])
             run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
             self._outbox.put(Finished(number, outcomes, last=True))
+            del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 
     def send(self, worker: int, batch: Batch) -> None:
         self._workers[worker].inbox.put(batch)

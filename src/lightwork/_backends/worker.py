@@ -38,6 +38,8 @@ BATCH = struct.Struct("<QIIIIB")
 Then the pickles' lengths (8 bytes each; HOLE: not for the worker), pairs (position, count of buffers), the pickles.
 """
 HOLE = 2**64 - 1
+LONGEST_ALARM = 1e8
+"""Seconds that every system's timers take; three years."""
 STYLES: tuple[Style, ...] = ("one", "star", "full")
 
 FUNCTION = struct.Struct("<II")
@@ -136,15 +138,15 @@ class Worker:
             self._surroundings.apply(self._own_process)
             self._terms = _wire.load(hello.terms, buffers)
             self._forward_logs()
-            if self._terms.initializer is not None:
-                self._terms.initializer(*self._terms.initargs)
+            self._terms.initialize()
         except BaseException as problem:  # noqa: BLE001 - whatever it was, no worker will do better
             self._finish_lines()
             self._post.send(_wire.frame(_wire.FAILED, [_carried.pack(problem)]))
             return False
         self._finish_lines()
         if self._own_process:
-            self._post.alarm = self._terms.call_timeout
+            limit = self._terms.call_timeout
+            self._post.alarm = None if limit is None else min(limit, LONGEST_ALARM)
         self._post.send(_wire.frame(_wire.READY, [struct.pack("<Q", os.getpid())]))
         return True
 
@@ -185,9 +187,10 @@ class Worker:
             for position, length in enumerate(lengths):
                 if length == HOLE:
                     continue
-                words[0] = slot | position
                 if alarm is not None:
+                    # Before the slot names this call: the last one's alarm must not strike it.
                     signal.setitimer(signal.ITIMER_REAL, alarm)
+                words[0] = slot | position
                 here.first = first + position
                 if seeds:
                     _context.seed_globals()

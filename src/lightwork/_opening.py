@@ -1,0 +1,92 @@
+"""The first milliseconds of ``auto``: the plain loop, before anything else is built.
+
+A job that is over by then has paid for nothing but the loop, its options and its report. For a longer one these were
+the first batches of the run that goes on from here: no call is made twice, and what was timed counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightwork._backends.base import Crew
+from lightwork._backends.serial import SerialCrew
+from lightwork._calls import Batch, Event, Finished, Outcomes, Style, Terms
+from lightwork._clock import SystemClock
+from lightwork._demand import Meter
+from lightwork._engine import TRIAL_BATCH, UNDISTURBED
+from lightwork._fingerprint import fingerprint
+from lightwork._trace import Decision, Lane, Report, Span
+
+DONE_EARLY = "it was done before another backend could pay"
+
+
+class Opening:
+    """Batches that are made in the caller's thread as long as nobody need ask whether another backend would pay.
+
+    ``crew`` made them, with its ``worker``; ``events`` are what the crew told, for the run that goes on; ``meter``
+    timed the calls; ``print`` is the first item's fingerprint from before its call; ``interrupt`` is the Ctrl-C that
+    ended it.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], items: Sequence[Any], style: Style, terms: Terms, results: list[Any]
+    ) -> None:
+        self._clock = SystemClock()
+        self.began = self._clock.now()
+        self.crew: Crew = SerialCrew(terms)
+        self.crew.results, self.crew.patience = results, TRIAL_BATCH
+        self.meter = self.crew.meter = Meter()
+        self.print = fingerprint(items[0])
+        self.events: list[Event] = []
+        self.interrupt: KeyboardInterrupt | None = None
+        self._total = len(items)
+        self.worker = self.crew.start_worker()
+        try:
+            position: int | None = 0
+            while position is not None:
+                self.crew.send(self.worker, Batch(len(self._outcomes()), fn, style, 0, items, position))
+                self.events += self.crew.wait(0.0)
+                position = self._go_on()
+        except KeyboardInterrupt as interrupt:
+            self.interrupt = interrupt
+            self.events += self.crew.wait(0.0)
+
+    def _outcomes(self) -> list[Outcomes]:
+        return [event.outcomes for event in self.events if isinstance(event, Finished)]
+
+    def _go_on(self) -> int | None:
+        """From where to go on without asking anybody, if so."""
+        outcomes = self._outcomes()
+        last = outcomes[-1] if outcomes else None
+        if last is None or last.failures or not 0 < last.position < self._total:
+            return None
+        from lightwork._policy import computes, too_little  # here first: most jobs are done
+
+        wall, cpu = last.seconds / last.count, last.cpu / last.count
+        if not (computes(wall, cpu) and too_little((self._total - last.position) * wall)):
+            return None
+        self.crew.patience = UNDISTURBED
+        return last.position
+
+    def report(self) -> Report | None:
+        """The report if all was done here and nothing failed, else None: then a run must take over."""
+        outcomes = self._outcomes()
+        if self.interrupt is not None or not outcomes or outcomes[-1].failures or outcomes[-1].position < self._total:
+            return None
+        self.crew.close()
+        now, busy, cpu = self._clock.now() - self.began, 0.0, 0.0
+        spans = []
+        for one in outcomes:
+            busy, cpu = busy + one.seconds, cpu + one.cpu
+            began = one.began - self.began
+            spans.append(Span("serial", self.worker, one.start, one.count, began, one.seconds, one.cpu))
+        return Report(
+            backend="serial",
+            workers=1,
+            calls=self._total,
+            seconds=now,
+            lanes=(Lane("serial", 1, self._total, busy, cpu),),
+            decisions=(Decision(now, "stayed in the calling thread", DONE_EARLY),),
+            spans=tuple(spans),
+        )
