@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import itertools
+import signal
 import threading
 import time
 
 import pytest
 
 import lightwork as lw
+from lightwork import _context
 from tests.conformance import jobs
 
 BLOCK = bytes(range(256)) * 4096 * 4
@@ -269,3 +272,69 @@ def test_what_belongs_to_a_thread_stays_in_it():
     assert results == list(range(5, 65))
     assert "mine" in str(results.report)
     db.close()
+
+
+# the opening: the first milliseconds, before there is a run
+
+
+def test_nothing_is_called_after_the_call_that_fails():
+    called = []
+
+    def fn(x):
+        called.append(x)
+        return 1 // (5 - x)
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        lw.map(fn, range(100))
+    assert called == [0, 1, 2, 3, 4, 5]
+    assert lw.partial(caught.value) == {0: 0, 1: 0, 2: 0, 3: 0, 4: 1}
+    assert "item 5" in caught.value.__notes__[0]
+
+
+def test_a_failure_in_the_first_milliseconds_is_repeated_and_the_rest_follows():
+    called = collections.Counter()
+
+    def fn(x):
+        called[x] += 1
+        if x == 7 and called[x] == 1:
+            raise ValueError(x)
+        return -x
+
+    results = lw.map(fn, range(1000), retries=1)
+    assert results == [-x for x in range(1000)]
+    assert called == {x: 1 + (x == 7) for x in range(1000)}
+    assert results.report.retries == 1
+
+
+def test_failures_stand_in_their_places_among_results_that_were_there_at_once():
+    results = lw.map(lambda x: 10 // (x % 3), range(3000), errors="return")
+    assert [failure.index for failure in results.failures] == list(range(0, 3000, 3))
+    assert results[1:3] == [10, 5] and results[2998:] == [10, 5] and len(results) == 3000
+    assert results.report.calls == 3000 and results.report.failures == 1000
+
+
+def test_the_index_of_a_call_is_right_at_every_moment():
+    assert lw.map(lambda x: _context.index() == x, range(60_000)) == [True] * 60_000
+
+
+def test_a_list_that_shrinks_while_it_is_mapped_is_told():
+    items = list(range(1000))
+    with pytest.raises(RuntimeError, match="became shorter"):
+        lw.map(lambda x: items.pop(), items)
+
+
+def test_a_list_that_grows_while_it_is_mapped_is_mapped_as_it_was():
+    items = list(range(1000))
+    assert lw.map(items.append, items) == [None] * 1000
+    assert len(items) == 2000
+
+
+def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
+    def fn(x):
+        if x == 20:
+            signal.raise_signal(signal.SIGINT)
+        return x
+
+    with pytest.raises(lw.Interrupted) as caught:
+        lw.map(fn, range(100))
+    assert lw.partial(caught.value) == {x: x for x in range(20)}

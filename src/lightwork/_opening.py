@@ -59,7 +59,7 @@ class Opening:
         """From where to go on without asking anybody, if so."""
         outcomes = self._outcomes()
         last = outcomes[-1] if outcomes else None
-        if last is None or last.failures or not 0 < last.position < self._total:
+        if last is None or last.failures or not last.count or last.position >= self._total:
             return None
         from lightwork._policy import computes, too_little  # here first: most jobs are done
 

@@ -75,7 +75,7 @@ def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes, unti
         now = clock()
         while at < end:
             size = min(size, end - at)
-            stretch = items if size == len(items) else items[at : at + size]
+            stretch = items[at : at + size]
             exception: BaseException | None = None
             if meter is not None and not metered:
                 meter.begin()
