@@ -25,9 +25,9 @@ def apply(fn: Callable[..., Any], style: Style, item: Any) -> Any:
 
 @dataclass(slots=True)
 class Batch:
-    """Calls ``first + start … first + len(items) - 1`` of one function, for one worker.
+    """Calls ``first + start … first + stop - 1`` of one function, for one worker.
 
-    ``start``: positions before it are none of this batch's.
+    ``start``: positions before it are none of this batch's, nor are those from ``end`` on, where one is given.
     """
 
     id: int
@@ -36,6 +36,12 @@ class Batch:
     first: int
     items: Sequence[Any]
     start: int = 0
+    end: int | None = None
+
+    @property
+    def stop(self) -> int:
+        """The position after the last call."""
+        return len(self.items) if self.end is None else self.end
 
 
 @dataclass(slots=True)

@@ -162,13 +162,14 @@ class Dispatch:
 
     # input
 
-    def feed(self, fn: Callable[..., Any], style: Style, items: Sequence[Any]) -> int:
-        """Adds calls; returns the index of the first."""
+    def feed(self, fn: Callable[..., Any], style: Style, items: Sequence[Any], count: int | None = None) -> int:
+        """Adds calls; returns the index of the first. ``count``: of items that others may add to and take from."""
         first = self.fed
-        if items:
-            self._blocks.append(_Block(fn, style, first, items, len(items)))
-            self.fed += len(items)
-            self.pending += len(items)
+        count = len(items) if count is None else count
+        if count:
+            self._blocks.append(_Block(fn, style, first, items, count))
+            self.fed += count
+            self.pending += count
         return first
 
     def end_of_input(self) -> None:
@@ -292,7 +293,7 @@ class Dispatch:
             block.items = [*block.items, *[None] * (block.end - len(block.items))]
         if lane.whole and lane.batching.fixed is None and limit is None:
             size = len(block)
-            batch = Batch(self._batches, block.fn, block.style, block.first, block.items, at)
+            batch = Batch(self._batches, block.fn, block.style, block.first, block.items, at, block.end)
         else:
             items = block.items if size == len(block.items) else block.items[at : at + size]
             batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
@@ -345,7 +346,7 @@ class Dispatch:
         batch = sent.batch
         if event.last:
             del worker.sent[outcomes.batch]
-            if sent.done < len(batch.items):
+            if sent.done < batch.stop:
                 self._put_back(_rest(batch, sent.done))
         first = batch.first + outcomes.start
         if not outcomes.failures:
@@ -416,7 +417,7 @@ class Dispatch:
             batch, rest = sent.batch, sent.done
             if running is not None and running[0] == batch_id:
                 broken_off, rest = (batch, running[1]), running[1] + 1
-            if rest < len(batch.items):
+            if rest < batch.stop:
                 self._put_back(_rest(batch, rest))
         return broken_off
 
@@ -440,7 +441,7 @@ class Dispatch:
 
 def _rest(batch: Batch, position: int) -> _Block:
     """The calls of a batch from ``position`` on."""
-    return _Block(batch.fn, batch.style, batch.first, batch.items, len(batch.items), position)
+    return _Block(batch.fn, batch.style, batch.first, batch.items, batch.stop, position)
 
 
 class Reorder:

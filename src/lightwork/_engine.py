@@ -214,7 +214,7 @@ class Run:
         if source is None or not dispatch.more:
             return False
         if source.whole is not None and self._fn is not None and not self.plan.lazy:
-            dispatch.feed(self._fn, source.style, source.whole)
+            dispatch.feed(self._fn, source.style, source.whole, source.total)
             dispatch.end_of_input()
             return False
         if self._fn is not None and (room := self._room()) > 0:

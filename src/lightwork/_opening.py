@@ -30,7 +30,7 @@ class Opening:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], items: Sequence[Any], style: Style, terms: Terms, results: list[Any]
+        self, fn: Callable[..., Any], items: Sequence[Any], total: int, style: Style, terms: Terms, results: list[Any]
     ) -> None:
         self._clock = SystemClock()
         self.began = self._clock.now()
@@ -40,12 +40,12 @@ class Opening:
         self.print = fingerprint(items[0])
         self.events: list[Event] = []
         self.interrupt: KeyboardInterrupt | None = None
-        self._total = len(items)
+        self._total = total
         self.worker = self.crew.start_worker()
         try:
             position: int | None = 0
             while position is not None:
-                self.crew.send(self.worker, Batch(len(self._outcomes()), fn, style, 0, items, position))
+                self.crew.send(self.worker, Batch(len(self._outcomes()), fn, style, 0, items, position, total))
                 self.events += self.crew.wait(0.0)
                 position = self._go_on()
         except KeyboardInterrupt as interrupt:

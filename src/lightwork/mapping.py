@@ -148,7 +148,7 @@ def _collect(
     results: Results[Any] = Results()
     opening = None
     if source.whole and begins_here(fn, settings):
-        opening = Opening(fn, source.whole, style, settings.terms, results)
+        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results)
         if (report := opening.report()) is not None:
             results.report = report
             return results

@@ -64,7 +64,7 @@ def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes, unti
     clock.
     """
     fn, items, values, failures = batch.fn, batch.items, outcomes.values, outcomes.failures
-    clock, end, size = time.perf_counter, len(items), 1
+    clock, end, size = time.perf_counter, batch.stop, 1
     metered = 0
     # The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and builds
     # without the GIL, where a list's append takes a lock each time.

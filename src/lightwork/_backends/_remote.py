@@ -156,12 +156,12 @@ class RemoteCrew(Crew):
         link = self._links.get(worker)
         if link is None or link.death is not None:
             return  # its WorkerLost is on its way, or was given: the batch never begins
-        function, evicted = self._functions.get(batch.fn)
-        if evicted is not None:
-            for each in self._links.values():
-                if evicted.number in each.functions:
-                    each.functions.discard(evicted.number)
-                    self._post(each, _wire.frame(_wire.DROP, [struct.pack("<I", evicted.number)]))
+        function, dropped = self._functions.get(batch.fn)
+        for each in self._links.values() if dropped else ():
+            held = each.functions.intersection(dropped)
+            if held:
+                each.functions -= held
+                self._post(each, _wire.frame(_wire.DROP, [struct.pack(f"<{len(held)}I", *held)]))
         if function.problem is not None:
             self._refuse(worker, batch, dict.fromkeys(range(len(batch.items)), function.problem))
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,34 +20,61 @@ MOST_FUNCTIONS = 256
 
 @dataclass
 class Function:
-    """A function as it is shipped. ``fn`` is kept so that its identity stays its own; ``problem`` if it cannot be."""
+    """A function as it is shipped. ``fn()`` gives it as long as it lives; ``problem`` if it cannot be shipped."""
 
-    fn: Callable[..., Any]
+    fn: Callable[[], Callable[..., Any] | None]
     number: int
     parts: list[_wire.Bytes] = field(default_factory=list)
     problem: BaseException | None = None
 
 
 class Functions:
-    """The functions of a crew, each pickled once."""
+    """The functions of a crew, each pickled once.
+
+    They are not kept alive here: ``executor.submit(model.predict, …)`` makes a method anew each time, which would keep
+    its model.
+    """
 
     def __init__(self) -> None:
         self._held: OrderedDict[int, Function] = OrderedDict()
+        self._gone: deque[tuple[int, int]] = deque()
         self._count = 0
 
-    def get(self, fn: Callable[..., Any]) -> tuple[Function, Function | None]:
-        """The function, and the one that had to go for it."""
+    def get(self, fn: Callable[..., Any]) -> tuple[Function, list[int]]:
+        """The function, and the numbers of those that no call will ask for again."""
+        dropped = self._clear()
         held = self._held.get(id(fn))
         if held is not None:
             self._held.move_to_end(id(fn))
-            return held, None
+            return held, dropped
         self._count += 1
-        fresh = self._held[id(fn)] = _dumped(fn, self._count)
-        return fresh, self._held.popitem(last=False)[1] if len(self._held) > MOST_FUNCTIONS else None
+        fresh = self._held[id(fn)] = _dumped(fn, self._count, self._gone)
+        if len(self._held) > MOST_FUNCTIONS:
+            dropped.append(self._held.popitem(last=False)[1].number)
+        return fresh, dropped
+
+    def _clear(self) -> list[int]:
+        """Forgets the functions that have ceased to be, before another can be taken for one of them by its id."""
+        dropped = []
+        while self._gone:
+            key, number = self._gone.popleft()
+            if key in self._held and self._held[key].number == number:
+                del self._held[key]
+                dropped.append(number)
+        return dropped
 
 
-def _dumped(fn: Callable[..., Any], number: int) -> Function:
-    function = Function(fn, number)
+def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -> Function:
+    key = id(fn)
+    try:
+        # Called in whatever thread the function ends.
+        alive: Callable[[], Callable[..., Any] | None] = weakref.ref(fn, lambda _: gone.append((key, number)))
+    except TypeError:  # a class with __slots__; it is kept, so that its id stays its own
+
+        def alive() -> Callable[..., Any]:
+            return fn
+
+    function = Function(alive, number)
     module = str(getattr(fn, "__module__", None) or type(fn).__module__).encode()
     try:
         data, buffers = _wire.dump(fn, to_worker=True)

@@ -28,7 +28,7 @@ REQUEST = struct.Struct("<BBxxxxxxQd")
 """What, flags, worker, ``call_timeout`` (0: none). START comes with four descriptors: the worker's socket, its ledger,
 stdout, stderr."""
 START, KILL = 1, 2
-WITH_CLOUDPICKLE, WITH_LOGGING, WITH_GROUP = 1, 2, 4
+WITH_CLOUDPICKLE, WITH_LOGGING, WITH_GROUP, WITH_MULTIPROCESSING = 1, 2, 4, 8
 """Flags: import these before forking, so that it is done once; kill what the worker has started too."""
 PASSED = 4
 
@@ -154,6 +154,8 @@ class Starter:
     def _start(self, channel: Channel, worker: int, flags: int, call_timeout: float, passed: list[int]) -> None:
         if flags & WITH_LOGGING:
             import logging  # noqa: F401
+        if flags & WITH_MULTIPROCESSING:
+            import multiprocessing.process  # noqa: F401
         if flags & WITH_CLOUDPICKLE:
             # Where only the caller's own path leads to it, each worker imports it for itself.
             with contextlib.suppress(ImportError):

@@ -1,4 +1,5 @@
-"""What a worker takes over from its caller: directory, environment, import path, warnings, logging levels, depth.
+"""What a worker takes over from its caller: directory, environment, import path, warnings, logging levels, depth, and
+the key with which a program's processes prove to its ``multiprocessing`` managers that they belong to it.
 
 Not carried: context variables, changes made to modules at run time, decimal and NumPy error state.
 """
@@ -48,6 +49,9 @@ class Surroundings:
     levels: dict[str, int] = field(default_factory=dict)
     """Logging levels that are set, by logger; "" is the root."""
     depth: int = 0
+    authkey: bytes | None = None
+    """``multiprocessing.current_process().authkey``, where the caller has imported that: a manager's queues, events and
+    dicts can be used in calls then."""
 
     def apply(self, own_process: bool) -> None:
         """Makes them this interpreter's; those that belong to the whole process only with ``own_process``."""
@@ -68,6 +72,10 @@ class Surroundings:
 
             for name, level in self.levels.items():
                 logging.getLogger(name or None).setLevel(level)
+        if self.authkey is not None:
+            from multiprocessing import process
+
+            process.current_process().authkey = self.authkey
         _context.descend(self.depth)
 
     def install_filters(self) -> None:
@@ -87,7 +95,12 @@ def capture() -> Surroundings:
         for action, message, category, module, lineno in _filters()
     ]
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    return Surroundings(cwd, dict(os.environ), path, list(sys.argv), filters, _levels(), _context.depth())
+    return Surroundings(cwd, dict(os.environ), path, list(sys.argv), filters, _levels(), _context.depth(), _authkey())
+
+
+def _authkey() -> bytes | None:
+    process = sys.modules.get("multiprocessing.process")
+    return None if process is None else bytes(process.current_process().authkey)
 
 
 def _filters() -> list[Any]:

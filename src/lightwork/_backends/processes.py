@@ -25,6 +25,7 @@ from lightwork._backends._starter import (
     WITH_CLOUDPICKLE,
     WITH_GROUP,
     WITH_LOGGING,
+    WITH_MULTIPROCESSING,
 )
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
@@ -183,6 +184,7 @@ class ProcessLauncher(Launcher):
         assert ledger is not None
         flags = WITH_CLOUDPICKLE if "cloudpickle" in sys.modules else 0
         flags |= WITH_LOGGING if "logging" in sys.modules else 0
+        flags |= WITH_MULTIPROCESSING if "multiprocessing.process" in sys.modules else 0
         request = REQUEST.pack(START, flags, worker, self._call_timeout or 0.0)
         with _standard_streams() as (out, err):
             passed = [sock.fileno(), ledger, out, err]
