@@ -249,7 +249,9 @@ def test_a_seeded_generator_is_not_copied(work):
 
     results = lw.map(draw, range(40))
     assert len(set(results)) == 40
-    assert "generator" in str(results.report)
+    # On a machine whose cores others have taken a call may seem to wait; then threads may draw from it as well.
+    assert "processes" not in {lane.backend for lane in results.report.lanes}
+    assert "generator" in str(results.report) or results.report.backend == "threads"
 
 
 def test_what_belongs_to_a_thread_stays_in_it():
