@@ -94,7 +94,10 @@ def reap(pid: int, before: Callable[[int], None]) -> int | None:
 def has_stopped(pid: int) -> bool:
     """Whether a child was stopped (SIGSTOP, SIGTSTP) since this was asked last. False where nobody says: on macOS
     before Python 3.13."""
-    return hasattr(os, "waitid") and os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    try:
+        return hasattr(os, "waitid") and os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    except ChildProcessError:  # it has just ended: what asks for stops alone does not see it
+        return False
 
 
 def alarm_waits(pid: int) -> bool:

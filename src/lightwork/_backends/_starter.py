@@ -283,5 +283,9 @@ def main(caller: int) -> None:
 
     try:
         Starter(control, caller).serve()
-    finally:
         os._exit(0)
+    except BaseException:  # noqa: BLE001 - the workers end with it, and nobody would know why
+        import traceback
+
+        os.write(2, traceback.format_exc().encode())
+        os._exit(1)

@@ -95,6 +95,15 @@ class _Starter:
                 raise
         return ours
 
+    def await_end(self) -> None:
+        """OSError where it is ending. Its lines break a moment before the control socket does: so this waits."""
+        try:
+            self.control.settimeout(_LAST_WORDS)
+            self.control.recv(1)  # it never writes: there is only an end to be read
+            raise BrokenPipeError
+        except TimeoutError:
+            self.control.settimeout(None)  # it lives, and has closed that one line
+
     def end(self) -> None:
         """Has it kill what is left of its workers and end, and waits for that."""
         try:
@@ -117,12 +126,17 @@ _starter: _Starter | None = None
 _one_at_a_time = threading.Lock()
 
 
-def _open_channel() -> socket.socket:
-    """A line to this process's starter; starts one where there is none or it was killed."""
+def _open_channel(after_a_loss: bool) -> socket.socket:
+    """A line to this process's starter; starts one where there is none or it was killed.
+
+    ``after_a_loss``: a line has just broken, so it may be about to end.
+    """
     global _starter
     with _one_at_a_time:
         if _starter is not None and _starter.owner == os.getpid():
             try:
+                if after_a_loss:
+                    _starter.await_end()
                 return _starter.open_channel()
             except OSError:
                 _starter.bury()
@@ -189,7 +203,7 @@ class ProcessLauncher(Launcher):
         with _standard_streams() as (out, err):
             passed = [sock.fileno(), ledger, out, err]
             for attempt in (1, 2):
-                line = self._connected()
+                line = self._connected(after_a_loss=attempt > 1)
                 try:
                     socket.send_fds(line, [request], passed)
                     break
@@ -224,9 +238,9 @@ class ProcessLauncher(Launcher):
             self._line.close()
             self._line = None
 
-    def _connected(self) -> socket.socket:
+    def _connected(self, after_a_loss: bool) -> socket.socket:
         if self._line is None:
-            self._line = _open_channel()
+            self._line = _open_channel(after_a_loss)
             self._watch(self._line, self._on_line)
         return self._line
 
@@ -235,9 +249,8 @@ class ProcessLauncher(Launcher):
         line = self._line
         if line is None:
             return
-        data = b""
-        with contextlib.suppress(BlockingIOError, ConnectionResetError):
-            while data := line.recv(4096, socket.MSG_DONTWAIT):
+        with contextlib.suppress(BlockingIOError):
+            while data := _some(line):
                 self._half += data
             self._unwatch(line)
             line.close()
@@ -264,6 +277,17 @@ class ProcessLauncher(Launcher):
         self._alive.discard(worker)
         self._orphans.discard(worker)
         return Death(self._pids.get(worker), reason="was lost, because lightwork's starter process was killed")
+
+
+def _some(line: socket.socket) -> bytes:
+    """What has arrived; empty at the end. BlockingIOError where nothing has.
+
+    ECONNRESET is no end: Linux reports it once where the starter died with unread requests, before the rest.
+    """
+    try:
+        return line.recv(4096, socket.MSG_DONTWAIT)
+    except ConnectionResetError:
+        return line.recv(4096, socket.MSG_DONTWAIT)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,85 @@
+"""Functions that the promises are shown with; quick to import in a worker."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.jobs import mark, marks
+
+
+def wait_at_three(path: str, note: str, x: int) -> int:
+    """Item 3 tells its process's id and waits for its end, the first time that it is called."""
+    again = 3 in marks(Path(path))
+    mark(path, x)
+    if x == 3 and not again:
+        Path(note).write_text(str(os.getpid()))
+        time.sleep(60)
+    return x
+
+
+def never_return(how: str | None) -> int:
+    if how == "waiting":
+        time.sleep(600)
+    if how == "in Python":
+        while True:
+            pass
+    if how == "in C":
+        7**300_000_000
+    if how == "in C with the GIL":
+        ctypes.PyDLL(None).usleep(600_000_000)
+    return os.getpid()
+
+
+def nap(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def nap_or_fail(x: int) -> int:
+    """Item 2 fails at once; those after it would take a minute."""
+    if x == 2:
+        raise ValueError("two")
+    time.sleep(0 if x < 2 else 60)
+    return x
+
+
+def inner(text: str) -> str:
+    raise ValueError(text)
+
+
+def payload(x: int) -> bytes:
+    return bytes(10_000)
+
+
+def overwrite(array: Any) -> float:
+    array[0] = 99.0
+    return float(array[-1])
+
+
+def talk(x: int) -> int:
+    for line in range(20):
+        print(f"<{x}:{line}:" + "-" * 200 + ">")
+    return x
+
+
+def log(x: int) -> int:
+    logging.getLogger("lightwork.tests").warning("item %d speaks", x)
+    return x
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def getpid(_: Any) -> int:
+    return os.getpid()
+
+
+def mark_and_getpid(path: str, x: int) -> int:
+    mark(path, x)
+    return os.getpid()

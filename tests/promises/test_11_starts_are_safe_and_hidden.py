@@ -1,0 +1,57 @@
+"""Promise 11: never forks a process that has threads; the start is hidden behind useful work and is reported."""
+
+from __future__ import annotations
+
+import psutil
+
+import lightwork as lw
+from tests.leftovers import starters
+from tests.promises import jobs
+from tests.promises.programs import run
+
+THREADED = """
+import os, threading
+import lightwork as lw
+
+forks = []
+os.register_at_fork(before=lambda: forks.append(os.getpid()))
+held = threading.Lock()
+held.acquire()  # a fork would inherit it for ever held
+waiting = threading.Event()
+threads = [threading.Thread(target=waiting.wait, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start()
+results = lw.map(lambda x: (x, len(__import__("threading").enumerate())), range(8), backend="processes", max_workers=4)
+assert results == [(x, 1) for x in range(8)], results
+assert not forks, forks
+waiting.set()
+print("fine")
+"""
+
+
+def test_a_caller_with_threads_is_not_forked():
+    done = run("-W", "error", "-c", THREADED)
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+def test_what_forks_has_one_thread():
+    with lw.Executor(2, backend="processes") as executor:
+        executor.submit(jobs.square, 1).result(20)
+        (starter,) = starters()
+        assert starter.num_threads() == 1
+        assert all(psutil.Process(child.pid).num_threads() == 1 for child in starter.children())
+
+
+def test_the_start_is_in_the_report():
+    report = lw.map(jobs.square, range(8), backend="processes").report
+    assert 0 < report.startup <= report.seconds
+
+
+def test_auto_works_while_processes_start():
+    """The calls of a computing function go on in the caller until the first worker is there."""
+    fn = lambda x: (sum(range(60_000)), __import__("os").getpid())[1]  # noqa: E731 - travels by value
+    results = lw.map(fn, range(400), backend=("serial", "processes"), max_workers=2)
+    me = psutil.Process().pid
+    assert results[0] == me and set(results) != {me}
+    lanes = {lane.backend: lane.calls for lane in results.report.lanes}
+    assert lanes["serial"] + lanes["processes"] == 400

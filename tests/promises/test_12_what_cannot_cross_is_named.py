@@ -1,0 +1,62 @@
+"""Promise 12: in under a second, the path to the attribute that will not pickle, and a backend that would work."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import lightwork as lw
+from tests.promises import jobs
+
+
+class Session:
+    def __init__(self):
+        self.name, self.options = "session", {"retry": 3, "guards": [None, threading.Lock()]}
+
+
+class Client:
+    def __init__(self):
+        self.session = Session()
+
+    def call(self, x):
+        return x
+
+
+def refused(fn, items):
+    began = time.perf_counter()
+    with pytest.raises(lw.UnpicklableError) as caught:
+        lw.map(fn, items, backend="processes")
+    assert time.perf_counter() - began < 3
+    assert "lock" in str(caught.value)
+    assert 'backend="threads"' in caught.value.remedy and caught.value.remedy in str(caught.value)
+    return caught.value.path
+
+
+def test_in_an_item():
+    assert refused(jobs.square, [Client()]) == "item.session.options['guards'][1]"
+
+
+def test_in_the_function():
+    lock = threading.Lock()
+    assert "lock" in refused(lambda x: (lock, x), [1, 2])
+    assert "session.options['guards'][1]" in refused(Client().call, [1, 2])
+
+
+def test_in_a_result():
+    def made_there(x):
+        import threading
+
+        return {"fine": x, "bad": [threading.Lock()]}
+
+    assert refused(made_there, [1]) == "result['bad'][0]"
+
+
+def test_only_the_item_at_fault_fails():
+    results = lw.map(str, [1, Client(), 3], backend="processes", errors="return")
+    assert results[0] == "1" and results[2] == "3" and isinstance(results[1].exception, lw.UnpicklableError)
+
+
+def test_the_remedy_works():
+    assert len(lw.map(Client().call, [1, 2], backend="threads")) == 2

@@ -1,0 +1,31 @@
+"""Promise 20: progress counts completions, knows the total when there is one, and is silent without a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+import lightwork as lw
+from tests.promises import jobs
+from tests.promises.programs import run
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_completions_are_counted(workers):
+    told = []
+    lw.map(jobs.nap, [0.01] * 40, backend="processes", max_workers=workers, progress=told.append)
+    done = [progress.done for progress in told]
+    assert done == sorted(done) and done[-1] == 40
+    assert len(set(done)) > 2, "not only at the end"
+    assert {progress.total for progress in told} == {40}
+    assert [progress.finished for progress in told].index(True) == len(told) - 1
+
+
+def test_without_a_length_there_is_no_total():
+    told = []
+    lw.map(jobs.nap, (0.0 for _ in range(10)), backend="processes", progress=told.append)
+    assert told[-1].done == 10 and told[0].total is None
+
+
+def test_silent_where_nobody_looks():
+    done = run("-c", "import lightwork as lw; lw.map(abs, range(50), backend='processes', progress=True)")
+    assert (done.stdout, done.stderr) == ("", "")

@@ -1,0 +1,59 @@
+"""Promise 23: after the ``with`` or the map: no worker, no thread; at most the idle starter, gone at exit."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import lightwork as lw
+from tests.leftovers import alive, linux, starters, wait_for, workers
+from tests.promises import jobs
+from tests.promises.programs import run
+
+LAST = """
+import lightwork as lw, psutil
+lw.map(abs, range(10), backend='processes')
+(starter,) = psutil.Process().children(recursive=True)
+print(starter.pid)
+"""
+
+
+def test_after_a_map():
+    before = set(threading.enumerate())
+    lw.map(jobs.square, range(100), backend="processes", max_workers=4)
+    assert not workers() and set(threading.enumerate()) == before
+    assert len(starters()) == 1
+
+
+def test_after_an_unfinished_imap():
+    results = lw.imap(jobs.square, range(10_000), backend="processes", max_workers=4)
+    next(results)
+    results.close()
+    assert not workers()
+    with lw.imap(jobs.nap, [0.0, 60.0, 60.0], backend="processes", max_workers=3) as results:
+        next(results)
+    assert not workers()
+    forgotten = lw.imap(jobs.nap, [0.0, 60.0, 60.0], backend="processes", max_workers=3)
+    next(forgotten)
+    del forgotten
+    gc.collect()
+    assert not workers()
+
+
+def test_after_a_with_and_after_a_forgotten_executor():
+    before = set(threading.enumerate())
+    with lw.Executor(3, backend="processes") as executor:
+        assert executor.submit(jobs.square, 3).result(20) == 9
+    assert not workers() and set(threading.enumerate()) == before
+    executor = lw.Executor(3, backend="processes")
+    assert executor.submit(jobs.square, 3).result(20) == 9
+    del executor
+    gc.collect()
+    wait_for(lambda: not workers() and set(threading.enumerate()) == before, 10)
+
+
+@linux
+def test_the_starter_is_gone_at_exit():
+    done = run("-c", LAST)
+    assert done.returncode == 0, done.stderr
+    assert not alive(int(done.stdout))
