@@ -32,9 +32,9 @@ MOST_PARTS = 512
 _HEADER = struct.Struct("<BxxxIQ")
 
 # To a worker
-HELLO, FUNCTION, DROP, BATCH, RETIRE = range(1, 6)
+HELLO, FUNCTION, DROP, BATCH, RETIRE, ROWS = range(1, 7)
 # From a worker
-READY, FAILED, RESULTS, OUTPUT, LOG = range(16, 21)
+READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW = range(16, 22)
 
 _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 """Types that refer to nothing: their pickles need no second look."""

@@ -2,8 +2,9 @@
 
     word 0      the slot: number of the batch << 32 | position of the call that runs, stored before it begins
     word 1      bytes of the outbox that are valid, stored after the bytes themselves
-    word 2      how often the outbox was emptied, stored before it is
-    word 3 …    the outbox: results of finished calls that were not sent yet
+    word 2      how often the outbox was emptied, stored after word 1 was set to 0
+    word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind
+    word 4 …    the outbox: results of finished calls that were not sent yet
 
 A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
 the socket or here, or in both (its position tells), and the slot names the one call that was lost.
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 SIZE = 80 * 1024
-OUTBOX = 3 * 8
+OUTBOX = 4 * 8
 """Where the outbox begins."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""
@@ -61,18 +62,20 @@ class Ledger:
         slot = self.words[0]
         return slot >> 32, slot & 0xFFFF_FFFF
 
-    def finished(self) -> memoryview:
-        """A copy of the outbox of a worker that is dead."""
-        return memoryview(bytes(self.memory[OUTBOX : OUTBOX + self._valid()]))
+    def copy(self) -> Ledger | None:
+        """What a living worker's holds; None if the outbox is empty or was emptied meanwhile."""
+        emptied, used = self.words[2], self.words[1]
+        if not used and not self.words[3]:
+            return None
+        copy = Ledger()
+        # The slot first: what came before the call that it names is stored already.
+        copy.words[0] = self.words[0]
+        copy.memory[8:] = self.memory[8:]
+        return copy if self.words[2] == emptied else None
 
-    def glimpse(self) -> memoryview | None:
-        """A copy of the outbox of a living worker; None if it is empty or was emptied meanwhile."""
-        emptied = self.words[2]
-        copy = self.finished()
-        return copy if len(copy) and self.words[2] == emptied else None
-
-    def _valid(self) -> int:
-        return min(self.words[1], SIZE - OUTBOX)
+    def entries(self) -> memoryview:
+        """The outbox's entries."""
+        return self.memory[OUTBOX : OUTBOX + min(self.words[1], SIZE - OUTBOX)]
 
     def close(self) -> None:
         self.words.release()

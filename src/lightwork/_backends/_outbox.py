@@ -9,16 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from lightwork import _wire
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
+from lightwork._backends._rows import Row
 
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
 
 RESULTS = struct.Struct("<IBxxxddd")
 """Number of the batch, whether it is the batch's end, when its calls began, their seconds, their CPU seconds.
-Entries follow, as in the ledger; the frame's buffers belong to the last one."""
+Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and the row."""
+ROW = struct.Struct("<BxxxII")
+"""Kind, position of the first value, count."""
 
 
 class Post:
@@ -68,6 +72,9 @@ class Outbox:
         self._post, self._batch = post, batch
         self._memory, self._words = ledger.memory, ledger.words
         self._used = OUTBOX
+        self.row: Row | None = None
+        """The row that the outbox holds, if it holds one."""
+        self._row = Row(ledger)
         self._began, self._cpu = time.perf_counter(), time.thread_time()
         self._ended = self._began
 
@@ -89,18 +96,45 @@ class Outbox:
         if self._ended - self._began >= PROMPT:
             self._send(False)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return self._used == OUTBOX and self.row is None
+
+    @property
+    def since(self) -> float:
+        """When the calls began whose results are waiting."""
+        return self._began
+
+    def begin_row(self, position: int, value: Any) -> bool:
+        """Makes the empty outbox a row that begins with ``value``, if that can stand in one."""
+        self.row = self._row if self._row.begin(position, value) else None
+        return self.row is not None
+
+    def send_row(self, position: int, last: bool = False) -> None:
+        """Sends the row, which ends before ``position``."""
+        row = self._row
+        head = [self._head(last), ROW.pack(row.kind, row.first, position - row.first)]
+        self._post.send(_wire.frame(_wire.RESULT_ROW, [*head, self._memory[OUTBOX : row.end(position)]]))
+        self._emptied()
+
     def finish(self) -> None:
         """Sends what there is and says that the batch has ended."""
         self._send(True)
 
-    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+    def _head(self, last: bool) -> bytes:
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
-        head = RESULTS.pack(self._batch, last, self._began, seconds, cpu)
-        self._post.send(_wire.frame(_wire.RESULTS, [head, self._memory[OUTBOX : self._used], *entry], buffers))
-        if self._used > OUTBOX:
-            self._words[2] += 1
-            self._words[1] = 0
-            self._used = OUTBOX
+        return RESULTS.pack(self._batch, last, self._began, seconds, cpu)
+
+    def _emptied(self) -> None:
+        self._words[1] = self._words[3] = 0
+        self._words[2] += 1
+        self._used, self.row = OUTBOX, None
         self._began, self._cpu = time.perf_counter(), time.thread_time()
+
+    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+        head = self._head(last)
+        self._post.send(_wire.frame(_wire.RESULTS, [head, self._memory[OUTBOX : self._used], *entry], buffers))
+        self._emptied()

@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from lightwork import _carried, _platform, _wire
-from lightwork._backends import _output, _surroundings
+from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._ledger import SIZE, Ledger
-from lightwork._backends._outbox import RESULTS
+from lightwork._backends._outbox import RESULTS, ROW
 from lightwork._backends._reporting import Record, Sent
-from lightwork._backends._shipping import Functions, dump_items
+from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
 from lightwork._backends.base import Crew
 from lightwork._backends.worker import Hello
 from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
@@ -165,15 +165,19 @@ class RemoteCrew(Crew):
         if function.problem is not None:
             self._refuse(worker, batch, dict.fromkeys(range(len(batch.items)), function.problem))
             return
-        items = dump_items(batch)
-        if len(items.holes) == len(batch.items):
+        row = _rows.dump(batch.items) if batch.style != "full" else None
+        items = dump_items(batch) if row is None else Items()
+        if row is None and len(items.holes) == len(batch.items):
             self._refuse(worker, batch, items.holes)
             return
         if function.number not in link.functions:
             link.functions.add(function.number)
             self._post(link, function.parts)
         number = link.record.add(Sent(batch, items.holes))
-        self._post(link, items.parts(batch, number, function.number))
+        if row is None:
+            self._post(link, items.parts(batch, number, function.number))
+        else:
+            self._post(link, row_parts(batch, row, number, function.number))
 
     def _refuse(self, worker: int, batch: Batch, failures: dict[int, BaseException]) -> None:
         """Nothing of the batch can be sent."""
@@ -275,9 +279,15 @@ class RemoteCrew(Crew):
         return False
 
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
-        if frame.kind == _wire.RESULTS:
+        if frame.kind in (_wire.RESULTS, _wire.RESULT_ROW):
             number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
-            outcomes = link.record.collect(number, frame.body[RESULTS.size :], frame.buffers, bool(last))
+            rest = frame.body[RESULTS.size :]
+            if frame.kind == _wire.RESULTS:
+                outcomes = link.record.collect(number, rest, frame.buffers, bool(last))
+            else:
+                kind, first, count = ROW.unpack_from(rest)
+                values = _rows.read(kind, count, rest[ROW.size :])
+                outcomes = link.record.collect_row(number, first, values, len(rest), bool(last))
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last)))

@@ -107,6 +107,12 @@ class Items:
         return _wire.frame(_wire.BATCH, [head, tables, *self.pickles], flat)
 
 
+def row_parts(batch: Batch, row: bytes, number: int, function: int) -> list[_wire.Bytes]:
+    """The ROWS frame of the batch, all items of which are in ``row``."""
+    style = STYLES.index(batch.style)
+    return _wire.frame(_wire.ROWS, [BATCH.pack(batch.first, number, function, len(batch.items), 0, style), row])
+
+
 def dump_items(batch: Batch) -> Items:
     """Pickles each item by itself, so that one that cannot be harms itself alone."""
     items = Items()
