@@ -35,10 +35,10 @@ class RemoteTraceback(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.text = text
+        self.tb = text  # what the standard library calls it in its own
 
     def __str__(self) -> str:
-        return f'\n"""\n{self.text.rstrip()}\n"""'
+        return f'\n"""\n{self.tb.rstrip()}\n"""'
 
 
 def pack(exception: BaseException) -> bytes:
@@ -201,6 +201,7 @@ def not_rebuilt(problem: BaseException, what: str, where: str) -> LightworkError
         what,
         f'{_advice(problem, where)}; backend="threads" does not pickle.',
     )
+    error.sent = True
     error.__cause__ = problem
     return error
 

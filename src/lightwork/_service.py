@@ -16,7 +16,7 @@ from lightwork._calls import Finished
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
-from lightwork.errors import Failure
+from lightwork.errors import Failure, UnpicklableError
 
 
 @dataclass(slots=True)
@@ -87,6 +87,8 @@ class Service:
         plan = Plan(made, workers, settings.terms, settings.rules, growth, on_send=self._begins)
         self._run = _ServiceRun(plan, learn if made.capabilities.shares_memory and not self._coroutines else None)
         self._depth = _context.depth()
+        self._turning = 0
+        """The thread that makes a call of an inline service now."""
         self._thread: threading.Thread | None = None
         if not self._inline:
             name, daemon = f"lightwork-{self.name}", _machine.daemon_threads()
@@ -104,19 +106,30 @@ class Service:
         """BackendUnavailable where ``fn`` does not suit the backend, BrokenExecutor where the executor is broken."""
         if self._broken is not None:
             raise self._broken_error()
+        if self._turning == threading.get_ident():
+            raise RuntimeError(
+                f"a call of this executor submits to it, and its backend {self.name!r} makes one call at a time, in "
+                "the thread that submits; backend='threads' can"
+            )
         if is_coroutine_function(fn) != self._coroutines:
             check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
 
-    def submit(self, work: Work) -> None:
-        """Takes a call."""
-        if self._inline:
-            with self._lock:
-                self._inbox.put(work)
-                while not work.future.done():
-                    self._turn(0.0)
-            return
+    def take(self, work: Work) -> None:
+        """Takes a call. Not after ``shutdown``."""
         self._inbox.put(work)
-        self._run.wake()
+
+    def proceed(self, future: Future[Any]) -> None:
+        """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
+        if not self._inline:
+            self._run.wake()
+            return
+        with self._lock:
+            self._turning = threading.get_ident()
+            try:
+                while not future.done():
+                    self._turn(0.0)
+            finally:
+                self._turning = 0
 
     def knows(self, future: Future[Any]) -> bool:
         """Whether the call behind ``future`` was taken and is not done."""
@@ -157,8 +170,10 @@ class Service:
                 self._execute(doomed)
         finally:
             self._run.close()
+            self._take_in()
             for future in self._futures.values():
-                _settle(future, self._broken_error())
+                if self._broken is not None or not future.cancel():
+                    _settle(future, self._broken_error())
             self._futures.clear()
             _serving.discard(self)
 
@@ -208,9 +223,19 @@ class Service:
                 if future.cancelled():
                     continue
                 if isinstance(value, Failure):
-                    future.set_exception(value.exception)
+                    future.set_exception(self._as_there(value.exception))
                 else:
                     future.set_result(value)
+
+    def _as_there(self, exception: BaseException) -> BaseException:
+        """The exception, made one that is caught where the standard library's would be."""
+        if self.name != "processes" or not isinstance(exception, UnpicklableError) or not exception.sent:
+            return exception
+        from lightwork._backends._crash import NotRebuilt
+
+        error = NotRebuilt(exception.message, exception.path, exception.remedy)
+        error.begun, error.sent, error.__cause__ = exception.begun, exception.sent, exception.__cause__
+        return error
 
     def _execute(self, doomed: set[int]) -> None:
         while True:
@@ -251,7 +276,7 @@ class Service:
 
 
 def _settle(future: Future[Any], error: BaseException) -> None:
-    if future.running() or future.set_running_or_notify_cancel():
+    if not future.done() and (future.running() or future.set_running_or_notify_cancel()):
         future.set_exception(error)
 
 

@@ -66,17 +66,19 @@ class UnpicklableError(LightworkError, pickle.PicklingError):
     """Something could not be sent to a worker, or its result could not be sent back.
 
     ``path`` is the way from what was sent to the part at fault ("item.session._lock"), ``remedy`` says what would
-    work; ``begun`` is False where the call never began, so that it may still be made elsewhere.
+    work; ``begun`` is False where the call never began, so that it may still be made elsewhere; ``sent`` is True where
+    it could be pickled and was sent, and its unpickling failed.
     """
 
     begun = True
+    sent = False
 
     def __init__(self, message: str, path: str = "", remedy: str = "") -> None:
         super().__init__(message + (f" {remedy}" if remedy else ""))
         self.message, self.path, self.remedy = message, path, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.path, self.remedy), {"begun": self.begun}
+        return type(self), (self.message, self.path, self.remedy), {"begun": self.begun, "sent": self.sent}
 
 
 class BackendUnavailable(LightworkError):

@@ -165,11 +165,11 @@ class Executor(BaseExecutor):
         service = self._service(self._fixed or self._route(fn))
         service.check(fn)
         future: Future[R] = Future()
-        with self._lock:
+        with self._lock:  # a shutdown comes before this, or after it with the call
             self._accepts()
-            number = self._submitted
+            service.take(Work(self._submitted, fn, args, kwargs, future))
             self._submitted += 1
-        service.submit(Work(number, fn, args, kwargs, future))
+        service.proceed(future)
         return future
 
     def _route(self, fn: Callable[..., Any]) -> str:
@@ -271,9 +271,7 @@ class Executor(BaseExecutor):
         for service in services:
             if not service.can_kill:
                 raise _cannot_kill(service)
-        for service in services:
-            service.abandon()
-        self.shutdown(wait=False, cancel_futures=True)
+        self._abandon()
 
     def terminate_workers(self) -> None:
         """The same as ``kill_workers``, under the name of ``ProcessPoolExecutor``'s gentler method.
@@ -287,9 +285,7 @@ class Executor(BaseExecutor):
 
         ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled.
         """
-        with self._lock:
-            self._refusal = self._refusal or (AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
-            services = list(self._services.values())
+        services = self._refuse(AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
         for service in services:
             service.shutdown(cancel_futures)
         if wait:
@@ -301,9 +297,18 @@ class Executor(BaseExecutor):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            for service in list(self._services.values()):
-                service.abandon()
+            self._abandon()
         self.shutdown(wait=True)
+
+    def _abandon(self) -> None:
+        for service in self._refuse(AFTER_SHUTDOWN):
+            service.abandon()
+
+    def _refuse(self, reason: str) -> list[Service]:
+        """Takes no further calls; returns the services, which have all that were taken."""
+        with self._lock:
+            self._refusal = self._refusal or reason
+            return list(self._services.values())
 
     def __del__(self) -> None:
         if getattr(self, "_refusal", "") is None:

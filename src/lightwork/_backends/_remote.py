@@ -110,6 +110,7 @@ class RemoteCrew(Crew):
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview]] | None = None
         self._now = SystemClock.now
         self._closed = False
+        self._touching = self._torn = False
         self._closing = threading.Lock()
         self._woken, self._waker = socket.socketpair()
         self._watch(self._woken, self._take_wakes)
@@ -149,10 +150,17 @@ class RemoteCrew(Crew):
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
         surroundings, terms, buffers = self._hello
         body = pickle.dumps(Hello(surroundings, self._backend, terms))
+        self._touching = True
         self._post(link, _wire.frame(_wire.HELLO, [body], buffers))
+        self._touching = False
         return number
 
     def send(self, worker: int, batch: Batch) -> None:
+        self._touching = True
+        self._send(worker, batch)
+        self._touching = False
+
+    def _send(self, worker: int, batch: Batch) -> None:
         link = self._links.get(worker)
         if link is None or link.death is not None:
             return  # its WorkerLost is on its way, or was given: the batch never begins
@@ -185,15 +193,19 @@ class RemoteCrew(Crew):
         self._events.append(Finished(worker, outcomes, last=True))
 
     def wait(self, timeout: float | None) -> list[Event]:
+        self._mind_a_tear()
         deadline = None if timeout is None else self._now() + timeout
         while not self._closed:
             left = 0.0 if self._events else None if deadline is None else max(0.0, deadline - self._now())
             glimpse = self._glimpse_due(left)
             ready = self._selector.select(GLIMPSE if glimpse else left)
+            self._touching = True
             for key, _ in ready:
                 key.data()
             if not ready and glimpse:
                 self._glimpse()
+            self._touching = False
+            if not ready and glimpse:
                 continue
             if self._events or any(key.fileobj is self._woken for key, _ in ready):
                 break
@@ -222,6 +234,7 @@ class RemoteCrew(Crew):
     def close(self) -> int:
         if self._closed:
             return 0
+        self._mind_a_tear()
         running = self._end_workers()
         for link in list(self._links.values()):
             self._forget(link)
@@ -238,6 +251,17 @@ class RemoteCrew(Crew):
     @property
     def shipped(self) -> int:
         return self._shipped
+
+    def _mind_a_tear(self) -> None:
+        """After Ctrl-C struck between two steps of taking in or handing out: what is where is not known any more.
+
+        What was reported stands, what was not is given up, and ``close`` speaks to no worker, whose stream may end
+        in the middle of a frame.
+        """
+        if self._touching:
+            self._touching, self._torn = False, True
+            for link in self._links.values():
+                link.record.batches.clear()
 
     # to the workers
 
@@ -362,7 +386,7 @@ class RemoteCrew(Crew):
         """
         can_kill = self._launcher.can_kill
         for link in list(self._links.values()):
-            if can_kill and link.record.batches and not link.retiring:
+            if can_kill and (self._torn or (link.record.batches and not link.retiring)):
                 self._launcher.kill(link.number, group=True)
             else:
                 self.retire(link.number)
