@@ -285,8 +285,10 @@ class Worker:
     def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
         try:
             data, large = _wire.dump(value)
-        except BaseException as problem:  # noqa: BLE001 - the result's own __reduce__ raised
+        except Exception as problem:  # noqa: BLE001 - the result's own __reduce__ raised
             outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
+        except BaseException as problem:  # noqa: BLE001 - SystemExit there is what it is in the call
+            outbox.add(position, FAILURE, self._pack(problem))
         else:
             outbox.add(position, VALUE, data, large)
 
