@@ -4,7 +4,12 @@
     word 1      bytes of the outbox that are valid, stored after the bytes themselves
     word 2      how often the outbox was emptied, stored after word 1 was set to 0
     word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind
-    word 4 …    the outbox: results of finished calls that were not sent yet
+    word 4      how many frames whose buffers the worker put into the arena the crew has copied out
+    word 5      whether the worker can read the arena
+    word 6 …    the outbox: results of finished calls that were not sent yet
+
+Behind these SIZE bytes lies the arena (see ``_arena``), where the system has memory that takes no room until it is
+used: the crew's half, then the worker's.
 
 A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
 the socket or here, or in both (its position tells), and the slot names the one call that was lost.
@@ -21,8 +26,13 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lightwork._backends._arena import Arena
+
 SIZE = 80 * 1024
-OUTBOX = 4 * 8
+HALF = 1 << 30
+"""Bytes of each half of the arena."""
+WITH_ARENA = SIZE + 2 * HALF
+OUTBOX = 6 * 8
 """Where the outbox begins."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""
@@ -51,10 +61,18 @@ def entries(view: memoryview) -> Iterator[Entry]:
 class Ledger:
     """One end of the shared memory; without a descriptor, memory of this process alone."""
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._map = None if descriptor is None else mmap.mmap(descriptor, SIZE)
-        self.memory = memoryview(bytearray(SIZE) if self._map is None else self._map)
+    def __init__(self, descriptor: int | None = None, ours: int = 0) -> None:
+        """``ours``: the number of the half of the arena in which this side allots."""
+        self._map = None if descriptor is None else _mapped(descriptor)
+        self._whole = memoryview(bytearray(SIZE) if self._map is None else self._map)
+        self.memory = self._whole[:SIZE]
         self.words = self.memory.cast("Q")
+        self.shared: memoryview | None = None
+        """All of the memory, where there is an arena."""
+        self.arena: Arena | None = None
+        if self._map is not None and len(self._whole) == WITH_ARENA:
+            self.shared = self._whole
+            self.arena = Arena(self._map, SIZE + ours * HALF, HALF)
 
     @property
     def running(self) -> tuple[int, int]:
@@ -78,14 +96,27 @@ class Ledger:
         return self.memory[OUTBOX : OUTBOX + min(self.words[1], SIZE - OUTBOX)]
 
     def close(self) -> None:
-        self.words.release()
-        self.memory.release()
+        if self.arena is not None:
+            self.arena.close()
+        for view in (self.words, self.memory, self._whole):
+            view.release()
         if self._map is not None:
             self._map.close()
 
 
 def shared(descriptor: int) -> Ledger:
     """The worker's end; its descriptor is no longer needed then."""
-    ledger = Ledger(descriptor)
+    ledger = Ledger(descriptor, ours=1)
     os.close(descriptor)
+    ledger.words[5] = ledger.arena is not None
     return ledger
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """The memory, with its arena if it has one and this process may have so many addresses."""
+    if os.fstat(descriptor).st_size == WITH_ARENA:
+        try:
+            return mmap.mmap(descriptor, WITH_ARENA)
+        except OSError:
+            return mmap.mmap(descriptor, SIZE)
+    return mmap.mmap(descriptor, SIZE)

@@ -32,8 +32,10 @@ class Post:
     waits for that one. The alarm of ``call_timeout`` stands still meanwhile: the crew may take its time to read.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, sock: socket.socket, ledger: Ledger) -> None:
+        self._sock, self._ledger = sock, ledger
+        self._lent: deque[tuple[int, int]] = deque()
+        self._placed = 0
         self._lock = threading.RLock()
         self._waiting: deque[Sequence[_wire.Bytes]] = deque()
         self._busy = False
@@ -52,6 +54,19 @@ class Post:
                     _wire.send_all(self._sock, self._waiting.popleft())
             finally:
                 self._busy = False
+
+    def place(self, buffers: Sequence[memoryview]) -> list[tuple[int, int]] | None:
+        """Puts the buffers of the next frame into the arena; None where that cannot be."""
+        arena = self._ledger.arena
+        if arena is None or not buffers:
+            return None
+        while self._lent and self._lent[0][0] <= self._ledger.words[4]:
+            arena.free(self._lent.popleft()[1])
+        places = arena.put(buffers)
+        if places is not None:
+            self._placed += 1
+            self._lent.append((self._placed, places[0][0]))
+        return places
 
     def send_within_call(self, parts: Sequence[_wire.Bytes]) -> None:
         """Sends while a call runs."""
@@ -135,6 +150,7 @@ class Outbox:
         self._began, self._cpu = time.perf_counter(), time.thread_time()
 
     def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
-        head = self._head(last)
-        self._post.send(_wire.frame(_wire.RESULTS, [head, self._memory[OUTBOX : self._used], *entry], buffers))
+        head, places = self._head(last), self._post.place(buffers)
+        body: list[_wire.Bytes] = [head, self._memory[OUTBOX : self._used], *entry]
+        self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places))
         self._emptied()

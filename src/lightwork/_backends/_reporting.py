@@ -36,7 +36,7 @@ class Record:
         return self.count
 
     def collect(
-        self, number: int, view: memoryview, buffers: Sequence[bytearray] = (), last: bool = False
+        self, number: int, view: memoryview, buffers: Sequence[bytearray | memoryview] = (), last: bool = False
     ) -> Outcomes | None:
         """The outcomes in ``view`` that were not reported yet; None if there are none and it is not the end.
 
@@ -117,11 +117,11 @@ class Record:
         sent.reported = until
 
 
-def _unpack(entry: Entry, buffers: Sequence[bytearray], outcomes: Outcomes) -> None:
+def _unpack(entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes) -> None:
     value = None
     try:
         if entry.kind == VALUE:
-            value = _wire.load(entry.data, buffers)
+            value = _wire.load_own(entry.data, buffers)
         else:
             outcomes.failures[entry.position] = _carried.unpack(entry.data)
     except KeyboardInterrupt:

@@ -53,7 +53,7 @@ def dump(items: Sequence[Any]) -> bytes | None:
         _Plain(sink, 5).dump(items if type(items) is list else list(items))
     except (_NotPlain, RecursionError):
         return None
-    return sink.getvalue()
+    return bytes(sink.getbuffer())
 
 
 def read(kind: int, count: int, row: Bytes) -> list[Any]:

@@ -38,7 +38,7 @@ BATCH = struct.Struct("<QIIIIB")
 """First index, number of the batch, number of the function, count of calls, count of calls with buffers, style.
 
 Then the pickles' lengths (8 bytes each; HOLE: not for the worker), pairs (position, count of buffers), the pickles.
-ROWS frames have the same head; one pickle of all items follows.
+ROWS frames have the same head; one pickle of all items follows, or is the frame's buffer.
 """
 HOLE = 2**64 - 1
 LOOKS = 8
@@ -69,7 +69,7 @@ class _Parcel:
 
     module: str
     data: memoryview
-    buffers: list[bytearray]
+    buffers: Sequence[_wire.Bytes]
 
 
 def main(descriptor: int, ledger: Ledger | None = None) -> int:
@@ -99,9 +99,9 @@ def end() -> None:
 class Worker:
     def __init__(self, sock: socket.socket, ledger: Ledger | None) -> None:
         self._sock = sock
-        self._post = Post(sock)
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
+        self._post = Post(sock, self._ledger)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
         self._terms = Terms()
         self._backend = ""
@@ -114,7 +114,7 @@ class Worker:
 
     def serve(self) -> int:
         """Does what the frames say; returns when the crew says so or is gone."""
-        for frame in _wire.receive(self._sock):
+        for frame in _wire.receive(self._sock, shared=self._ledger.shared):
             assert frame is not None
             if frame.kind in (_wire.BATCH, _wire.ROWS):
                 self._run(frame)
@@ -136,7 +136,7 @@ class Worker:
 
     # the start
 
-    def _greet(self, hello: Hello, buffers: list[bytearray]) -> bool:
+    def _greet(self, hello: Hello, buffers: Sequence[_wire.Bytes]) -> bool:
         self._backend = hello.backend
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
@@ -179,7 +179,7 @@ class Worker:
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
-            items = loads(frame.body[BATCH.size :])
+            items = loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
         else:
             items = _Parcels(frame, count, sparse)
             positions = items.positions
@@ -284,7 +284,7 @@ class Worker:
 
     def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
         try:
-            data, large = _wire.dump(value)
+            data, large = _wire.dump_apart(value)
         except Exception as problem:  # noqa: BLE001 - the result's own __reduce__ raised
             outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
         except BaseException as problem:  # noqa: BLE001 - SystemExit there is what it is in the call
@@ -327,7 +327,7 @@ class _Parcels:
         self.positions = [position for position, length in enumerate(lengths) if length != HOLE]
         self._body, self._at, self._lengths = frame.body, at + 8 * sparse, lengths
         self._counts = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        self._buffers = deque(frame.buffers)
+        self._buffers: deque[bytearray | memoryview] = deque(frame.buffers)
         frame.buffers.clear()
 
     def __getitem__(self, position: int) -> Any:
@@ -335,7 +335,7 @@ class _Parcels:
         own = [self._buffers.popleft() for _ in range(self._counts.get(position, 0))]
         at = self._at
         self._at = at + self._lengths[position]
-        return loads(self._body[at : self._at], buffers=own)
+        return _wire.load_own(self._body[at : self._at], own)
 
 
 class _Position:
