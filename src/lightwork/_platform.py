@@ -7,6 +7,7 @@ parent's pid for a process descriptor, and the starter's orderly shutdown for th
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import os
@@ -28,10 +29,16 @@ def portable() -> bool:
     return os.environ.get("LIGHTWORK_PORTABLE") == "1"
 
 
-def anonymous_memory(size: int) -> int:
-    """A descriptor of ``size`` zero bytes that have no name, so that nothing is left when processes are killed."""
+def anonymous_memory(size: int, more: int) -> int:
+    """A descriptor of zero bytes that have no name, so that nothing is left when processes are killed.
+
+    They are ``more`` than ``size`` where bytes that nobody touches take no room.
+    """
     if sys.platform == "linux" and not portable():
         descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC)
+        with contextlib.suppress(OSError):  # a limit on the size of files holds for these too
+            os.ftruncate(descriptor, more)
+            return descriptor
     else:
         import tempfile
 

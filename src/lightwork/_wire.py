@@ -5,8 +5,9 @@ refuses and for all that refers to ``__main__``, because a worker's ``__main__``
 contiguous buffers (NumPy arrays) stay out of the pickle (protocol 5, PEP 574): they are sent from where they
 lie, and arrive in memory of their own, writable.
 
-Frames. ``kind (1 byte) · count of buffers (4) · length of the body (8)``, the buffers' lengths (8 bytes
-each), the body, the buffers. All little-endian.
+Frames. ``kind (1 byte) · whether the buffers lie in shared memory (1) · count of buffers (4) · length of the body
+(8)``, the buffers' lengths (8 bytes each), the body, the buffers. Those in shared memory are not in the stream: pairs
+of place and length stand in the place of the lengths. All little-endian.
 """
 
 from __future__ import annotations
@@ -29,21 +30,24 @@ JOIN = 256 * 1024
 MOST_PARTS = 512
 """In one ``sendmsg``; POSIX promises 16, Linux and macOS have 1,024."""
 
-_HEADER = struct.Struct("<BxxxIQ")
+_HEADER = struct.Struct("<B?xxIQ")
 
 # To a worker
-HELLO, FUNCTION, DROP, BATCH, RETIRE = range(1, 6)
+HELLO, FUNCTION, DROP, BATCH, RETIRE, ROWS = range(1, 7)
 # From a worker
-READY, FAILED, RESULTS, OUTPUT, LOG = range(16, 21)
+READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW = range(16, 22)
 
 _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 """Types that refer to nothing: their pickles need no second look."""
 
 
 class Frame(NamedTuple):
+    """``placed``: the buffers lie in shared memory, to be copied before the sender takes the place for others."""
+
     kind: int
     body: memoryview
-    buffers: list[bytearray]
+    buffers: list[bytearray] | list[memoryview]
+    placed: bool = False
 
     @property
     def size(self) -> int:
@@ -96,11 +100,38 @@ def load(data: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     return pickle.loads(data, buffers=buffers)
 
 
-def frame(kind: int, body: Sequence[Bytes], buffers: Sequence[Bytes] = ()) -> list[Bytes]:
-    """One frame as parts to be sent one after another."""
+def load_own(data: Bytes, buffers: Sequence[bytearray | memoryview]) -> Any:
+    """The same from buffers that may be shared memory: what lies there is copied.
+
+    An empty ``data`` says that the pickle itself is the first buffer.
+    """
+    rest = iter(buffers)
+    pickled = data if len(data) else next(rest)
+    own = [bytearray(buffer) if type(buffer) is memoryview else buffer for buffer in rest]
+    return pickle.loads(pickled, buffers=own)
+
+
+def dump_apart(value: Any, to_worker: bool = False) -> tuple[bytes, list[memoryview]]:
+    """What ``load_own`` takes: as ``dump``, but a large pickle is a buffer too."""
+    data, buffers = dump(value, to_worker=to_worker)
+    if len(data) >= OUT_OF_BAND:
+        return b"", [memoryview(data), *buffers]
+    return data, buffers
+
+
+def frame(
+    kind: int,
+    body: Sequence[Bytes],
+    buffers: Sequence[Bytes] = (),
+    places: Sequence[tuple[int, int]] | None = None,
+) -> list[Bytes]:
+    """One frame as parts to be sent one after another. ``places``: where the buffers lie in shared memory."""
     length = sum(map(len, body))
-    head = _HEADER.pack(kind, len(buffers), length)
-    if buffers:
+    head = _HEADER.pack(kind, places is not None, len(places or buffers), length)
+    if places is not None:
+        head += struct.pack(f"<{2 * len(places)}Q", *(number for place in places for number in place))
+        buffers = ()
+    elif buffers:
         head += struct.pack(f"<{len(buffers)}Q", *map(len, buffers))
     if length <= JOIN:
         return [b"".join((head, *body)), *buffers]
@@ -111,8 +142,10 @@ def size(parts: Iterable[Bytes]) -> int:
     return sum(map(len, parts))
 
 
-def receive(sock: socket.socket, flags: int = 0) -> Iterator[Frame | None]:
+def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = None) -> Iterator[Frame | None]:
     """Frames as they come. With MSG_DONTWAIT in ``flags``: None whenever there is nothing more for now.
+
+    ``shared``: the memory in which placed buffers lie.
 
     Ends where the stream ends, also in the middle of a frame. ECONNRESET is no end: Linux reports it once
     when the peer died with unread bytes, *before* the rest of what the peer had sent.
@@ -151,18 +184,23 @@ def receive(sock: socket.socket, flags: int = 0) -> Iterator[Frame | None]:
         head = bytearray(_HEADER.size)
         if not (yield from fill(memoryview(head))):
             return
-        kind, count, length = _HEADER.unpack(head)
-        lengths: tuple[int, ...] = ()
+        kind, placed, count, length = _HEADER.unpack(head)
+        numbers: tuple[int, ...] = ()
         if count:
-            table = bytearray(8 * count)
+            table = bytearray(8 * (1 + placed) * count)
             if not (yield from fill(memoryview(table))):
                 return
-            lengths = struct.unpack(f"<{count}Q", table)
-        body, buffers = bytearray(length), [bytearray(n) for n in lengths]
+            numbers = struct.unpack(f"<{(1 + placed) * count}Q", table)
+        body, buffers = bytearray(length), [] if placed else [bytearray(n) for n in numbers]
         for target in (body, *buffers):
             if not (yield from fill(memoryview(target))):
                 return
-        yield Frame(kind, memoryview(body), buffers)
+        if placed:
+            assert shared is not None
+            places = zip(numbers[::2], numbers[1::2], strict=True)
+            yield Frame(kind, memoryview(body), [shared[at : at + size] for at, size in places], True)
+        else:
+            yield Frame(kind, memoryview(body), buffers)
 
 
 class Sender:

@@ -426,9 +426,10 @@ def test_a_fork_of_the_caller_has_a_starter_of_its_own():
 @pytest.mark.parametrize("portable", [False, True])
 def test_anonymous_memory(portable, monkeypatch):
     monkeypatch.setenv("LIGHTWORK_PORTABLE", str(int(portable)))
-    descriptor = _platform.anonymous_memory(4096)
+    descriptor = _platform.anonymous_memory(4096, 1 << 40)
     try:
-        assert os.fstat(descriptor).st_size == 4096
+        assert os.fstat(descriptor).st_size == (4096 if portable else 1 << 40)
+        assert os.fstat(descriptor).st_blocks == 0
         assert not os.get_inheritable(descriptor)
         assert (_platform.watch_process(os.getpid()) is None) or not portable
     finally:

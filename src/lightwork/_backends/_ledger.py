@@ -2,8 +2,14 @@
 
     word 0      the slot: number of the batch << 32 | position of the call that runs, stored before it begins
     word 1      bytes of the outbox that are valid, stored after the bytes themselves
-    word 2      how often the outbox was emptied, stored before it is
-    word 3 …    the outbox: results of finished calls that were not sent yet
+    word 2      how often the outbox was emptied, stored after word 1 was set to 0
+    word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind
+    word 4      how many frames whose buffers the worker put into the arena the crew has copied out
+    word 5      whether the worker can read the arena
+    word 6 …    the outbox: results of finished calls that were not sent yet
+
+Behind these SIZE bytes lies the arena (see ``_arena``), where the system has memory that takes no room until it is
+used: the crew's half, then the worker's.
 
 A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
 the socket or here, or in both (its position tells), and the slot names the one call that was lost.
@@ -20,8 +26,13 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from lightwork._backends._arena import Arena
+
 SIZE = 80 * 1024
-OUTBOX = 3 * 8
+HALF = 1 << 30
+"""Bytes of each half of the arena."""
+WITH_ARENA = SIZE + 2 * HALF
+OUTBOX = 6 * 8
 """Where the outbox begins."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""
@@ -50,10 +61,18 @@ def entries(view: memoryview) -> Iterator[Entry]:
 class Ledger:
     """One end of the shared memory; without a descriptor, memory of this process alone."""
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        self._map = None if descriptor is None else mmap.mmap(descriptor, SIZE)
-        self.memory = memoryview(bytearray(SIZE) if self._map is None else self._map)
+    def __init__(self, descriptor: int | None = None, ours: int = 0) -> None:
+        """``ours``: the number of the half of the arena in which this side allots."""
+        self._map = None if descriptor is None else _mapped(descriptor)
+        self._whole = memoryview(bytearray(SIZE) if self._map is None else self._map)
+        self.memory = self._whole[:SIZE]
         self.words = self.memory.cast("Q")
+        self.shared: memoryview | None = None
+        """All of the memory, where there is an arena."""
+        self.arena: Arena | None = None
+        if self._map is not None and len(self._whole) == WITH_ARENA:
+            self.shared = self._whole
+            self.arena = Arena(self._map, SIZE + ours * HALF, HALF)
 
     @property
     def running(self) -> tuple[int, int]:
@@ -61,28 +80,43 @@ class Ledger:
         slot = self.words[0]
         return slot >> 32, slot & 0xFFFF_FFFF
 
-    def finished(self) -> memoryview:
-        """A copy of the outbox of a worker that is dead."""
-        return memoryview(bytes(self.memory[OUTBOX : OUTBOX + self._valid()]))
+    def copy(self) -> Ledger | None:
+        """What a living worker's holds; None if the outbox is empty or was emptied meanwhile."""
+        emptied, used = self.words[2], self.words[1]
+        if not used and not self.words[3]:
+            return None
+        copy = Ledger()
+        # The slot first: what came before the call that it names is stored already.
+        copy.words[0] = self.words[0]
+        copy.memory[8:] = self.memory[8:]
+        return copy if self.words[2] == emptied else None
 
-    def glimpse(self) -> memoryview | None:
-        """A copy of the outbox of a living worker; None if it is empty or was emptied meanwhile."""
-        emptied = self.words[2]
-        copy = self.finished()
-        return copy if len(copy) and self.words[2] == emptied else None
-
-    def _valid(self) -> int:
-        return min(self.words[1], SIZE - OUTBOX)
+    def entries(self) -> memoryview:
+        """The outbox's entries."""
+        return self.memory[OUTBOX : OUTBOX + min(self.words[1], SIZE - OUTBOX)]
 
     def close(self) -> None:
-        self.words.release()
-        self.memory.release()
+        if self.arena is not None:
+            self.arena.close()
+        for view in (self.words, self.memory, self._whole):
+            view.release()
         if self._map is not None:
             self._map.close()
 
 
 def shared(descriptor: int) -> Ledger:
     """The worker's end; its descriptor is no longer needed then."""
-    ledger = Ledger(descriptor)
+    ledger = Ledger(descriptor, ours=1)
     os.close(descriptor)
+    ledger.words[5] = ledger.arena is not None
     return ledger
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """The memory, with its arena if it has one and this process may have so many addresses."""
+    if os.fstat(descriptor).st_size == WITH_ARENA:
+        try:
+            return mmap.mmap(descriptor, WITH_ARENA)
+        except OSError:
+            return mmap.mmap(descriptor, SIZE)
+    return mmap.mmap(descriptor, SIZE)

@@ -9,16 +9,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from lightwork import _wire
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
+from lightwork._backends._rows import Row
 
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
 
 RESULTS = struct.Struct("<IBxxxddd")
 """Number of the batch, whether it is the batch's end, when its calls began, their seconds, their CPU seconds.
-Entries follow, as in the ledger; the frame's buffers belong to the last one."""
+Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and the row."""
+ROW = struct.Struct("<BxxxII")
+"""Kind, position of the first value, count."""
 
 
 class Post:
@@ -28,8 +32,10 @@ class Post:
     waits for that one. The alarm of ``call_timeout`` stands still meanwhile: the crew may take its time to read.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, sock: socket.socket, ledger: Ledger) -> None:
+        self._sock, self._ledger = sock, ledger
+        self._lent: deque[tuple[int, int]] = deque()
+        self._placed = 0
         self._lock = threading.RLock()
         self._waiting: deque[Sequence[_wire.Bytes]] = deque()
         self._busy = False
@@ -48,6 +54,19 @@ class Post:
                     _wire.send_all(self._sock, self._waiting.popleft())
             finally:
                 self._busy = False
+
+    def place(self, buffers: Sequence[memoryview]) -> list[tuple[int, int]] | None:
+        """Puts the buffers of the next frame into the arena; None where that cannot be."""
+        arena = self._ledger.arena
+        if arena is None or not buffers:
+            return None
+        while self._lent and self._lent[0][0] <= self._ledger.words[4]:
+            arena.free(self._lent.popleft()[1])
+        places = arena.put(buffers)
+        if places is not None:
+            self._placed += 1
+            self._lent.append((self._placed, places[0][0]))
+        return places
 
     def send_within_call(self, parts: Sequence[_wire.Bytes]) -> None:
         """Sends while a call runs."""
@@ -68,6 +87,9 @@ class Outbox:
         self._post, self._batch = post, batch
         self._memory, self._words = ledger.memory, ledger.words
         self._used = OUTBOX
+        self.row: Row | None = None
+        """The row that the outbox holds, if it holds one."""
+        self._row = Row(ledger)
         self._began, self._cpu = time.perf_counter(), time.thread_time()
         self._ended = self._began
 
@@ -89,18 +111,46 @@ class Outbox:
         if self._ended - self._began >= PROMPT:
             self._send(False)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return self._used == OUTBOX and self.row is None
+
+    @property
+    def since(self) -> float:
+        """When the calls began whose results are waiting."""
+        return self._began
+
+    def begin_row(self, position: int, value: Any) -> bool:
+        """Makes the empty outbox a row that begins with ``value``, if that can stand in one."""
+        self.row = self._row if self._row.begin(position, value) else None
+        return self.row is not None
+
+    def send_row(self, position: int, last: bool = False) -> None:
+        """Sends the row, which ends before ``position``."""
+        row = self._row
+        head = [self._head(last), ROW.pack(row.kind, row.first, position - row.first)]
+        self._post.send(_wire.frame(_wire.RESULT_ROW, [*head, self._memory[OUTBOX : row.end(position)]]))
+        self._emptied()
+
     def finish(self) -> None:
         """Sends what there is and says that the batch has ended."""
         self._send(True)
 
-    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+    def _head(self, last: bool) -> bytes:
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
-        head = RESULTS.pack(self._batch, last, self._began, seconds, cpu)
-        self._post.send(_wire.frame(_wire.RESULTS, [head, self._memory[OUTBOX : self._used], *entry], buffers))
-        if self._used > OUTBOX:
-            self._words[2] += 1
-            self._words[1] = 0
-            self._used = OUTBOX
+        return RESULTS.pack(self._batch, last, self._began, seconds, cpu)
+
+    def _emptied(self) -> None:
+        self._words[1] = self._words[3] = 0
+        self._words[2] += 1
+        self._used, self.row = OUTBOX, None
         self._began, self._cpu = time.perf_counter(), time.thread_time()
+
+    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+        head, places = self._head(last), self._post.place(buffers)
+        body: list[_wire.Bytes] = [head, self._memory[OUTBOX : self._used], *entry]
+        self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places))
+        self._emptied()

@@ -27,7 +27,9 @@ Send = Callable[[Sequence[_wire.Bytes]], None]
 
 
 class Lines(io.TextIOBase):
-    """A text stream that sends whole lines. ``fileno`` is the real stream's, for faulthandler and subprocesses.
+    """A text stream that sends whole lines, and notes in ``written`` that it was used.
+
+    ``fileno`` is the real stream's, for faulthandler and subprocesses.
 
     All calls of a worker have it, one after another, so none of them can close it. Text is sent as it is, whatever
     encoding and errors are set: these are for the bytes that are written to ``buffer``, and for who asks.
@@ -37,12 +39,13 @@ class Lines(io.TextIOBase):
     line_buffering = True
     write_through = False
 
-    def __init__(self, stream: int, real: TextIO | None, send: Send) -> None:
+    def __init__(self, stream: int, real: TextIO | None, send: Send, written: list[Lines]) -> None:
         self._stream, self._real, self._send = stream, real, send
         self.name = "<stdout>" if stream == STDOUT else "<stderr>"
         self._encoding, self._errors = "utf-8", "backslashreplace"
         self._parts: list[str] = []
         self._length = 0
+        self._written = written
         self._lock = threading.Lock()
         self._buffer: Bytes | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -123,6 +126,7 @@ class Lines(io.TextIOBase):
             self._decoder = None
 
     def _add(self, text: str) -> None:
+        self._written.append(self)
         whole, newline, rest = text.rpartition("\n")
         if newline:
             self._parts.append(whole + newline)

@@ -17,15 +17,15 @@ import socket
 import struct
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lightwork import _carried, _platform, _wire
-from lightwork._backends import _output, _surroundings
-from lightwork._backends._ledger import SIZE, Ledger
-from lightwork._backends._outbox import RESULTS
+from lightwork._backends import _output, _rows, _surroundings
+from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
+from lightwork._backends._outbox import RESULTS, ROW
 from lightwork._backends._reporting import Record, Sent
-from lightwork._backends._shipping import Functions, dump_items
+from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
 from lightwork._backends.base import Crew
 from lightwork._backends.worker import Hello
 from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
@@ -90,6 +90,8 @@ class _Link:
     started: float
     record: Record = field(default_factory=Record)
     functions: set[int] = field(default_factory=set)
+    placed: dict[int, int] = field(default_factory=dict)
+    """Where the buffers of a batch begin in the arena, by its number."""
     dropped: list[int] = field(default_factory=list)
     ready: bool = False
     retiring: bool = False
@@ -133,7 +135,7 @@ class RemoteCrew(Crew):
         descriptor = ledger = None
         try:
             if self._launcher.can_kill:
-                descriptor = _platform.anonymous_memory(SIZE)
+                descriptor = _platform.anonymous_memory(SIZE, WITH_ARENA)
                 ledger = Ledger(descriptor)
             self._launcher.launch(number, theirs, descriptor)
         except OSError as problem:
@@ -144,7 +146,7 @@ class RemoteCrew(Crew):
             theirs.close()
             if descriptor is not None:
                 os.close(descriptor)
-        frames = _wire.receive(ours, socket.MSG_DONTWAIT)
+        frames = _wire.receive(ours, socket.MSG_DONTWAIT, ledger.shared if ledger is not None else None)
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started)
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
@@ -173,15 +175,31 @@ class RemoteCrew(Crew):
         if function.problem is not None:
             self._refuse(worker, batch, dict.fromkeys(range(len(batch.items)), function.problem))
             return
-        items = dump_items(batch)
-        if len(items.holes) == len(batch.items):
+        row = _rows.dump(batch.items)
+        items = dump_items(batch) if row is None else Items()
+        if row is None and len(items.holes) == len(batch.items):
             self._refuse(worker, batch, items.holes)
             return
         if function.number not in link.functions:
             link.functions.add(function.number)
             self._post(link, function.parts)
         number = link.record.add(Sent(batch, items.holes))
-        self._post(link, items.parts(batch, number, function.number))
+        if row is None:
+            places = self._place(link, number, items.flat)
+            self._post(link, items.parts(batch, number, function.number, places))
+        else:
+            places = self._place(link, number, [row] if len(row) >= _wire.OUT_OF_BAND else [])
+            self._post(link, row_parts(batch, row, number, function.number, places))
+
+    def _place(self, link: _Link, number: int, buffers: Sequence[_wire.Bytes]) -> list[tuple[int, int]] | None:
+        """Puts a batch's buffers into the worker's arena, if that can be; returns their places."""
+        if link.ledger is None or link.ledger.arena is None or not buffers or not link.ledger.words[5]:
+            return None
+        places = link.ledger.arena.put(buffers)
+        if places is not None:
+            link.placed[number] = places[0][0]
+            self._shipped += sum(size for _, size in places)
+        return places
 
     def _refuse(self, worker: int, batch: Batch, failures: dict[int, BaseException]) -> None:
         """Nothing of the batch can be sent."""
@@ -299,9 +317,19 @@ class RemoteCrew(Crew):
         return False
 
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
-        if frame.kind == _wire.RESULTS:
+        if frame.kind in (_wire.RESULTS, _wire.RESULT_ROW):
             number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
-            outcomes = link.record.collect(number, frame.body[RESULTS.size :], frame.buffers, bool(last))
+            rest = frame.body[RESULTS.size :]
+            if frame.kind == _wire.RESULTS:
+                outcomes = link.record.collect(number, rest, frame.buffers, bool(last))
+            else:
+                kind, first, count = ROW.unpack_from(rest)
+                values = _rows.read(kind, count, rest[ROW.size :])
+                outcomes = link.record.collect_row(number, first, values, len(rest), bool(last))
+            if frame.placed and link.ledger is not None:
+                link.ledger.words[4] += 1
+            if last and link.ledger is not None and link.ledger.arena is not None and number in link.placed:
+                link.ledger.arena.free(link.placed.pop(number))
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last)))

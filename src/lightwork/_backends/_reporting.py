@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lightwork import _carried, _wire
+from lightwork._backends import _rows
 from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
 from lightwork._calls import Batch, Outcomes
 
@@ -34,7 +36,7 @@ class Record:
         return self.count
 
     def collect(
-        self, number: int, view: memoryview, buffers: Sequence[bytearray] = (), last: bool = False
+        self, number: int, view: memoryview, buffers: Sequence[bytearray | memoryview] = (), last: bool = False
     ) -> Outcomes | None:
         """The outcomes in ``view`` that were not reported yet; None if there are none and it is not the end.
 
@@ -53,16 +55,38 @@ class Record:
             _unpack(entry, large, outcomes)
             sent.reported += 1
             outcomes.sent += len(entry.data) + sum(map(len, large))
+        return self._done(sent, number, outcomes, last)
+
+    def collect_row(self, number: int, first: int, values: list[Any], size: int, last: bool) -> Outcomes | None:
+        """The same for a row of ``size`` bytes, whose first value is the result of the call at position ``first``."""
+        sent = self.batches.get(number)
+        if sent is None:
+            return None
+        outcomes = Outcomes(sent.batch.id, sent.reported, [])
+        end = first + len(values)
+        if end > sent.reported:
+            outcomes.values = values if first == sent.reported else values[sent.reported - first :]
+            outcomes.sent, sent.reported = size, end
+        return self._done(sent, number, outcomes, last)
+
+    def _done(self, sent: Sent, number: int, outcomes: Outcomes, last: bool) -> Outcomes | None:
         if last:
             self._fill(sent, outcomes, len(sent.batch.items))
             del self.batches[number]
         return outcomes if last or outcomes.values else None
 
+    def _rescue(self, ledger: Ledger) -> Outcomes | None:
+        """The outcomes that stand in a ledger that does not change."""
+        number, position = ledger.running
+        found = _rows.rescue(ledger, position)
+        if found is None:
+            return self.collect(number, ledger.entries())
+        return self.collect_row(number, *found, 0, last=False)
+
     def glimpse(self, ledger: Ledger) -> Outcomes | None:
         """What a living worker has finished and not sent, as it waits for more. Its times come with its frame."""
-        number, _ = ledger.running
-        view = ledger.glimpse()
-        return None if view is None else self.collect(number, view)
+        seen = ledger.copy()
+        return None if seen is None else self._rescue(seen)
 
     def recover(self, ledger: Ledger) -> tuple[Outcomes | None, bool, tuple[int, int] | None]:
         """For a worker that is dead: unreported outcomes, whether they complete their batch, and what it ran."""
@@ -70,7 +94,7 @@ class Record:
         sent = self.batches.get(number)
         if sent is None:
             return None, False, None
-        outcomes = self.collect(number, ledger.finished())
+        outcomes = self._rescue(ledger)
         if sent.reported <= position:
             return outcomes, False, (sent.batch.id, position)
         complete = all(later in sent.holes for later in range(sent.reported, len(sent.batch.items)))
@@ -93,11 +117,11 @@ class Record:
         sent.reported = until
 
 
-def _unpack(entry: Entry, buffers: Sequence[bytearray], outcomes: Outcomes) -> None:
+def _unpack(entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes) -> None:
     value = None
     try:
         if entry.kind == VALUE:
-            value = _wire.load(entry.data, buffers)
+            value = _wire.load_own(entry.data, buffers)
         else:
             outcomes.failures[entry.position] = _carried.unpack(entry.data)
     except KeyboardInterrupt:

@@ -94,8 +94,15 @@ class Items:
     buffers: dict[int, list[memoryview]] = field(default_factory=dict)
     holes: dict[int, BaseException] = field(default_factory=dict)
 
-    def parts(self, batch: Batch, number: int, function: int) -> list[_wire.Bytes]:
-        """The BATCH frame of the batch that is its worker's ``number``-th."""
+    @property
+    def flat(self) -> list[memoryview]:
+        """All buffers in the items' order."""
+        return [part for large in self.buffers.values() for part in large]
+
+    def parts(
+        self, batch: Batch, number: int, function: int, places: list[tuple[int, int]] | None
+    ) -> list[_wire.Bytes]:
+        """The BATCH frame of the batch that is its worker's ``number``-th, with its buffers or their ``places``."""
         lengths: Sequence[int] = list(map(len, self.pickles))
         if self.holes:
             lengths = [HOLE if i in self.holes else n for i, n in enumerate(lengths)]
@@ -103,8 +110,15 @@ class Items:
         style = STYLES.index(batch.style)
         head = BATCH.pack(batch.first, number, function, len(lengths), len(self.buffers), style)
         tables = struct.pack(f"<{len(lengths)}Q{len(pairs)}I", *lengths, *pairs)
-        flat = [part for large in self.buffers.values() for part in large]
-        return _wire.frame(_wire.BATCH, [head, tables, *self.pickles], flat)
+        return _wire.frame(_wire.BATCH, [head, tables, *self.pickles], self.flat, places)
+
+
+def row_parts(
+    batch: Batch, row: bytes, number: int, function: int, places: list[tuple[int, int]] | None
+) -> list[_wire.Bytes]:
+    """The ROWS frame of the batch, all items of which are in ``row``, which may have its ``places``."""
+    head = BATCH.pack(batch.first, number, function, len(batch.items), 0, STYLES.index(batch.style))
+    return _wire.frame(_wire.ROWS, [head] if places else [head, row], places=places)
 
 
 def dump_items(batch: Batch) -> Items:
@@ -112,7 +126,7 @@ def dump_items(batch: Batch) -> Items:
     items = Items()
     for position, item in enumerate(batch.items):
         try:
-            data, large = _wire.dump(item, to_worker=True)
+            data, large = _wire.dump_apart(item, to_worker=True)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything

@@ -16,16 +16,18 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pickle import loads
 from typing import Any
 
 from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends._ledger import FAILURE, VALUE, Ledger
-from lightwork._backends._outbox import Outbox, Post
+from lightwork._backends._outbox import PROMPT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
+from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Style, Terms, apply
 from lightwork.errors import LightworkError, UnpicklableError
@@ -36,8 +38,13 @@ BATCH = struct.Struct("<QIIIIB")
 """First index, number of the batch, number of the function, count of calls, count of calls with buffers, style.
 
 Then the pickles' lengths (8 bytes each; HOLE: not for the worker), pairs (position, count of buffers), the pickles.
+ROWS frames have the same head; one pickle of all items follows, or is the frame's buffer.
 """
 HOLE = 2**64 - 1
+LOOKS = 8
+"""How often in ``PROMPT`` seconds short calls look at the clock."""
+MOST_UNSEEN = 1024
+"""Calls between two looks at the clock, at most: one of them may take longer than all before."""
 LONGEST_ALARM = 1e8
 """Seconds that every system's timers take; three years."""
 STYLES: tuple[Style, ...] = ("one", "star", "full")
@@ -62,7 +69,7 @@ class _Parcel:
 
     module: str
     data: memoryview
-    buffers: list[bytearray]
+    buffers: Sequence[_wire.Bytes]
 
 
 def main(descriptor: int, ledger: Ledger | None = None) -> int:
@@ -92,23 +99,24 @@ def end() -> None:
 class Worker:
     def __init__(self, sock: socket.socket, ledger: Ledger | None) -> None:
         self._sock = sock
-        self._post = Post(sock)
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
+        self._post = Post(sock, self._ledger)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
         self._terms = Terms()
         self._backend = ""
         self._forwards_logs = False
+        self._written: list[Lines] = []
         self._lines = (
-            Lines(STDOUT, sys.__stdout__, self._post.send_within_call),
-            Lines(STDERR, sys.__stderr__, self._post.send_within_call),
+            Lines(STDOUT, sys.__stdout__, self._post.send_within_call, self._written),
+            Lines(STDERR, sys.__stderr__, self._post.send_within_call, self._written),
         )
 
     def serve(self) -> int:
         """Does what the frames say; returns when the crew says so or is gone."""
-        for frame in _wire.receive(self._sock):
+        for frame in _wire.receive(self._sock, shared=self._ledger.shared):
             assert frame is not None
-            if frame.kind == _wire.BATCH:
+            if frame.kind in (_wire.BATCH, _wire.ROWS):
                 self._run(frame)
             elif frame.kind == _wire.FUNCTION:
                 number, length = FUNCTION.unpack_from(frame.body)
@@ -128,7 +136,7 @@ class Worker:
 
     # the start
 
-    def _greet(self, hello: Hello, buffers: list[bytearray]) -> bool:
+    def _greet(self, hello: Hello, buffers: Sequence[_wire.Bytes]) -> bool:
         self._backend = hello.backend
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
@@ -160,66 +168,123 @@ class Worker:
         for lines in self._lines:
             if lines.unfinished:
                 lines.finish()
+        self._written.clear()
 
     # calls
 
     def _run(self, frame: _wire.Frame) -> None:
         first, number, function, count, sparse, code = BATCH.unpack_from(frame.body)
-        at = BATCH.size + 8 * count
-        lengths = frame.body[BATCH.size : at].cast("Q").tolist()
-        pairs = frame.body[at : at + 8 * sparse].cast("I").tolist()
-        at += 8 * sparse
-        buffered = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        buffers = deque(frame.buffers)
-        body, style, alarm = frame.body, STYLES[code], self._post.alarm
-        frame.buffers.clear()
-        del frame
-        seeds = self._terms.seed_globals
-        words, slot = self._ledger.words, number << 32
+        style, words, slot = STYLES[code], self._ledger.words, number << 32
         outbox = Outbox(self._ledger, self._post, number)
+        items: Sequence[Any] | _Parcels
+        if frame.kind == _wire.ROWS:
+            positions: Sequence[int] = range(count)
+            items = loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
+        else:
+            items = _Parcels(frame, count, sparse)
+            positions = items.positions
+        del frame
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
-        words[0] = slot | next(i for i, length in enumerate(lengths) if length != HOLE)
+        words[0] = slot | positions[0]
         fn = self._function(function)
         self._surroundings.install_filters()
         self._forward_logs()
-        out, err = self._lines
-        with _context.stretch(first, (), self._terms.seed, self._backend) as here:
-            for position, length in enumerate(lengths):
-                if length == HOLE:
-                    continue
-                if alarm is not None:
-                    # Before the slot names this call: the last one's alarm must not strike it.
-                    signal.setitimer(signal.ITIMER_REAL, alarm)
-                words[0] = slot | position
-                here.first = first + position
-                if seeds:
-                    _context.seed_globals()
-                own = [buffers.popleft() for _ in range(buffered[position])] if position in buffered else ()
-                try:
-                    item = loads(body[at : at + length], buffers=own)
-                except BaseException as problem:  # noqa: BLE001 - it harms this call alone
-                    failure = _never_begun(_carried.not_rebuilt(problem, "the item", HERE))
-                    outbox.add(position, FAILURE, self._pack(failure))
-                    at += length
-                    continue
-                at += length
-                own = ()
-                try:
-                    value = fn(item) if style == "one" else apply(fn, style, item)
-                except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+        with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
+            if (
+                not isinstance(items, _Parcels)
+                and style == "one"
+                and self._post.alarm is None
+                and not self._terms.seed_globals
+            ):
+                self._run_row(fn, items, slot, outbox)
+            else:
+                self._run_each(fn, items, positions, style, slot, outbox)
+
+    def _run_each(
+        self,
+        fn: Callable[..., Any],
+        items: Sequence[Any] | _Parcels,
+        positions: Sequence[int],
+        style: Style,
+        slot: int,
+        outbox: Outbox,
+    ) -> None:
+        """Calls whose items or results may be anything."""
+        words, alarm, seeds = self._ledger.words, self._post.alarm, self._terms.seed_globals
+        for position in positions:
+            if alarm is not None:
+                # Before the slot names this call: the last one's alarm must not strike it.
+                signal.setitimer(signal.ITIMER_REAL, alarm)
+            words[0] = slot | position
+            if seeds:
+                _context.seed_globals()
+            try:
+                item = items[position]
+            except BaseException as problem:  # noqa: BLE001 - it harms this call alone
+                failure = _never_begun(_carried.not_rebuilt(problem, "the item", HERE))
+                outbox.add(position, FAILURE, self._pack(failure))
+                continue
+            try:
+                value = fn(item) if style == "one" else apply(fn, style, item)
+            except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+                self._finish_lines()
+                outbox.add(position, FAILURE, self._pack(problem))
+            else:
+                if self._written:
                     self._finish_lines()
-                    outbox.add(position, FAILURE, self._pack(problem))
-                else:
-                    if out.unfinished or err.unfinished:
-                        self._finish_lines()
-                    self._keep(outbox, position, value)
-                    value = None
-                item = None
+                self._keep(outbox, position, value)
+                value = None
+            item = None
         outbox.finish()
+
+    def _run_row(self, fn: Callable[..., Any], items: Sequence[Any], slot: int, outbox: Outbox) -> None:
+        """Calls for which nothing was asked that takes time, in stretches between which is a look at the clock.
+
+        Results stand in a row as long as they can; the first that cannot sends it, and entries follow until those are
+        sent. A stretch is as many calls as took a fraction of ``PROMPT`` the last time.
+        """
+        words, clock, total = self._ledger.words, time.perf_counter, len(items)
+        position, looked, stretch = 0, outbox.since, 1
+        while position < total:
+            began, end = position, min(position + stretch, total)
+            while position < end:
+                value: Any = NOTHING
+                problem = None
+                if outbox.row is not None:
+                    position, value, problem = outbox.row.fill(fn, items, position, end, slot, self._written)
+                    if value is NOTHING and problem is None and position < outbox.row.capacity:
+                        if self._written:
+                            self._finish_lines()
+                        continue
+                    outbox.send_row(position)
+                    if value is NOTHING and problem is None:
+                        continue
+                else:
+                    words[0] = slot | position
+                    try:
+                        value = fn(items[position])
+                    except BaseException as raised:  # noqa: BLE001 - SystemExit too is a failure like another
+                        problem = raised
+                if self._written:
+                    self._finish_lines()
+                if problem is not None:
+                    outbox.add(position, FAILURE, self._pack(problem))
+                elif not (outbox.empty and outbox.begin_row(position, value)):
+                    self._keep(outbox, position, value)
+                position += 1
+            now = clock()
+            if outbox.row is not None and now - outbox.since >= PROMPT and position < total:
+                outbox.send_row(position)
+            calls = (position - began) * PROMPT / (LOOKS * max(now - looked, 1e-9))
+            stretch, looked = max(1, min(MOST_UNSEEN, int(calls))), now
+        if outbox.row is not None:
+            outbox.send_row(position, last=True)
+        else:
+            outbox.finish()
 
     def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
         try:
-            data, large = _wire.dump(value)
+            data, large = _wire.dump_apart(value)
         except Exception as problem:  # noqa: BLE001 - the result's own __reduce__ raised
             outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
         except BaseException as problem:  # noqa: BLE001 - SystemExit there is what it is in the call
@@ -250,6 +315,37 @@ class Worker:
             _context.importing = None
         self._functions[number] = fn
         return fn
+
+
+class _Parcels:
+    """Items that travel each in a pickle of its own: they are unpickled one after another, each when its turn comes."""
+
+    def __init__(self, frame: _wire.Frame, count: int, sparse: int) -> None:
+        at = BATCH.size + 8 * count
+        lengths = frame.body[BATCH.size : at].cast("Q").tolist()
+        pairs = frame.body[at : at + 8 * sparse].cast("I").tolist()
+        self.positions = [position for position, length in enumerate(lengths) if length != HOLE]
+        self._body, self._at, self._lengths = frame.body, at + 8 * sparse, lengths
+        self._counts = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        self._buffers: deque[bytearray | memoryview] = deque(frame.buffers)
+        frame.buffers.clear()
+
+    def __getitem__(self, position: int) -> Any:
+        """To be asked for every one of ``positions``, in their order."""
+        own = [self._buffers.popleft() for _ in range(self._counts.get(position, 0))]
+        at = self._at
+        self._at = at + self._lengths[position]
+        return _wire.load_own(self._body[at : self._at], own)
+
+
+class _Position:
+    """As many calls of the batch as the slot says have ended."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+
+    def __len__(self) -> int:
+        return self._words[0] & 0xFFFF_FFFF
 
 
 class _Broken:

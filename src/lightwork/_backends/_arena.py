@@ -1,0 +1,65 @@
+"""Shared memory for large buffers on their way: copied in by one side, copied out by the other.
+
+Two copies through pages that are in use anyway take a fraction of what a socket takes, whose every piece wakes
+somebody. Each side allots places in its own half only; a place is free again when the other side has said that it
+copied everything out. The lowest places go first, because their pages are there already.
+"""
+
+from __future__ import annotations
+
+import bisect
+import mmap
+from collections.abc import Sequence
+
+from lightwork._wire import Bytes
+
+ALIGNED = 4096
+KEPT = 64 << 20
+"""Bytes from the beginning whose pages stay; those behind go back to the system when nothing lies there."""
+
+
+class Arena:
+    """One side's half: ``length`` bytes of ``memory`` from ``start`` on."""
+
+    def __init__(self, memory: mmap.mmap, start: int, length: int) -> None:
+        self._map, self._view = memory, memoryview(memory)
+        self._start, self._end = start, start + length
+        self._places: list[tuple[int, int]] = []
+        """What is taken: beginnings and ends, in order."""
+
+    def put(self, parts: Sequence[Bytes]) -> list[tuple[int, int]] | None:
+        """Copies the parts to a place; returns where each begins, from the beginning of the memory, and its length.
+
+        None where there is no room. The first one's beginning frees them all.
+        """
+        views = [memoryview(part).cast("B") for part in parts]
+        size = sum(-len(view) % 64 + len(view) for view in views)
+        at = self._start
+        for begin, end in self._places:
+            if begin - at >= size:
+                break
+            at = end + -end % ALIGNED
+        if self._end - at < size:
+            return None
+        bisect.insort(self._places, (at, at + size))
+        found = []
+        for view in views:
+            self._view[at : at + len(view)] = view
+            found.append((at, len(view)))
+            at += len(view) + -len(view) % 64
+        return found
+
+    def free(self, begin: int) -> None:
+        """Nobody needs any longer what was put at ``begin``."""
+        index = bisect.bisect_left(self._places, (begin, 0))
+        _, end = self._places.pop(index)
+        first = max(begin, self._start + KEPT)
+        if end > first and hasattr(mmap, "MADV_REMOVE"):
+            first += -first % ALIGNED
+            length = (end - first) // ALIGNED * ALIGNED
+            if length > 0:
+                self._map.madvise(mmap.MADV_REMOVE, first, length)
+
+    def close(self) -> None:
+        """Lets go of the memory."""
+        self._view.release()

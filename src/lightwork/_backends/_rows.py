@@ -1,0 +1,202 @@
+"""Rows: plain items and plain results that travel many at a time.
+
+A pickle for each item and each result lets one that fails harm its own call alone, but takes most of the time of a
+short call. Where an item is made of builtin types only, nothing of it can fail or run anybody's code: a batch of such
+items is one pickle. Results stand in a row, one behind the other: numbers of one type in 8 bytes each, other atoms in
+``marshal``'s format, which needs no frame around each.
+"""
+
+from __future__ import annotations
+
+import io
+import marshal
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from lightwork._backends._ledger import LARGEST, OUTBOX, SIZE, Ledger
+from lightwork._wire import Bytes
+
+ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
+"""Types of which ``marshal`` gives back exactly what it took. It takes more, but makes bytes of all buffers."""
+
+VERSION = 2
+"""Of marshal's format: the last in which no value refers to an earlier one, so that any of them can be cut off."""
+
+MARSHAL, INTEGERS, FLOATS = 0, 1, 2
+_KINDS = {int: INTEGERS, float: FLOATS}
+_FIRST = OUTBOX // 8
+_CAPACITY = (SIZE - OUTBOX) // 8
+
+
+NOTHING = object()
+"""No result."""
+
+
+class _NotPlain(Exception):
+    """An item has a part whose class decides how it is pickled."""
+
+
+class _Plain(pickle.Pickler):
+    """Takes builtin types only."""
+
+    def reducer_override(self, obj: Any) -> NoReturn:
+        raise _NotPlain
+
+
+def dump(items: Sequence[Any]) -> bytes | None:
+    """All items as one pickle of a sequence; None where one of them is not plain."""
+    if type(items) is range:
+        return pickle.dumps(items, 5)
+    sink = io.BytesIO()
+    try:
+        _Plain(sink, 5).dump(items if type(items) is list else list(items))
+    except (_NotPlain, RecursionError):
+        return None
+    return bytes(sink.getbuffer())
+
+
+def read(kind: int, count: int, row: Bytes) -> list[Any]:
+    """The ``count`` values that stand in a row."""
+    values: list[Any]
+    if kind == MARSHAL:
+        # So begins a list in marshal's format; what follows are its items.
+        values = marshal.loads(b"".join((b"[", count.to_bytes(4, "little"), row)))
+    else:
+        column = memoryview(row).cast("B")
+        values = column.cast("q").tolist() if kind == INTEGERS else column.cast("d").tolist()
+    return values
+
+
+def rescue(ledger: Ledger, position: int) -> tuple[int, list[Any]] | None:
+    """The first position and the values of the row in a copy of a ledger, whose slot names the call at ``position``;
+    None where the outbox holds no row."""
+    word, used = ledger.words[3], min(ledger.words[1], SIZE - OUTBOX)
+    if not word:
+        return None
+    first, kind = (word >> 8) - 1, word & 0xFF
+    if kind == MARSHAL:
+        return first, _all(ledger.memory[OUTBOX : OUTBOX + used])
+    count = min(max(used // 8, position - first), _CAPACITY)
+    return first, read(kind, count, ledger.memory[OUTBOX : OUTBOX + 8 * count])
+
+
+def _all(row: Bytes) -> list[Any]:
+    """The values of a row in marshal's format, where nobody knows how many they are."""
+    file, values = io.BytesIO(row), []
+    while file.tell() < len(row):
+        values.append(marshal.load(file))
+    return values
+
+
+class Row:
+    """The row that a worker's outbox holds: calls, and their results as they come.
+
+    In a row of numbers the slot tells how many there are: it names a call when all before are stored.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._words = ledger.words
+        self._memory = ledger.memory
+        self._columns: dict[int, memoryview[Any]] = {
+            INTEGERS: ledger.memory.cast("B").cast("q"),
+            FLOATS: ledger.memory.cast("B").cast("d"),
+        }
+        self.kind = MARSHAL
+        self.first = self.used = 0
+
+    @property
+    def capacity(self) -> int:
+        """The position before which a row of numbers must end."""
+        return self.first + _CAPACITY
+
+    def end(self, position: int) -> int:
+        """The byte of the ledger before which the results of calls before ``position`` stand."""
+        return self.used if self.kind == MARSHAL else OUTBOX + 8 * (position - self.first)
+
+    def begin(self, position: int, value: Any) -> bool:
+        """Begins a row with the result of the call at ``position``; False where that cannot stand in one."""
+        kind = _KINDS.get(type(value), MARSHAL if type(value) in ATOMS else None)
+        if kind is None:
+            return False
+        return self._begin(kind, position, value) or self._begin(MARSHAL, position, value)
+
+    def _begin(self, kind: int, position: int, value: Any) -> bool:
+        self.kind, self.first, self.used = kind, position, OUTBOX
+        if kind == MARSHAL:
+            data = marshal.dumps(value, VERSION)
+            if len(data) > LARGEST:
+                return False
+            self._memory[OUTBOX : OUTBOX + len(data)] = data
+            self.used += len(data)
+        else:
+            self.used += 8
+            try:
+                self._columns[kind][_FIRST] = value
+            except ValueError:  # an integer of more than 64 bits
+                return False
+        # In this order: as long as word 1 is 0 a row of word 3 is empty.
+        self._words[3] = (position + 1) << 8 | kind
+        self._words[1] = self.used - OUTBOX
+        return True
+
+    def fill(
+        self, fn: Callable[[Any], Any], items: Sequence[Any], position: int, end: int, slot: int, written: list[Any]
+    ) -> tuple[int, Any, BaseException | None]:
+        """Makes the calls from ``position`` on, before ``end`` at the most.
+
+        Returns the position before which all results are stored; what the next call returned, which found no place
+        here (``NOTHING``: there is no such); what it raised. Returns after a call that has written something, too.
+        """
+        if self.kind == MARSHAL:
+            return self._fill_marshal(fn, items, position, end, slot, written)
+        end = min(end, self.first + _CAPACITY)
+        words, column, kind = self._words, self._columns[self.kind], int if self.kind == INTEGERS else float
+        place, word = _FIRST + position - self.first, slot | position
+        value: Any = NOTHING
+        slots, places = range(word, slot | end), range(place, place + end - position)
+        try:
+            for word, item, place in zip(slots, items[position:end], places, strict=True):
+                words[0] = word
+                value = NOTHING
+                value = fn(item)
+                if type(value) is not kind:
+                    return word - slot, value, None
+                column[place] = value
+                if written:
+                    end = word - slot + 1
+                    break
+        except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+            # The column takes no integer of more than 64 bits.
+            return word - slot, value, problem if value is NOTHING else None
+        words[1] = 8 * (end - self.first)
+        self.used = OUTBOX + 8 * (end - self.first)
+        return end, NOTHING, None
+
+    def _fill_marshal(
+        self, fn: Callable[[Any], Any], items: Sequence[Any], position: int, end: int, slot: int, written: list[Any]
+    ) -> tuple[int, Any, BaseException | None]:
+        words, memory, dumps, used = self._words, self._memory, marshal.dumps, self.used
+        at = position
+        try:
+            for at, item in enumerate(items[position:end], position):
+                words[0] = slot | at
+                value = NOTHING
+                value = fn(item)
+                if type(value) not in ATOMS:
+                    return at, value, None
+                data = dumps(value, VERSION)
+                after = used + len(data)
+                if after > SIZE or len(data) > LARGEST:
+                    return at, value, None
+                memory[used:after] = data
+                words[1] = after - OUTBOX
+                used = after
+                if written:
+                    end = at + 1
+                    break
+        except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+            return at, NOTHING, problem
+        finally:
+            self.used = used
+        return end, NOTHING, None
