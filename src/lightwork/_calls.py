@@ -131,7 +131,18 @@ class WorkerLost:
     death: Death
 
 
-Event = WorkerReady | WorkerFailed | Finished | WorkerLost
+@dataclass(slots=True)
+class Revoked:
+    """Calls that a worker had and will never begin: those from the given position on, by the batch's id.
+
+    A batch of which nothing was begun is no longer with the worker at all.
+    """
+
+    worker: int
+    positions: dict[int, int]
+
+
+Event = WorkerReady | WorkerFailed | Finished | WorkerLost | Revoked
 
 
 @dataclass(frozen=True)

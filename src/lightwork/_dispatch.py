@@ -5,7 +5,7 @@ driven by live crews, by a simulated machine or by a recorded trace.
 
     feed(...)            calls from the input, in the input's order
     set_lane(...)        how many workers of a crew are wanted
-    plan(now)            ──▶ [Start | Send | Retire]
+    plan(now)            ──▶ [Start | Send | Retire | Revoke]
     handle(event, now)   what a crew reported
     take()               ──▶ [Chunk] finished calls: values and failures, as they end
 
@@ -22,11 +22,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lightwork._batching import Batching
-from lightwork._calls import Batch, Death, Event, Finished, Style, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import Batch, Death, Event, Finished, Revoked, Style, WorkerFailed, WorkerLost, WorkerReady
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
 WorkerId = tuple[int, int]
 """Lane (one a crew) and the worker's number in that crew."""
+
+LATE = 0.2
+"""Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
 
 STILLBORN_LIMIT = 3
 """Workers of a lane that may die one after another before any became ready, before the lane is given up."""
@@ -55,7 +58,14 @@ class Retire:
     worker: WorkerId
 
 
-Instruction = Start | Send | Retire
+@dataclass(slots=True)
+class Revoke:
+    """Take back what a worker has not begun: others have nothing to do."""
+
+    worker: WorkerId
+
+
+Instruction = Start | Send | Retire | Revoke
 
 
 @dataclass(slots=True)
@@ -115,8 +125,13 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Worker:
+    """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
+    more of what it has."""
+
     sent: dict[int, _Sent] = field(default_factory=dict)
     ready: bool = False
+    since: float = 0.0
+    revoked: bool = False
     given: int = 0
 
 
@@ -126,6 +141,7 @@ class _Lane:
     max_queued: int
     crash: Callable[[], type[WorkerCrashed]]
     whole: bool = False
+    revocable: bool = False
     target: int = 0
     peak: int = 0
     workers: dict[int, _Worker] = field(default_factory=dict)
@@ -190,13 +206,15 @@ class Dispatch:
         max_queued: int,
         crash: Callable[[], type[WorkerCrashed]] | None = None,
         whole: bool = False,
+        revocable: bool = False,
     ) -> None:
         """Makes a crew known, with no worker wanted yet.
 
         ``crash`` gives the class for calls that its workers' deaths cost; ``whole``: a batch may be all that there is,
-        for its worker hands back what it does not come to.
+        for its worker hands back what it does not come to; ``revocable``: what a worker has not begun can be taken
+        back.
         """
-        self.lanes[lane] = _Lane(batching, max_queued, crash or (lambda: WorkerCrashed), whole)
+        self.lanes[lane] = _Lane(batching, max_queued, crash or (lambda: WorkerCrashed), whole, revocable)
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
@@ -234,14 +252,35 @@ class Dispatch:
         # The newest first: it is the one that is to take over.
         for number, lane in reversed(self.lanes.items()):
             if (lane.open and lane.target) or lane.workers:
-                self._plan_lane(number, lane, instructions)
+                self._plan_lane(number, lane, instructions, now)
         return instructions
 
     def next_deadline(self) -> float | None:
         """When ``plan`` has something to do even without an event."""
-        return self._delayed[0][0] if self._delayed else None
+        times = [self._delayed[0][0]] if self._delayed else []
+        for lane in self.lanes.values():
+            if self._somebody_idles(lane):
+                times += [worker.since + LATE for worker in lane.workers.values() if self._holds_back(worker)]
+        return min(times, default=None)
 
-    def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+    def _somebody_idles(self, lane: _Lane) -> bool:
+        """Whether a worker would take more calls and there are none."""
+        return (
+            lane.revocable
+            and lane.open
+            and not self.pending
+            and (len(lane.workers) < lane.target or any(not worker.sent for worker in lane.workers.values()))
+        )
+
+    @staticmethod
+    def _holds_back(worker: _Worker) -> bool:
+        """Whether a worker has calls that it does not seem to have begun."""
+        if worker.revoked or not worker.sent:
+            return False
+        head = next(iter(worker.sent.values()))
+        return len(worker.sent) > 1 or head.batch.stop - head.done > 1 or not worker.ready
+
+    def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction], now: float) -> None:
         if self.pending and lane.open:
             # First one batch for each idle worker, then a second one behind short batches.
             for depth in range(lane.max_queued):
@@ -249,12 +288,20 @@ class Dispatch:
                     if not self.pending:
                         break
                     if len(worker.sent) == depth and self._has_room(lane, worker, depth):
+                        worker.since = now if not depth else worker.since
                         instructions.append(Send((number, name), self._next_batch(lane, worker)))
             waiting = self.pending and sum(not worker.sent for worker in lane.workers.values()) == 0
             wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting if waiting else 0
             if wanted > 0:
                 lane.starting += wanted
                 instructions.append(Start(number, wanted))
+        if self._somebody_idles(lane):
+            for name, worker in lane.workers.items():
+                if self._holds_back(worker) and now >= worker.since + LATE:
+                    worker.revoked = True
+                    # The call that runs takes so long at least: what is taken back goes out in smaller batches.
+                    lane.batching.observe(1, now - worker.since)
+                    instructions.append(Revoke((number, name)))
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
         for name, worker in list(lane.workers.items()):
@@ -268,7 +315,7 @@ class Dispatch:
                     instructions.append(Start(number, 1))
 
     def _has_room(self, lane: _Lane, worker: _Worker, depth: int) -> bool:
-        if len(lane.workers) > lane.target:
+        if len(lane.workers) > lane.target or worker.revoked:
             return False
         limit = self.rules.max_tasks_per_child
         if limit is not None and worker.given >= limit:
@@ -323,6 +370,8 @@ class Dispatch:
                 lane.stillborn = 0
         elif isinstance(event, WorkerLost):
             self._lost(lane, event, now)
+        elif isinstance(event, Revoked):
+            self._revoked(lane, event)
         elif isinstance(event, WorkerFailed):
             if (failed := lane.workers.pop(event.worker, None)) is not None:
                 self._take_back(failed, None)
@@ -346,7 +395,10 @@ class Dispatch:
         batch = sent.batch
         if event.last:
             del worker.sent[outcomes.batch]
+            worker.since = now
+            worker.revoked = worker.revoked and bool(worker.sent)
             if sent.done < batch.stop:
+                worker.given -= batch.stop - sent.done
                 self._put_back(_rest(batch, sent.done))
         first = batch.first + outcomes.start
         if not outcomes.failures:
@@ -387,6 +439,19 @@ class Dispatch:
         if rules.stop_on_failure and self.failure is None:
             self.failure = failure
         self._emit(Chunk(index, [failure], failed=1))
+
+    def _revoked(self, lane: _Lane, event: Revoked) -> None:
+        worker = lane.workers.get(event.worker)
+        if worker is None:
+            return
+        for number, position in reversed(event.positions.items()):
+            batch = worker.sent[number].batch
+            worker.given -= batch.stop - position
+            self._put_back(_rest(batch, position))
+            batch.end = position
+            if not position:
+                del worker.sent[number]
+        worker.revoked = bool(worker.sent)
 
     def _lost(self, lane: _Lane, event: WorkerLost, now: float) -> None:
         worker = lane.workers.pop(event.worker, None)

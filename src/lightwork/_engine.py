@@ -161,7 +161,8 @@ class Run:
             batching,
             capabilities.max_queued,
             backend.crash_error,
-            capabilities.in_caller and not self.plan.lazy,
+            whole=capabilities.in_caller and not self.plan.lazy,
+            revocable=capabilities.can_revoke,
         )
         self.dispatch.set_lane(number, workers)
         crew = None if number else self.plan.crew
@@ -251,6 +252,8 @@ class Run:
                 again = True
             elif isinstance(instruction, Retire):
                 self._live[instruction.worker[0]].crew.retire(instruction.worker[1])
+            else:
+                self._live[instruction.worker[0]].crew.revoke(instruction.worker[1])
         return again
 
     def _send(self, instruction: Send) -> bool:
@@ -312,7 +315,7 @@ class Run:
     def _note(self, number: int, live: Live, event: Finished) -> None:
         outcomes = event.outcomes
         self.sent += outcomes.sent
-        if outcomes.seconds and len(self._spans) < MOST_SPANS:
+        if outcomes.seconds and outcomes.count and len(self._spans) < MOST_SPANS:
             sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
             self._spans.append(
                 Span(

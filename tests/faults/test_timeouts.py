@@ -90,8 +90,6 @@ def test_odd_limits(seconds):
                    for value, right in zip(results, expected, strict=True) if value != right)  # fmt: skip
 
 
-@pytest.mark.xfail(reason="calls of a batch that has begun are not taken back from its worker yet", strict=True)
-@pytest.mark.timeout(30)
 def test_one_long_call_does_not_hold_up_the_rest_of_its_batch(tmp_path):
     """A 2 s call among 1,000 that are over at once: the others have ended within a second."""
     ended: list[float] = []

@@ -6,7 +6,8 @@
     word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind
     word 4      how many frames whose buffers the worker put into the arena the crew has copied out
     word 5      whether the worker can read the arena
-    word 6 …    the outbox: results of finished calls that were not sent yet
+    word 6      1: some calls are revoked; their slots are those from word 7 on and below word 8
+    word 9 …    the outbox: results of finished calls that were not sent yet
 
 Behind these SIZE bytes lies the arena (see ``_arena``), where the system has memory that takes no room until it is
 used: the crew's half, then the worker's.
@@ -32,7 +33,10 @@ SIZE = 80 * 1024
 HALF = 1 << 30
 """Bytes of each half of the arena."""
 WITH_ARENA = SIZE + 2 * HALF
-OUTBOX = 6 * 8
+REVOKED = 6 * 8
+"""The byte that says whether calls are revoked. The worker stores the slot and then looks here; the crew stores here
+and looks at the slot a while later: so a call that the slot does not name by then will never begin."""
+OUTBOX = 9 * 8
 """Where the outbox begins."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""

@@ -28,11 +28,24 @@ from lightwork._backends._reporting import Record, Sent
 from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
 from lightwork._backends.base import Crew
 from lightwork._backends.worker import Hello
-from lightwork._calls import Batch, Death, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import (
+    Batch,
+    Death,
+    Event,
+    Finished,
+    Outcomes,
+    Revoked,
+    Terms,
+    WorkerFailed,
+    WorkerLost,
+    WorkerReady,
+)
 from lightwork._clock import SystemClock
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
+VISIBLE = 0.002
+"""Seconds after which what is stored in shared memory is seen by every core, a thousand times over."""
 GRACE = 0.25
 """Seconds that ``close`` gives idle workers to run their exit handlers, and calls that cannot be killed to end."""
 PATIENCE = 2.0
@@ -109,6 +122,8 @@ class RemoteCrew(Crew):
         self._links: dict[int, _Link] = {}
         self._functions = Functions()
         self._workers = self._shipped = 0
+        self._revoking: dict[int, float] = {}
+        """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview]] | None = None
         self._now = SystemClock.now
         self._closed = False
@@ -211,6 +226,9 @@ class RemoteCrew(Crew):
         deadline = None if timeout is None else self._now() + timeout
         while not self._closed:
             left = 0.0 if self._events else None if deadline is None else max(0.0, deadline - self._now())
+            if self._revoking:
+                due = max(0.0, min(self._revoking.values()) - self._now())
+                left = due if left is None else min(left, due)
             glimpse = self._glimpse_due(left)
             ready = self._selector.select(GLIMPSE if glimpse else left)
             self._touching = True
@@ -218,6 +236,8 @@ class RemoteCrew(Crew):
                 key.data()
             if not ready and glimpse:
                 self._glimpse()
+            if self._revoking:
+                self._confirm()
             self._touching = False
             if not ready and glimpse:
                 continue
@@ -238,6 +258,28 @@ class RemoteCrew(Crew):
         if link is not None and not link.retiring:
             link.retiring = True
             self._post(link, _wire.frame(_wire.RETIRE, []))
+
+    def revoke(self, worker: int) -> None:
+        link = self._links.get(worker)
+        if link is None or link.ledger is None or link.death is not None:
+            return
+        words = link.ledger.words
+        words[7], words[8] = words[0] + 1, (link.record.count + 1) << 32
+        words[6] = 1
+        self._revoking[worker] = self._now() + VISIBLE
+
+    def _confirm(self) -> None:
+        """Reports what workers cannot have begun since they were told not to."""
+        now = self._now()
+        for worker in [worker for worker, due in self._revoking.items() if due <= now]:
+            del self._revoking[worker]
+            link = self._links.get(worker)
+            if link is None or link.ledger is None or link.death is not None:
+                continue
+            slot = link.ledger.words[0]
+            # One that went on will refuse the next call, or has, and its frame says so.
+            if slot < link.ledger.words[7] and (positions := link.record.revoke(slot >> 32, slot & 0xFFFF_FFFF)):
+                self._events.append(Revoked(worker, positions))
 
     def kill(self, worker: int) -> None:
         if not self._launcher.can_kill:
@@ -330,6 +372,8 @@ class RemoteCrew(Crew):
                 link.ledger.words[4] += 1
             if last and link.ledger is not None and link.ledger.arena is not None and number in link.placed:
                 link.ledger.arena.free(link.placed.pop(number))
+            if last and link.ledger is not None and link.ledger.words[6] and not link.record.batches:
+                link.ledger.words[6] = 0
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last)))

@@ -71,9 +71,27 @@ class Record:
 
     def _done(self, sent: Sent, number: int, outcomes: Outcomes, last: bool) -> Outcomes | None:
         if last:
-            self._fill(sent, outcomes, len(sent.batch.items))
+            # A worker from which calls were taken back ends its batch before they come.
+            end = sent.reported
+            while end < sent.batch.stop and end in sent.holes:
+                end += 1
+            self._fill(sent, outcomes, end)
             del self.batches[number]
         return outcomes if last or outcomes.values else None
+
+    def revoke(self, number: int, position: int) -> dict[int, int]:
+        """What the worker had not begun when it ran the call at ``position`` of batch ``number`` is its no longer.
+
+        Returns from which position on, by the batch's id; a batch of which nothing was begun is forgotten.
+        """
+        taken = {}
+        for each, sent in list(self.batches.items()):
+            begun = position + 1 if each == number else 0 if each > number else sent.batch.stop
+            if begun < sent.batch.stop:
+                taken[sent.batch.id] = begun
+                if not begun:
+                    del self.batches[each]
+        return taken
 
     def _rescue(self, ledger: Ledger) -> Outcomes | None:
         """The outcomes that stand in a ledger that does not change."""
@@ -97,10 +115,10 @@ class Record:
         outcomes = self._rescue(ledger)
         if sent.reported <= position:
             return outcomes, False, (sent.batch.id, position)
-        complete = all(later in sent.holes for later in range(sent.reported, len(sent.batch.items)))
+        complete = all(later in sent.holes for later in range(sent.reported, sent.batch.stop))
         if complete:
             outcomes = outcomes or Outcomes(sent.batch.id, sent.reported, [])
-            self._fill(sent, outcomes, len(sent.batch.items))
+            self._fill(sent, outcomes, sent.batch.stop)
             del self.batches[number]
         return outcomes, complete, None
 

@@ -14,7 +14,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from lightwork._backends._ledger import LARGEST, OUTBOX, SIZE, Ledger
+from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
 from lightwork._wire import Bytes
 
 ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
@@ -102,8 +102,11 @@ class Row:
             INTEGERS: ledger.memory.cast("B").cast("q"),
             FLOATS: ledger.memory.cast("B").cast("d"),
         }
+        self._revoked = ledger.memory[REVOKED : REVOKED + 1]
         self.kind = MARSHAL
         self.first = self.used = 0
+        self.refused = False
+        """Whether the next call was revoked."""
 
     @property
     def capacity(self) -> int:
@@ -151,6 +154,7 @@ class Row:
         if self.kind == MARSHAL:
             return self._fill_marshal(fn, items, position, end, slot, written)
         end = min(end, self.first + _CAPACITY)
+        revoked = self._revoked
         words, column, kind = self._words, self._columns[self.kind], int if self.kind == INTEGERS else float
         place, word = _FIRST + position - self.first, slot | position
         value: Any = NOTHING
@@ -158,6 +162,9 @@ class Row:
         try:
             for word, item, place in zip(slots, items[position:end], places, strict=True):
                 words[0] = word
+                if revoked[0] and words[7] <= word < words[8]:
+                    self.refused, end = True, word - slot
+                    break
                 value = NOTHING
                 value = fn(item)
                 if type(value) is not kind:
@@ -176,11 +183,15 @@ class Row:
     def _fill_marshal(
         self, fn: Callable[[Any], Any], items: Sequence[Any], position: int, end: int, slot: int, written: list[Any]
     ) -> tuple[int, Any, BaseException | None]:
+        revoked = self._revoked
         words, memory, dumps, used = self._words, self._memory, marshal.dumps, self.used
         at = position
         try:
             for at, item in enumerate(items[position:end], position):
                 words[0] = slot | at
+                if revoked[0] and words[7] <= slot | at < words[8]:
+                    self.refused, end = True, at
+                    break
                 value = NOTHING
                 value = fn(item)
                 if type(value) not in ATOMS:

@@ -49,6 +49,8 @@ class Capabilities:
     """Seconds of overhead for one call that travels alone."""
     per_item: float = 0.0
     """Seconds of overhead for one call in a long batch, pickling aside."""
+    can_revoke: bool = False
+    """Calls that a worker has not begun can be taken back from it."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 
@@ -88,6 +90,11 @@ class Crew(ABC):
     @abstractmethod
     def retire(self, worker: int) -> None:
         """Lets an idle worker end in peace; no event follows."""
+
+    def revoke(self, worker: int) -> None:
+        """Takes back what a worker was sent and has not begun; ``Revoked`` follows, or ``Finished`` before the batch's
+        end where the worker went on meanwhile. Only where ``can_revoke``."""
+        raise TypeError("calls cannot be taken back from these workers")
 
     @abstractmethod
     def kill(self, worker: int) -> None:

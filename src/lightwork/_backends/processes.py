@@ -52,7 +52,8 @@ class ProcessBackend(Backend):
         in_caller=False,
         startup=0.060,
         per_call=0.000_120,
-        per_item=4e-6,
+        per_item=3e-7,
+        can_revoke=True,
     )
 
     def unavailable(self) -> str | None:

@@ -24,7 +24,7 @@ from pickle import loads
 from typing import Any
 
 from lightwork import _carried, _context, _per_worker, _wire
-from lightwork._backends._ledger import FAILURE, VALUE, Ledger
+from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import PROMPT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
@@ -211,11 +211,14 @@ class Worker:
     ) -> None:
         """Calls whose items or results may be anything."""
         words, alarm, seeds = self._ledger.words, self._post.alarm, self._terms.seed_globals
+        revoked = self._ledger.memory[REVOKED : REVOKED + 1]
         for position in positions:
             if alarm is not None:
                 # Before the slot names this call: the last one's alarm must not strike it.
                 signal.setitimer(signal.ITIMER_REAL, alarm)
             words[0] = slot | position
+            if revoked[0] and words[7] <= slot | position < words[8]:
+                break
             if seeds:
                 _context.seed_globals()
             try:
@@ -244,6 +247,7 @@ class Worker:
         sent. A stretch is as many calls as took a fraction of ``PROMPT`` the last time.
         """
         words, clock, total = self._ledger.words, time.perf_counter, len(items)
+        revoked = self._ledger.memory[REVOKED : REVOKED + 1]
         position, looked, stretch = 0, outbox.since, 1
         while position < total:
             began, end = position, min(position + stretch, total)
@@ -252,6 +256,9 @@ class Worker:
                 problem = None
                 if outbox.row is not None:
                     position, value, problem = outbox.row.fill(fn, items, position, end, slot, self._written)
+                    if outbox.row.refused:
+                        total = end = position
+                        break
                     if value is NOTHING and problem is None and position < outbox.row.capacity:
                         if self._written:
                             self._finish_lines()
@@ -261,6 +268,9 @@ class Worker:
                         continue
                 else:
                     words[0] = slot | position
+                    if revoked[0] and words[7] <= slot | position < words[8]:
+                        total = end = position
+                        break
                     try:
                         value = fn(items[position])
                     except BaseException as raised:  # noqa: BLE001 - SystemExit too is a failure like another
