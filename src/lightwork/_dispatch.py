@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -513,16 +513,23 @@ class Reorder:
     """Puts chunks back into the input's order."""
 
     def __init__(self) -> None:
-        self.next = 0
         self.waiting: dict[int, Chunk] = {}
 
     def put(self, chunk: Chunk) -> None:
-        """Takes in a chunk; chunks never overlap."""
-        self.waiting[chunk.first] = chunk
+        """Takes in a chunk; chunks never overlap. What was placed needs no ordering."""
+        if chunk.values:
+            self.waiting[chunk.first] = chunk
 
-    def take(self) -> Chunk | None:
-        """The chunk that comes next, if it is there."""
-        chunk = self.waiting.pop(self.next, None)
-        if chunk is not None:
-            self.next += chunk.count
-        return chunk
+    def move(self, results: MutableSequence[Any], first: int = 0, stop: Failure | None = None) -> None:
+        """Appends to ``results``, which begin with the call of index ``first``, what comes next in them; not the
+        failure ``stop`` and what follows it.
+
+        What comes next is told by the results alone: so a Ctrl-C between two steps puts none into a wrong place.
+        """
+        while True:
+            index = first + len(results)
+            chunk = self.waiting.get(index)
+            if chunk is None or (stop is not None and stop.index <= index):
+                return
+            results.extend(chunk.values if stop is None else chunk.values[: stop.index - index])
+            del self.waiting[index]

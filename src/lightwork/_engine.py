@@ -362,11 +362,9 @@ class Run:
             self._tell(finished=True)
 
     def interrupted(self) -> None:
-        """After a Ctrl-C: takes in what had ended, and ends all crews."""
-        for live in self._live.values():
-            if live.backend.capabilities.in_caller:
-                live.crew.close()
+        """After a Ctrl-C: ends all crews, and takes in what had ended, of which some is known only then."""
         for number, live in self._live.items():
+            self.unstoppable += live.crew.close()
             self._take_in(number, live, 0.0)
         self.close()
 

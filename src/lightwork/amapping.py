@@ -13,7 +13,7 @@ from lightwork._dispatch import Reorder
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
 from lightwork._trace import Report
-from lightwork.mapping import Results, _checked, fail, fail_if_broken, in_order, sort
+from lightwork.mapping import Results, _checked, fail, fail_if_broken, sort
 
 R = TypeVar("R")
 
@@ -164,7 +164,7 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
         stop = run.dispatch.failure
         for chunk in run.take():
             self._order.put(chunk)
-        self._ready.extend(in_order(self._order, stop))
+        self._order.move(self._ready, run.consumed, stop)
 
     @property
     def report(self) -> Report:

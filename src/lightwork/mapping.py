@@ -184,8 +184,7 @@ def sort(run: Run, order: Reorder, results: list[Any]) -> None:
     """Moves what has ended into ``results``, in order."""
     for chunk in run.take():
         order.put(chunk)
-    while (ready := order.take()) is not None:
-        results.extend(ready.values)
+    order.move(results)
 
 
 def fail_if_broken(run: Run, results: Sequence[Any], order: Reorder) -> None:
@@ -306,7 +305,7 @@ class Stream(Iterator[R]):
             else:
                 self._order.put(chunk)
         if self._order is not None:
-            self._ready.extend(in_order(self._order, stop))
+            self._order.move(self._ready, self._run.consumed, stop)
 
     def _unsent(self) -> Reorder:
         """What was finished and not given out yet."""
@@ -314,8 +313,7 @@ class Stream(Iterator[R]):
         if self._order is not None:
             rest.waiting.update(self._order.waiting)
             if self._ready:
-                first = self._order.next - len(self._ready)
-                rest.put(Chunk(first, list(self._ready)))
+                rest.put(Chunk(self._run.consumed, list(self._ready)))
         return rest
 
     def _finish(self) -> None:
@@ -346,15 +344,3 @@ class Stream(Iterator[R]):
     def __del__(self) -> None:
         if hasattr(self, "_run") and not self._run.closed:
             self._run.close()
-
-
-def in_order(order: Reorder, stop: Failure | None) -> list[Any]:
-    """The values that come next, up to the failure that ends the run: that one is raised."""
-    values: list[Any] = []
-    while stop is None or order.next <= stop.index:
-        chunk = order.take()
-        if chunk is None:
-            break
-        before = len(chunk.values) if stop is None else stop.index - chunk.first
-        values.extend(chunk.values[:before])
-    return values

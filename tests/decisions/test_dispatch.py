@@ -101,8 +101,7 @@ def run(
                 clock.advance(deadline - clock.now())
         for chunk in dispatch.take():
             order.put(chunk)
-        while (chunk := order.take()) is not None:
-            out += chunk.values
+        order.move(out)
     return out, crew
 
 

@@ -88,7 +88,6 @@ def test_results_are_right_and_told_once_wherever_it_strikes(tmp_path):
     assert max(told["seconds"]) < 5
 
 
-@pytest.mark.xfail(reason="what workers had finished and not sent, or was being received, is dropped on Ctrl-C")
 @pytest.mark.timeout(50)
 def test_all_that_was_finished_is_kept(tmp_path):
     """But for the calls that ran just then, one for each of the two workers."""

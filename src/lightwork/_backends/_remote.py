@@ -301,7 +301,6 @@ class RemoteCrew(Crew):
             self._woken.close()
             self._waker.close()
         self._functions = Functions()
-        self._events.clear()
         return running
 
     @property

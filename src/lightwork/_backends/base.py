@@ -102,7 +102,9 @@ class Crew(ABC):
 
     @abstractmethod
     def close(self) -> int:
-        """Ends all workers, at once where that can be, and frees everything. Idempotent.
+        """Ends all workers, at once where that can be, and frees everything but events: the next ``wait`` gives them.
+
+        Idempotent.
 
         Returns how many calls could not be stopped and go on (threads).
         """
