@@ -413,7 +413,7 @@ def test_doctor(capfd):
 
 
 def evidence(environment=None, pools=(), open_files=4096, shared_memory=2**33, backends=None, **machine):
-    from dataclasses import replace
+    from lightwork._record import replace
 
     sound = replace(
         look().machine,

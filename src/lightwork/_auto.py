@@ -8,7 +8,6 @@ timed are the job's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from lightwork._backends._local import run_batch
@@ -21,6 +20,7 @@ from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint
 from lightwork._opening import DONE_EARLY, Opening
 from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork._record import replace
 from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
 

@@ -6,7 +6,7 @@ sized by time, toward the end by what is left (guided self-scheduling, Polychron
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from lightwork._record import Slotted
 
 HANDOFF_SHARE = 0.05
 """The part of a worker's time that hand-offs may take."""
@@ -24,8 +24,7 @@ KNOWN = 16
 """Calls that must have been seen before a batch is queued: behind a call that is longer than thought it would wait."""
 
 
-@dataclass(slots=True)
-class Batching:
+class Batching(Slotted):
     """The batch sizes of one lane.
 
     ``per_message``: seconds that one hand-off costs; ``fixed``: the caller's own ``chunksize``, or None;
@@ -33,14 +32,27 @@ class Batching:
     is meant to last at most; ``alone``: one worker does it all, nothing needs balancing.
     """
 
-    per_message: float
-    fixed: int | None = None
-    cap: int = 1 << 16
-    longest: float = LONGEST
-    alone: bool = False
-    mean: float | None = None
-    largest: int = 0
-    seen: int = 0
+    __slots__ = ("alone", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen")
+
+    def __init__(
+        self,
+        per_message: float,
+        fixed: int | None = None,
+        cap: int = 1 << 16,
+        longest: float = LONGEST,
+        alone: bool = False,
+        mean: float | None = None,
+        largest: int = 0,
+        seen: int = 0,
+    ) -> None:
+        self.per_message = per_message
+        self.fixed = fixed
+        self.cap = cap
+        self.longest = longest
+        self.alone = alone
+        self.mean = mean
+        self.largest = largest
+        self.seen = seen
 
     def observe(self, calls: int, seconds: float) -> None:
         """Takes in that ``calls`` calls took ``seconds`` in the worker."""

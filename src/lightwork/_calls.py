@@ -7,8 +7,9 @@ input. A *batch* is a stretch of calls with consecutive indices, sent to one wor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from lightwork._record import Record, Slotted
 
 Style = Literal["one", "star", "full"]
 """How an item becomes arguments: ``fn(item)``, ``fn(*item)`` or ``fn(*item[0], **item[1])``."""
@@ -23,20 +24,31 @@ def apply(fn: Callable[..., Any], style: Style, item: Any) -> Any:
     return fn(*item[0], **item[1])
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Slotted):
     """Calls ``first + start … first + stop - 1`` of one function, for one worker.
 
     ``start``: positions before it are none of this batch's, nor are those from ``end`` on, where one is given.
     """
 
-    id: int
-    fn: Callable[..., Any]
-    style: Style
-    first: int
-    items: Sequence[Any]
-    start: int = 0
-    end: int | None = None
+    __slots__ = ("end", "first", "fn", "id", "items", "start", "style")
+
+    def __init__(
+        self,
+        id: int,
+        fn: Callable[..., Any],
+        style: Style,
+        first: int,
+        items: Sequence[Any],
+        start: int = 0,
+        end: int | None = None,
+    ) -> None:
+        self.id = id
+        self.fn = fn
+        self.style = style
+        self.first = first
+        self.items = items
+        self.start = start
+        self.end = end
 
     @property
     def stop(self) -> int:
@@ -44,8 +56,7 @@ class Batch:
         return len(self.items) if self.end is None else self.end
 
 
-@dataclass(slots=True)
-class Outcomes:
+class Outcomes(Slotted):
     """How ``count`` calls of a batch ended, those at positions ``start``, ``start + 1``, …
 
     ``values`` holds None where a call failed; ``failures`` maps such positions (within the batch) to exceptions.
@@ -54,15 +65,29 @@ class Outcomes:
     ``placed``: ``values`` is the caller's own list of results, in which these begin at ``placed``.
     """
 
-    batch: int
-    start: int
-    values: list[Any]
-    failures: dict[int, BaseException] = field(default_factory=dict)
-    began: float = 0.0
-    seconds: float = 0.0
-    cpu: float = 0.0
-    sent: int = 0
-    placed: int | None = None
+    __slots__ = ("batch", "began", "cpu", "failures", "placed", "seconds", "sent", "start", "values")
+
+    def __init__(
+        self,
+        batch: int,
+        start: int,
+        values: list[Any],
+        failures: dict[int, BaseException] | None = None,
+        began: float = 0.0,
+        seconds: float = 0.0,
+        cpu: float = 0.0,
+        sent: int = 0,
+        placed: int | None = None,
+    ) -> None:
+        self.batch = batch
+        self.start = start
+        self.values = values
+        self.failures: dict[int, BaseException] = {} if failures is None else failures
+        self.began = began
+        self.seconds = seconds
+        self.cpu = cpu
+        self.sent = sent
+        self.placed = placed
 
     @property
     def count(self) -> int:
@@ -82,71 +107,89 @@ class Outcomes:
             del whole[placed:]
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(Slotted):
     """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm."""
 
-    pid: int | None = None
-    signal: int | None = None
-    exitcode: int | None = None
-    reason: str = "died"
-    timed_out: bool = False
+    __slots__ = ("exitcode", "pid", "reason", "signal", "timed_out")
+
+    def __init__(
+        self,
+        pid: int | None = None,
+        signal: int | None = None,
+        exitcode: int | None = None,
+        reason: str = "died",
+        timed_out: bool = False,
+    ) -> None:
+        self.pid = pid
+        self.signal = signal
+        self.exitcode = exitcode
+        self.reason = reason
+        self.timed_out = timed_out
 
 
-@dataclass(slots=True)
-class WorkerReady:
+class WorkerReady(Slotted):
     """A worker can take batches. ``seconds``: from its start to now."""
 
-    worker: int
-    seconds: float
+    __slots__ = ("seconds", "worker")
+
+    def __init__(self, worker: int, seconds: float) -> None:
+        self.worker = worker
+        self.seconds = seconds
 
 
-@dataclass(slots=True)
-class WorkerFailed:
+class WorkerFailed(Slotted):
     """A worker could not be started, or its initializer raised: no worker of this crew will do better."""
 
-    worker: int
-    exception: BaseException
+    __slots__ = ("exception", "worker")
+
+    def __init__(self, worker: int, exception: BaseException) -> None:
+        self.worker = worker
+        self.exception = exception
 
 
-@dataclass(slots=True)
-class Finished:
+class Finished(Slotted):
     """Some calls of a batch ended. ``last``: none of the batch is left with the worker."""
 
-    worker: int
-    outcomes: Outcomes
-    last: bool
+    __slots__ = ("last", "outcomes", "worker")
+
+    def __init__(self, worker: int, outcomes: Outcomes, last: bool) -> None:
+        self.worker = worker
+        self.outcomes = outcomes
+        self.last = last
 
 
-@dataclass(slots=True)
-class WorkerLost:
+class WorkerLost(Slotted):
     """A worker is gone. Everything that it finished was reported before.
 
     ``running`` is (batch id, position) of the call that had begun and has no outcome, or None.
     Calls that were sent to it and are neither reported nor running have never begun.
     """
 
-    worker: int
-    running: tuple[int, int] | None
-    death: Death
+    __slots__ = ("death", "running", "worker")
+
+    def __init__(self, worker: int, running: tuple[int, int] | None, death: Death) -> None:
+        self.worker = worker
+        self.running = running
+        self.death = death
 
 
-@dataclass(slots=True)
-class Revoked:
+class Revoked(Slotted):
     """Calls that a worker had and will never begin: those from the given position on, by the batch's id.
 
     A batch of which nothing was begun is no longer with the worker at all.
     """
 
-    worker: int
-    positions: dict[int, int]
+    __slots__ = ("positions", "worker")
+
+    def __init__(self, worker: int, positions: dict[int, int]) -> None:
+        self.worker = worker
+        self.positions = positions
 
 
 Event = WorkerReady | WorkerFailed | Finished | WorkerLost | Revoked
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(Record, frozen=True):
     """What every worker of a crew is told once, when it starts.
 
     ``seed``: entropy of the run, from which each call's own random stream is derived;

@@ -14,17 +14,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from lightwork import _machine
+from lightwork._record import Record
 from lightwork._stats import relative_mad
 
 # --- what one call asks
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Record, frozen=True):
     """What one call asks for, in seconds, as a mean over ``calls`` observed ones."""
 
     wait: float
@@ -317,8 +316,7 @@ _SHORT = 2e-4  # s
 _BYTES = 16 << 20  # bytes of one item after which the rest is not pickled
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(Record, frozen=True):
     """What it takes to send one item to another process and to bring its result back.
 
     ``caller`` and ``worker``: seconds of (un)pickling and copying on each side. ``refused``: why something

@@ -18,12 +18,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, MutableSequence, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Event, Finished, Revoked, Style, WorkerFailed, WorkerLost, WorkerReady
-from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
+from lightwork._record import Record, Slotted
+from lightwork.errors import CallTimeout, Failure, LightworkError
+
+if TYPE_CHECKING:
+    from lightwork.errors import WorkerCrashed
 
 WorkerId = tuple[int, int]
 """Lane (one a crew) and the worker's number in that crew."""
@@ -35,50 +38,60 @@ STILLBORN_LIMIT = 3
 """Workers of a lane that may die one after another before any became ready, before the lane is given up."""
 
 
-@dataclass(slots=True)
-class Start:
+class Start(Slotted):
     """Start ``count`` workers in a lane."""
 
-    lane: int
-    count: int
+    __slots__ = ("count", "lane")
+
+    def __init__(self, lane: int, count: int) -> None:
+        self.lane = lane
+        self.count = count
 
 
-@dataclass(slots=True)
-class Send:
+class Send(Slotted):
     """Hand a batch to a worker."""
 
-    worker: WorkerId
-    batch: Batch
+    __slots__ = ("batch", "worker")
+
+    def __init__(self, worker: WorkerId, batch: Batch) -> None:
+        self.worker = worker
+        self.batch = batch
 
 
-@dataclass(slots=True)
-class Retire:
+class Retire(Slotted):
     """Let an idle worker end: it is not needed, or has done its ``max_tasks_per_child`` calls."""
 
-    worker: WorkerId
+    __slots__ = ("worker",)
+
+    def __init__(self, worker: WorkerId) -> None:
+        self.worker = worker
 
 
-@dataclass(slots=True)
-class Revoke:
+class Revoke(Slotted):
     """Take back what a worker has not begun: others have nothing to do."""
 
-    worker: WorkerId
+    __slots__ = ("worker",)
+
+    def __init__(self, worker: WorkerId) -> None:
+        self.worker = worker
 
 
 Instruction = Start | Send | Retire | Revoke
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(Slotted):
     """Finished calls ``first … first + count - 1``; where one failed, its value is its ``Failure``.
 
     ``placed``: so many values stand in the caller's list of results already, and ``values`` is empty.
     """
 
-    first: int
-    values: list[Any]
-    failed: int = 0
-    placed: int = 0
+    __slots__ = ("failed", "first", "placed", "values")
+
+    def __init__(self, first: int, values: list[Any], failed: int = 0, placed: int = 0) -> None:
+        self.first = first
+        self.values = values
+        self.failed = failed
+        self.placed = placed
 
     @property
     def count(self) -> int:
@@ -86,8 +99,7 @@ class Chunk:
         return self.placed or len(self.values)
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Record, frozen=True):
     """What the caller asked for. ``stop_on_failure``: the first final failure ends the run."""
 
     retries: int = 0
@@ -98,59 +110,113 @@ class Rules:
     max_tasks_per_child: int | None = None
 
 
-@dataclass(slots=True)
-class _Block:
+class _Block(Slotted):
     """Pending calls with consecutive indices, ``first + at … first + end - 1``, cut from the left."""
 
-    fn: Callable[..., Any]
-    style: Style
-    first: int
-    items: Sequence[Any]
-    end: int
-    at: int = 0
+    __slots__ = ("at", "end", "first", "fn", "items", "style")
+
+    def __init__(
+        self, fn: Callable[..., Any], style: Style, first: int, items: Sequence[Any], end: int, at: int = 0
+    ) -> None:
+        self.fn = fn
+        self.style = style
+        self.first = first
+        self.items = items
+        self.end = end
+        self.at = at
 
     def __len__(self) -> int:
         return self.end - self.at
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(Slotted):
     """A batch with a worker; calls before ``done`` are reported, the last ``untimed`` of them without their time: the
     next report has it."""
 
-    batch: Batch
-    done: int = 0
-    untimed: int = 0
+    __slots__ = ("batch", "done", "untimed")
+
+    def __init__(self, batch: Batch, done: int = 0, untimed: int = 0) -> None:
+        self.batch = batch
+        self.done = done
+        self.untimed = untimed
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Slotted):
     """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
     more of what it has."""
 
-    sent: dict[int, _Sent] = field(default_factory=dict)
-    ready: bool = False
-    since: float = 0.0
-    revoked: bool = False
-    given: int = 0
+    __slots__ = ("given", "ready", "revoked", "sent", "since")
+
+    def __init__(
+        self,
+        sent: dict[int, _Sent] | None = None,
+        ready: bool = False,
+        since: float = 0.0,
+        revoked: bool = False,
+        given: int = 0,
+    ) -> None:
+        self.sent: dict[int, _Sent] = {} if sent is None else sent
+        self.ready = ready
+        self.since = since
+        self.revoked = revoked
+        self.given = given
 
 
-@dataclass(slots=True)
-class _Lane:
-    batching: Batching
-    max_queued: int
-    crash: Callable[[], type[WorkerCrashed]]
-    whole: bool = False
-    revocable: bool = False
-    target: int = 0
-    peak: int = 0
-    workers: dict[int, _Worker] = field(default_factory=dict)
-    starting: int = 0
-    stillborn: int = 0
-    calls: int = 0
-    busy: float = 0.0
-    cpu: float = 0.0
-    open: bool = True
+class _Lane(Slotted):
+    __slots__ = (
+        "batching",
+        "busy",
+        "calls",
+        "cpu",
+        "crash",
+        "max_queued",
+        "open",
+        "peak",
+        "revocable",
+        "starting",
+        "stillborn",
+        "target",
+        "whole",
+        "workers",
+    )
+
+    def __init__(
+        self,
+        batching: Batching,
+        max_queued: int,
+        crash: Callable[[], type[WorkerCrashed]],
+        whole: bool = False,
+        revocable: bool = False,
+        target: int = 0,
+        peak: int = 0,
+        workers: dict[int, _Worker] | None = None,
+        starting: int = 0,
+        stillborn: int = 0,
+        calls: int = 0,
+        busy: float = 0.0,
+        cpu: float = 0.0,
+        open: bool = True,
+    ) -> None:
+        self.batching = batching
+        self.max_queued = max_queued
+        self.crash = crash
+        self.whole = whole
+        self.revocable = revocable
+        self.target = target
+        self.peak = peak
+        self.workers: dict[int, _Worker] = {} if workers is None else workers
+        self.starting = starting
+        self.stillborn = stillborn
+        self.calls = calls
+        self.busy = busy
+        self.cpu = cpu
+        self.open = open
+
+
+def _plain_crash() -> type[WorkerCrashed]:
+    from lightwork._crashed import WorkerCrashed  # see there
+
+    return WorkerCrashed
 
 
 class Dispatch:
@@ -214,7 +280,7 @@ class Dispatch:
         for its worker hands back what it does not come to; ``revocable``: what a worker has not begun can be taken
         back.
         """
-        self.lanes[lane] = _Lane(batching, max_queued, crash or (lambda: WorkerCrashed), whole, revocable)
+        self.lanes[lane] = _Lane(batching, max_queued, crash or _plain_crash, whole, revocable)
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from lightwork._backends._registry import NAMES, backends
 from lightwork._machine import Machine, Pool, blas_threads, machine
+from lightwork._record import asdict
 
 FEW_FILES = 512
 """Open files below which many workers, each with two sockets and its pipes, may run out of descriptors."""
@@ -82,7 +83,7 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; memory in bytes."""
-        data = asdict(self)
+        data: dict[str, Any] = asdict(self)
         data["evidence"]["machine"]["capacity"] = self.evidence.machine.capacity
         return data
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from lightwork._backends.base import Backend, Crew
@@ -19,6 +18,7 @@ from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerRead
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
+from lightwork._record import Record, fresh
 from lightwork._trace import Decision, Lane, Progress, Report, Span
 
 TRIAL_BATCH = 0.002
@@ -92,18 +92,19 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
     return min(lengths) if lengths else 0
 
 
-@dataclass(slots=True)
 class Live:
     """A crew that is open, with its lane's number in the dispatch."""
 
-    backend: Backend
-    crew: Crew
-    growth: Growth | None = None
-    startup: float = 0.0
+    __slots__ = ("backend", "crew", "growth", "startup")
+
+    def __init__(self, backend: Backend, crew: Crew, growth: Growth | None = None, startup: float = 0.0) -> None:
+        self.backend = backend
+        self.crew = crew
+        self.growth = growth
+        self.startup = startup
 
 
-@dataclass
-class Plan:
+class Plan(Record):
     """How a run begins: with which backend and how many workers.
 
     ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
@@ -122,7 +123,7 @@ class Plan:
     on_send: Callable[[int], bool] | None = None
     crew: Crew | None = None
     progress: Callable[[Progress], None] | None = None
-    decisions: list[Decision] = field(default_factory=list)
+    decisions: list[Decision] = fresh(factory=list)
 
 
 class Run:

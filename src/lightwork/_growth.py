@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from lightwork._record import Slotted
 
 STEP = 4
 """A generation of workers is at most so many times larger than the last."""
@@ -19,8 +19,7 @@ SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
 
 
-@dataclass(slots=True)
-class Growth:
+class Growth(Slotted):
     """How many threads (or coroutines) to have when the caller did not say: multiplied while that helps.
 
     Threads that wait need no core, so more of them than cores pay; threads that queue for a core or for the GIL
@@ -28,14 +27,17 @@ class Growth:
     (one under the GIL, else the number of cores). Throughput must have grown with the last step, too.
     """
 
-    ceiling: float
-    limit: int
-    workers: int
-    _since: float = 0.0
-    _cpu: float = 0.0
-    _busy: float = 0.0
-    _calls: int = 0
-    _rate: float = 0.0
+    __slots__ = ("_busy", "_calls", "_cpu", "_rate", "_since", "ceiling", "limit", "workers")
+
+    def __init__(self, ceiling: float, limit: int, workers: int) -> None:
+        self.ceiling = ceiling
+        self.limit = limit
+        self.workers = workers
+        self._since = 0.0
+        self._cpu = 0.0
+        self._busy = 0.0
+        self._calls = 0
+        self._rate = 0.0
 
     def observe(self, now: float, calls: int, busy: float, cpu: float) -> int:
         """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up.

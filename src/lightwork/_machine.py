@@ -18,16 +18,16 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+
+from lightwork._record import Record
 
 _DEFAULT_PERIOD = 100_000  # µs; the kernel's own default, for a cpu.max that names a quota alone
 _NO_LIMIT = 1 << 60  # bytes; version 1 groups write "no limit" as a number near 2**63, rounded to pages
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Machine:
+class Machine(Record, frozen=True):
     """What there is here. Memory in bytes; None where a limit does not exist or cannot be found out."""
 
     cores: int
@@ -361,8 +361,7 @@ def children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Record, frozen=True):
     """Threads that a numerical library keeps for itself: its name ("openblas"), how many, and its file."""
 
     library: str

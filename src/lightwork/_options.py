@@ -11,7 +11,6 @@ import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 from lightwork import _context
@@ -23,6 +22,7 @@ from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
 from lightwork._machine import gil_enabled, usable_cores
 from lightwork._opening import Opening
+from lightwork._record import Record, replace
 from lightwork._trace import Progress
 from lightwork.errors import BackendUnavailable, CalledWhileImporting
 
@@ -119,8 +119,7 @@ def config(**defaults: Unpack[Defaults]) -> Iterator[None]:
         _configured.reset(token)
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Record, frozen=True):
     """Options after checking, with every default filled in."""
 
     backend: str | Backend | tuple[str, ...]

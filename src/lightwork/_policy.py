@@ -8,12 +8,12 @@ it wins clearly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
 from lightwork._model import Prediction, predict, suggest_workers
+from lightwork._record import Record, replace
 
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
@@ -48,8 +48,7 @@ class Ask(Enum):
     EFFECTS = "effects"
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Record, frozen=True):
     """A backend that may take over. ``refused``: why it cannot, found on the way."""
 
     name: str
@@ -57,8 +56,7 @@ class Candidate:
     refused: str | None = None
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Record, frozen=True):
     """What is known at this moment. ``total`` is None for input of unknown length; ``demand.gil`` counts only
     where ``gil_known``, its wire parts only where ``wire_known``."""
 
@@ -72,8 +70,7 @@ class Seen:
     effects_known: bool = False
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Record, frozen=True):
     """``ask``: what to find out first; else ``switch`` to a backend with ``workers``, or stay and look again when
     ``again`` seconds have passed since the start (None: never)."""
 
@@ -82,7 +79,7 @@ class Verdict:
     workers: int = 0
     again: float | None = None
     why: str = ""
-    predictions: tuple[Prediction, ...] = field(default=())
+    predictions: tuple[Prediction, ...] = ()
 
 
 def computes(wall: float, cpu: float) -> bool:
@@ -95,8 +92,7 @@ def too_little(seconds: float) -> bool:
     return seconds < WORTH_ASKING
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(Record, frozen=True):
     """The chooser of one run."""
 
     candidates: tuple[Candidate, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -16,11 +15,11 @@ from lightwork._calls import Finished
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
+from lightwork._record import Record, replace
 from lightwork.errors import Failure, UnpicklableError
 
 
-@dataclass(slots=True)
-class Work:
+class Work(Record):
     """A submitted call; ``number`` is its place in the order of submission to the executor."""
 
     number: int

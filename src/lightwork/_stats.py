@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from lightwork._record import Record
 
 NORMAL = 1.4826
 """mad × this estimates the standard deviation of normally distributed values."""
@@ -74,8 +75,7 @@ def ewma(values: Iterable[float], weight: float = 0.3) -> float:
     return mean
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Record, frozen=True):
     """An estimate and the interval that holds the true value with the asked confidence."""
 
     value: float

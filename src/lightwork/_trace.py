@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lightwork._record import Record, Slotted
 
 if TYPE_CHECKING:
     from lightwork._demand import Demand
@@ -37,24 +38,27 @@ def wrapped(text: str, width: int, indent: str = "", first: str | None = None) -
     return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Slotted):
     """One worker's uninterrupted work on ``calls`` calls, the first of them item ``first``.
 
     ``began`` in seconds since the run's start, ``seconds`` wall time in the worker, ``cpu`` its thread's CPU seconds.
     """
 
-    backend: str
-    worker: int
-    first: int
-    calls: int
-    began: float
-    seconds: float
-    cpu: float
+    __slots__ = ("backend", "began", "calls", "cpu", "first", "seconds", "worker")
+
+    def __init__(
+        self, backend: str, worker: int, first: int, calls: int, began: float, seconds: float, cpu: float
+    ) -> None:
+        self.backend = backend
+        self.worker = worker
+        self.first = first
+        self.calls = calls
+        self.began = began
+        self.seconds = seconds
+        self.cpu = cpu
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Record, frozen=True):
     """What was decided ``at`` seconds after the run's start, and the evidence, each a full sentence."""
 
     at: float
@@ -62,8 +66,7 @@ class Decision:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Record, frozen=True):
     """One backend's part of a run. ``busy``: seconds its workers spent in calls, added up."""
 
     backend: str
@@ -73,8 +76,7 @@ class Lane:
     cpu: float
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Record, frozen=True):
     """How far a run is: handed to the callable given as ``progress=``. ``total`` is None where it is unknown."""
 
     done: int
@@ -85,8 +87,7 @@ class Progress:
     finished: bool = False
 
 
-@dataclass(frozen=True, repr=False)
-class Report:
+class Report(Record, frozen=True):
     """What a run did, and why. ``str(report)`` is the text for people, 80 columns wide.
 
     ``backend`` is the one that ran most of the calls, ``workers`` the most that it had at a time; ``seconds`` is

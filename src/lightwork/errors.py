@@ -16,36 +16,37 @@ An exception that the caller's own function raised is never wrapped: it keeps it
 from __future__ import annotations
 
 import pickle
-from concurrent.futures._base import BrokenExecutor
-from dataclasses import dataclass
-from typing import Any
+
+from lightwork._record import Record
+from lightwork._root import LightworkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lightwork._crashed import WorkerCrashed
+
+__all__ = [
+    "BackendUnavailable",
+    "CallTimeout",
+    "CalledWhileImporting",
+    "Failure",
+    "Interrupted",
+    "InvalidTarget",
+    "LightworkError",
+    "RemoteError",
+    "UnpicklableError",
+    "WorkerCrashed",
+]
 
 
-class LightworkError(Exception):
-    """The root of all errors that lightwork itself raises."""
+def __getattr__(name: str) -> object:
+    if name != "WorkerCrashed":
+        raise AttributeError(f"module 'lightwork.errors' has no attribute {name!r}")
+    from lightwork._crashed import WorkerCrashed
 
-
-class WorkerCrashed(LightworkError, BrokenExecutor):
-    """A worker died while it ran this call. Only this call is affected.
-
-    Attributes: ``index`` of the call, ``pid`` of the worker, ``signal`` (a number, or None),
-    ``exitcode`` (or None), ``reason`` (a phrase such as "killed by SIGSEGV").
-    """
-
-    def __init__(
-        self,
-        index: int | None = None,
-        pid: int | None = None,
-        signal: int | None = None,
-        exitcode: int | None = None,
-        reason: str = "died",
-    ) -> None:
-        where = "a worker" if index is None else f"the worker that ran item {index}"
-        super().__init__(f"{where} {reason}" + (f" (pid {pid})" if pid is not None else ""))
-        self.index, self.pid, self.signal, self.exitcode, self.reason = index, pid, signal, exitcode, reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.index, self.pid, self.signal, self.exitcode, self.reason)
+    globals()[name] = WorkerCrashed
+    return WorkerCrashed
 
 
 class CallTimeout(LightworkError):
@@ -101,8 +102,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a map. ``lw.partial(exc)`` has the results that were finished."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Record, frozen=True):
     """Stands in a failed item's place with ``errors="return"``.
 
     ``index`` of the item, the ``exception`` with its traceback, and how many ``attempts`` were made.

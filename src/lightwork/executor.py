@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
 from lightwork._machine import at_end, at_fork
 from lightwork._options import is_coroutine_function, settle
+from lightwork._record import replace
 from lightwork._service import Service, Work, abandon_all, forget_all, join_all, open_service
 from lightwork.errors import BackendUnavailable
 

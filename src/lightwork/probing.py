@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
@@ -12,6 +12,7 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire, seconds
 from lightwork._effects import Effect, effects
 from lightwork._model import OVERHEADS, Prediction, predict, rank, suggest_workers
+from lightwork._record import asdict
 from lightwork._trace import wrapped
 
 _SAMPLE = 32  # items that are taken from the input

@@ -7,9 +7,9 @@ import difflib
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lightwork._backends.base import Backend, Capabilities
+from lightwork._record import Record
 from lightwork.errors import BackendUnavailable
 
 _PLACES: Mapping[str, tuple[str, str]] = {
@@ -56,8 +56,7 @@ def usable(name: str) -> Backend:
     return made
 
 
-@dataclass(frozen=True)
-class BackendInfo:
+class BackendInfo(Record, frozen=True):
     """A backend on this machine: what it can do, or why it cannot run here and what would help."""
 
     name: str

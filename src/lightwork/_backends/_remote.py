@@ -18,13 +18,12 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
 from lightwork._backends._outbox import RESULTS, ROW
-from lightwork._backends._reporting import Record, Sent
+from lightwork._backends._reporting import Account, Sent
 from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
 from lightwork._backends.base import Crew
 from lightwork._backends.worker import Hello
@@ -91,25 +90,26 @@ class Launcher(ABC):
         """Frees what belongs to no worker."""
 
 
-@dataclass(eq=False)
 class _Link:
     """A worker as the crew sees it."""
 
-    number: int
-    sock: socket.socket
-    sender: _wire.Sender
-    frames: Iterator[_wire.Frame | None]
-    ledger: Ledger | None
-    started: float
-    record: Record = field(default_factory=Record)
-    functions: set[int] = field(default_factory=set)
-    placed: dict[int, int] = field(default_factory=dict)
-    """Where the buffers of a batch begin in the arena, by its number."""
-    dropped: list[int] = field(default_factory=list)
-    ready: bool = False
-    retiring: bool = False
-    hung_up: bool = False
-    death: End | None = None
+    def __init__(
+        self,
+        number: int,
+        sock: socket.socket,
+        sender: _wire.Sender,
+        frames: Iterator[_wire.Frame | None],
+        ledger: Ledger | None,
+        started: float,
+    ) -> None:
+        self.number, self.sock, self.sender, self.frames = number, sock, sender, frames
+        self.ledger, self.started = ledger, started
+        self.record = Account()
+        self.functions: set[int] = set()
+        self.placed: dict[int, int] = {}
+        """Where the buffers of a batch begin in the arena, by its number."""
+        self.ready = self.retiring = self.hung_up = False
+        self.death: End | None = None
 
 
 class RemoteCrew(Crew):

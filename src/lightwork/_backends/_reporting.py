@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from lightwork import _carried, _wire
@@ -14,21 +13,23 @@ from lightwork._calls import Batch, Outcomes
 HERE = "in the caller's process"
 
 
-@dataclass
 class Sent:
     """A batch that is with a worker. ``reported``: how many of its calls were."""
 
-    batch: Batch
-    holes: dict[int, BaseException]
-    reported: int = 0
+    __slots__ = ("batch", "holes", "reported")
+
+    def __init__(self, batch: Batch, holes: dict[int, BaseException], reported: int = 0) -> None:
+        self.batch = batch
+        self.holes = holes
+        self.reported = reported
 
 
-@dataclass
-class Record:
+class Account:
     """The batches that one worker has, by the number that counts what it was sent; the oldest first."""
 
-    batches: dict[int, Sent] = field(default_factory=dict)
-    count: int = 0
+    def __init__(self) -> None:
+        self.batches: dict[int, Sent] = {}
+        self.count = 0
 
     def add(self, sent: Sent) -> int:
         self.count += 1

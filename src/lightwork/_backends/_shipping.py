@@ -6,7 +6,6 @@ import struct
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from lightwork import _carried, _wire
@@ -18,14 +17,22 @@ MOST_FUNCTIONS = 256
 """Functions that a crew keeps, and its workers with it; the one used longest ago is dropped."""
 
 
-@dataclass
 class Function:
     """A function as it is shipped. ``fn()`` gives it as long as it lives; ``problem`` if it cannot be shipped."""
 
-    fn: Callable[[], Callable[..., Any] | None]
-    number: int
-    parts: list[_wire.Bytes] = field(default_factory=list)
-    problem: BaseException | None = None
+    __slots__ = ("fn", "number", "parts", "problem")
+
+    def __init__(
+        self,
+        fn: Callable[[], Callable[..., Any] | None],
+        number: int,
+        parts: list[_wire.Bytes] | None = None,
+        problem: BaseException | None = None,
+    ) -> None:
+        self.fn = fn
+        self.number = number
+        self.parts: list[_wire.Bytes] = [] if parts is None else parts
+        self.problem = problem
 
 
 class Functions:
@@ -86,13 +93,20 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -
     return function
 
 
-@dataclass
 class Items:
     """A batch's items as they are shipped. ``holes``: those that cannot be, with the reason."""
 
-    pickles: list[bytes] = field(default_factory=list)
-    buffers: dict[int, list[memoryview]] = field(default_factory=dict)
-    holes: dict[int, BaseException] = field(default_factory=dict)
+    __slots__ = ("buffers", "holes", "pickles")
+
+    def __init__(
+        self,
+        pickles: list[bytes] | None = None,
+        buffers: dict[int, list[memoryview]] | None = None,
+        holes: dict[int, BaseException] | None = None,
+    ) -> None:
+        self.pickles: list[bytes] = [] if pickles is None else pickles
+        self.buffers: dict[int, list[memoryview]] = {} if buffers is None else buffers
+        self.holes: dict[int, BaseException] = {} if holes is None else holes
 
     @property
     def flat(self) -> list[memoryview]:

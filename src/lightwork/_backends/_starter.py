@@ -18,7 +18,6 @@ import select
 import signal
 import socket
 import struct
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 from lightwork import _platform
@@ -42,15 +41,18 @@ POLL_STOPPED = 0.05
 """Seconds between looks at workers that somebody stopped, whose calls may have run out of time meanwhile."""
 
 
-@dataclass(eq=False)
 class Channel:
     """A crew's line. What the crew does not read yet waits in ``unsent``: nobody may block the starter."""
 
-    sock: socket.socket
-    workers: dict[int, int] = field(default_factory=dict)
-    """Process ids by worker."""
-    unsent: bytes = b""
-    open: bool = True
+    __slots__ = ("open", "sock", "unsent", "workers")
+
+    def __init__(
+        self, sock: socket.socket, workers: dict[int, int] | None = None, unsent: bytes = b"", open: bool = True
+    ) -> None:
+        self.sock = sock
+        self.workers: dict[int, int] = {} if workers is None else workers
+        self.unsent = unsent
+        self.open = open
 
     def tell(self, worker: int, pid: int, status: int, memory: bool) -> None:
         self.unsent += NOTICE.pack(worker, pid, status, memory)
@@ -66,12 +68,14 @@ class Channel:
             self.open = False
 
 
-@dataclass
 class Child:
-    channel: Channel
-    worker: int
-    tether: socket.socket
-    call_timeout: float
+    __slots__ = ("call_timeout", "channel", "tether", "worker")
+
+    def __init__(self, channel: Channel, worker: int, tether: socket.socket, call_timeout: float) -> None:
+        self.channel = channel
+        self.worker = worker
+        self.tether = tether
+        self.call_timeout = call_timeout
 
 
 class Starter:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lightwork import _context
+from lightwork._record import Record, fresh
 
 
 class Filter(NamedTuple):
@@ -39,14 +39,13 @@ class Filter(NamedTuple):
         return True
 
 
-@dataclass
-class Surroundings:
+class Surroundings(Record):
     cwd: str | None
     environ: dict[str, str]
     path: list[str]
     argv: list[str]
     filters: list[Filter]
-    levels: dict[str, int] = field(default_factory=dict)
+    levels: dict[str, int] = fresh(factory=dict)
     """Logging levels that are set, by logger; "" is the root."""
     depth: int = 0
     authkey: bytes | None = None

@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightwork._calls import Batch, Event, Terms
-from lightwork.errors import WorkerCrashed
+from lightwork._record import Record
 
 if TYPE_CHECKING:
+    from lightwork._crashed import WorkerCrashed
     from lightwork._demand import Meter
 
 
-@dataclass(frozen=True)
-class Capabilities:
+class Capabilities(Record, frozen=True):
     """What a backend can do; the engine and the chooser ask these and never a backend's name."""
 
     shares_memory: bool
@@ -127,6 +126,8 @@ class Backend(ABC):
 
     def crash_error(self) -> type[WorkerCrashed]:
         """The class of the error for a call whose worker died."""
+        from lightwork._crashed import WorkerCrashed  # see there
+
         return WorkerCrashed
 
     @abstractmethod

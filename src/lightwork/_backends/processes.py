@@ -29,7 +29,10 @@ from lightwork._backends._starter import (
 )
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
-from lightwork.errors import WorkerCrashed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightwork._crashed import WorkerCrashed
 
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
 _LAST_WORDS = 1.0

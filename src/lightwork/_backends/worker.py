@@ -19,7 +19,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pickle import loads
 from typing import Any
 
@@ -30,6 +29,7 @@ from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Style, Terms, apply
+from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
 
 HERE = "in the worker"
@@ -53,8 +53,7 @@ FUNCTION = struct.Struct("<II")
 """Number of the function, length of its module's name; then the name, then the pickle."""
 
 
-@dataclass
-class Hello:
+class Hello(Record):
     """The first frame's content."""
 
     surroundings: Surroundings
@@ -63,13 +62,15 @@ class Hello:
     """Pickled by itself, because it may need the caller's ``sys.path``."""
 
 
-@dataclass
 class _Parcel:
     """A function that was sent; it is unpickled when the first batch asks for it."""
 
-    module: str
-    data: memoryview
-    buffers: Sequence[_wire.Bytes]
+    __slots__ = ("buffers", "data", "module")
+
+    def __init__(self, module: str, data: memoryview, buffers: Sequence[_wire.Bytes]) -> None:
+        self.module = module
+        self.data = data
+        self.buffers = buffers
 
 
 def main(descriptor: int, ledger: Ledger | None = None) -> int:

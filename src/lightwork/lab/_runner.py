@@ -16,10 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightwork._record import asdict
 from lightwork.lab._experiments import experiments
 from lightwork.lab._values import (
     Evidence,

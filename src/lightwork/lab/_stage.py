@@ -11,10 +11,10 @@ import json
 import os
 import signal
 import tempfile
-from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
+from lightwork._record import asdict
 from lightwork.lab import _here, _work
 from lightwork.lab._experiments import experiments
 from lightwork.lab._values import Settings

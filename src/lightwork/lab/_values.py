@@ -4,9 +4,11 @@ only."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
+
+from lightwork._record import asdict
 
 FORMAT = 1
 """The version of the JSON form; it grows when a field changes its meaning."""
