@@ -24,7 +24,7 @@ FLOORS: dict[str, str] = {
     "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _model _policy _shared",
     "engine": "_auto _engine _opening",
     "report": "report.*",
-    "surface": "_doctor _gathering _items _json_lines _options _reasons _service _signatures "
+    "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
     "_target _verdicts amapping comparing executor mapping probing",
     "package": "lightwork",
     "lab": "lab.*",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, Protocol, TypeVar, Unpack, overload
 
+from lightwork._collecting import Stream
 from lightwork._options import CommonOptions
 from lightwork.errors import Failure
-from lightwork.mapping import Results, Stream
+from lightwork.mapping import Results
 
 A = TypeVar("A")
 B = TypeVar("B")

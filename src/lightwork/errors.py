@@ -40,6 +40,10 @@ __all__ = [
 ]
 
 
+PARTIAL = "_lightwork_partial"
+"""The attribute of an exception that a map raised in which ``lw.partial`` finds the finished results."""
+
+
 def __getattr__(name: str) -> object:
     if name != "WorkerCrashed":
         raise AttributeError(f"module 'lightwork.errors' has no attribute {name!r}")

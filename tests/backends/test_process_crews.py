@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lightwork import _platform
-from lightwork._backends import processes
+from lightwork._backends import _spawning
 from lightwork._backends.processes import ProcessBackend
 from lightwork._calls import Finished
 from lightwork.errors import UnpicklableError
@@ -303,7 +303,7 @@ def test_a_starter_that_was_killed_is_replaced():
         worker = crew.start()
         (pid,) = crew.run(getpid, [0], worker=worker)
         batch = crew.send(worker, power, [300_000_000])
-        os.kill(processes._starter.pid, signal.SIGKILL)
+        os.kill(_spawning._starter.pid, signal.SIGKILL)
         lost = crew.lost()
         assert lost.running in ((batch, 0), None)
         assert "starter" in lost.death.reason
@@ -317,9 +317,10 @@ def test_nothing_is_left_when_the_caller_is_killed(tmp_path, portable):
     note = tmp_path / "pids"
     program = """
         import os, sys, time
-        from lightwork._backends import processes
+        from lightwork._backends import _spawning
+        from lightwork._backends.processes import ProcessBackend
         from lightwork._calls import Batch, Terms
-        crew = processes.ProcessBackend().open(Terms())
+        crew = ProcessBackend().open(Terms())
         for n in range(2):
             crew.send(crew.start_worker(), Batch(n, lambda x: 7**x, "one", 0, [300_000_000]))
         ready = 0
@@ -327,9 +328,9 @@ def test_nothing_is_left_when_the_caller_is_killed(tmp_path, portable):
             ready += len(crew.wait(None))
         if not os.fork():
             time.sleep(60)  # a fork of the caller's own holds its sockets
-        children = open(f"/proc/{processes._starter.pid}/task/{processes._starter.pid}/children").read()
+        children = open(f"/proc/{_spawning._starter.pid}/task/{_spawning._starter.pid}/children").read()
         with open(sys.argv[1] + "~", "w") as file:
-            file.write(f"{processes._starter.pid} {children}")
+            file.write(f"{_spawning._starter.pid} {children}")
         os.rename(sys.argv[1] + "~", sys.argv[1])
         time.sleep(60)
     """
@@ -405,12 +406,12 @@ def test_a_fork_of_the_caller_has_a_starter_of_its_own():
     program = """
         import os
         from lightwork._backends.processes import ProcessBackend
-        from lightwork._backends import processes
+        from lightwork._backends import _spawning
         from tests.backends.crews import Driver
         def run():
             with Driver(ProcessBackend()) as crew:
                 assert crew.run(abs, [-1]) == [1]
-            return processes._starter.pid
+            return _spawning._starter.pid
         mine = run()
         pid = os.fork()
         if pid == 0:

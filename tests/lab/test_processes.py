@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.leftovers import linux
 
 from lightwork.lab import Settings, Verdict, experiments
 from lightwork.lab._runner import run_one
@@ -39,6 +41,7 @@ def test_from_standard_input() -> None:
     assert done.stdout.splitlines() == ["top of the script", "queue holds True"]
 
 
+@linux
 @pytest.mark.parametrize("key", ["cpu-processes", "io-threads"])
 def test_ctrl_c_leaves_no_process(key: str) -> None:
     source = UNGUARDED.format(key=key, settings=LONG)
@@ -52,14 +55,20 @@ def test_ctrl_c_leaves_no_process(key: str) -> None:
 
 
 def wait_for_children(caller: psutil.Process) -> list[psutil.Process]:
-    """Those of a stage that has begun: it has left its mark, a session of its own."""
+    """Those of a stage whose experiment runs: it has a session of its own, and has said something."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        stages = [child for child in caller.children() if os.getsid(child.pid) == child.pid]
-        if stages and stages[0].cpu_times().user > 0.05:
-            return caller.children(recursive=True)
+        for stage in caller.children():
+            if os.getsid(stage.pid) == stage.pid and wrote(stage):
+                return caller.children(recursive=True)
         time.sleep(0.02)
     raise AssertionError("no experiment has started")
+
+
+def wrote(stage: psutil.Process) -> bool:
+    """Whether there is a line in the record, a file that has no name: the stage's standard output."""
+    record = Path(f"/proc/{stage.pid}/fd/1").stat()
+    return stat.S_ISREG(record.st_mode) and record.st_size > 0
 
 
 def alive(process: psutil.Process) -> bool:

@@ -1,0 +1,138 @@
+"""The caller's end of its starter: one small process that forks workers, started once and kept.
+
+Light to import: a map that is going to need workers starts it first and loads the rest while that boots.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+
+from lightwork import _platform
+
+_LAST_WORDS = 1.0
+"""Seconds that the starter is given to end when the caller does."""
+
+
+class _Starter:
+    """The caller's end of its starter's control socket."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.control, theirs = socket.socketpair()
+        program = (
+            f"import sys; sys.path.append({_platform.HOME!r}); "
+            f"from lightwork._backends._starter import main; main({self.owner})"
+        )
+        with theirs:
+            self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
+
+    def open_channel(self) -> socket.socket:
+        """A new crew's line to the starter; OSError where the starter is gone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self.control, [b"\0"], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def await_end(self) -> None:
+        """OSError where it is ending. Its lines break a moment before the control socket does: so this waits."""
+        try:
+            self.control.settimeout(_LAST_WORDS)
+            self.control.recv(1)  # it never writes: there is only an end to be read
+            raise BrokenPipeError
+        except TimeoutError:
+            self.control.settimeout(None)  # it lives, and has closed that one line
+
+    def end(self) -> None:
+        """Has it kill what is left of its workers and end, and waits for that."""
+        try:
+            self.control.shutdown(socket.SHUT_WR)
+            self.control.settimeout(_LAST_WORDS)
+            self.control.recv(1)
+        except TimeoutError:
+            os.kill(self.pid, signal.SIGKILL)
+        except OSError:
+            self.control.settimeout(None)  # it was dead before
+        self.bury()
+
+    def bury(self) -> None:
+        self.control.close()
+        with contextlib.suppress(ChildProcessError):  # somebody else waited for all children
+            os.waitpid(self.pid, 0)
+
+
+_starter: _Starter | None = None
+_one_at_a_time = threading.Lock()
+
+
+def open_channel(after_a_loss: bool) -> socket.socket:
+    """A line to this process's starter; starts one where there is none or it was killed.
+
+    ``after_a_loss``: a line has just broken, so it may be about to end.
+    """
+    global _starter
+    with _one_at_a_time:
+        if _starter is not None and _starter.owner == os.getpid():
+            try:
+                if after_a_loss:
+                    _starter.await_end()
+                return _starter.open_channel()
+            except OSError:
+                _starter.bury()
+                _starter = None
+        return _current().open_channel()
+
+
+def hasten() -> None:
+    """Starts the starter where it will be needed soon. What prevents that is told when a worker is wanted."""
+    with _one_at_a_time, contextlib.suppress(OSError, AttributeError):
+        _current()
+
+
+def _current() -> _Starter:
+    """This process's starter, started if there is none. To be asked for by one thread at a time."""
+    global _starter
+    if _starter is None or _starter.owner != os.getpid():
+        _starter = _Starter()
+    return _starter
+
+
+def _forget_starter() -> None:
+    """In a fork of the caller: the starter is its parent's."""
+    global _starter, _one_at_a_time
+    _one_at_a_time = threading.Lock()
+    if _starter is not None:
+        _starter.control.close()
+        _starter = None
+
+
+def _end_starter() -> None:
+    if _starter is not None and _starter.owner == os.getpid():
+        _starter.end()
+
+
+os.register_at_fork(after_in_child=_forget_starter)
+atexit.register(_end_starter)
+
+
+def _options() -> list[str]:
+    """The interpreter options that a child should have too. ``-P``: no file of the caller's shadows a module."""
+    flags = sys.flags
+    options = ["-P"]
+    options += ["-" + "O" * flags.optimize] if flags.optimize else []
+    options += ["-B"] if flags.dont_write_bytecode else []
+    options += ["-s"] if flags.no_user_site else []
+    options += ["-E"] if flags.ignore_environment else []
+    for name, value in sys._xoptions.items():
+        if name not in ("importtime", "showrefcount"):
+            options.append(f"-X{name}" if value is True else f"-X{name}={value}")
+    return options

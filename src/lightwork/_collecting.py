@@ -1,0 +1,220 @@
+"""Carrying out a map: a run is driven to its end, its results are put in order, and kept if it ends early."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+
+from lightwork._calls import Style
+from lightwork._dispatch import Chunk, Reorder
+from lightwork._engine import Run, Source
+from lightwork._opening import Opening
+from lightwork._options import begins_here, prepare, settle
+from lightwork._trace import Report
+from lightwork.errors import PARTIAL, Failure, Interrupted
+
+if TYPE_CHECKING:
+    from typing import Self
+
+R = TypeVar("R")
+
+
+def collect(
+    fn: Callable[..., Any],
+    iterables: Sequence[Iterable[Any]],
+    style: Style,
+    options: dict[str, Any],
+    results: list[Any],
+) -> Report:
+    """Makes all calls and fills ``results``; returns what ran where."""
+    settings = settle(options)
+    source = Source(iterables, style, settings.strict)
+    opening = None
+    if source.whole and begins_here(fn, settings):
+        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results)
+        if (report := opening.report()) is not None:
+            return report
+    run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)
+    order = Reorder()
+    run.place(results)
+    try:
+        run.attach(fn, source)
+        if opening is not None and opening.interrupt is not None:
+            raise opening.interrupt
+        sort(run, order, results)
+        fail_if_broken(run, results, order)
+        while not run.finished:
+            run.step()
+            sort(run, order, results)
+            fail_if_broken(run, results, order)
+        run.close()
+        if run.input_error is not None:
+            fail(run, run.input_error, results, order)
+        return run.report()
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Interrupted):
+            raise
+        run.interrupted()
+        sort(run, order, results)
+        raise interruption(run, results, order) from None
+    finally:
+        run.close()
+
+
+def sort(run: Run, order: Reorder, results: list[Any]) -> None:
+    """Moves what has ended into ``results``, in order."""
+    for chunk in run.take():
+        order.put(chunk)
+    order.move(results)
+
+
+def fail_if_broken(run: Run, results: Sequence[Any], order: Reorder) -> None:
+    """Raises the run's failure, if there is one that ends it."""
+    failure = run.dispatch.failure
+    if failure is not None:
+        fail(run, failure.exception, results, order, failure)
+    if run.dispatch.broken is not None:
+        fail(run, run.dispatch.broken, results, order)
+
+
+def fail(
+    run: Run, exception: BaseException, results: Sequence[Any], order: Reorder, failure: Failure | None = None
+) -> NoReturn:
+    """Ends the run and raises ``exception``, with what was finished and a note that names the item."""
+    run.close()
+    remember(exception, results, order)
+    if failure is not None:
+        note = f"lightwork: raised by item {failure.index}"
+        if failure.attempts > 1:
+            note += f", in the last of {failure.attempts} attempts"
+        if run.unstoppable:
+            note += f"; {run.unstoppable} call(s) in other threads could not be stopped and go on"
+        if note not in getattr(exception, "__notes__", ()):
+            exception.add_note(note)
+    raise exception
+
+
+def interruption(run: Run, results: Sequence[Any], order: Reorder) -> Interrupted:
+    """The exception for a Ctrl-C, with what was finished."""
+    finished = run.dispatch.done - run.dispatch.failed
+    text = f"interrupted after {finished:,} finished calls; lw.partial(exc) has their results"
+    if run.unstoppable:
+        text += f"; {run.unstoppable} call(s) in other threads could not be stopped and go on"
+    exception = Interrupted(text)
+    remember(exception, results, order)
+    return exception
+
+
+def remember(exception: BaseException, results: Sequence[Any], order: Reorder) -> None:
+    """Attaches the finished results for ``partial``; ``results`` are those from index 0 on."""
+    finished = {index: value for index, value in enumerate(results) if not isinstance(value, Failure)}
+    for chunk in order.waiting.values():
+        for offset, value in enumerate(chunk.values):
+            if not isinstance(value, Failure):
+                finished[chunk.first + offset] = value
+    setattr(exception, PARTIAL, finished)
+
+
+def stream(
+    fn: Callable[..., Any],
+    iterables: Sequence[Iterable[Any]],
+    style: Style,
+    buffersize: int | None,
+    ordered: bool,
+    options: dict[str, Any],
+) -> Stream[Any]:
+    """Begins a lazy map."""
+    settings = settle(options)
+    run = prepare(fn, settings, lazy=True, window=buffersize, blocking=True)
+    run.attach(fn, Source(iterables, style, settings.strict))
+    return Stream(run, ordered)
+
+
+class Stream(Iterator[R]):
+    """The results of ``imap``: an iterator; ``close()`` ends the work, as does the end of a ``with`` block."""
+
+    def __init__(self, run: Run, ordered: bool) -> None:
+        self._run = run
+        self._order: Reorder | None = Reorder() if ordered else None
+        self._ready: deque[Any] = deque()
+        self._ended = False
+
+    def __iter__(self) -> Stream[R]:
+        return self
+
+    def __next__(self) -> R:
+        run, ready = self._run, self._ready
+        try:
+            while not ready:
+                if self._ended:
+                    raise StopIteration
+                failure, broken = run.dispatch.failure, run.dispatch.broken
+                if failure is not None or broken is not None:
+                    self._ended = True
+                    fail_if_broken(run, (), self._unsent())
+                if run.finished:
+                    self._finish()
+                    continue
+                run.step()
+                self._take()
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt, Interrupted):
+                raise
+            self._ended = True
+            run.interrupted()
+            self._take()
+            unsent = self._unsent()
+            ready.clear()
+            raise interruption(run, (), unsent) from None
+        run.consumed += 1
+        return cast(R, ready.popleft())
+
+    def _take(self) -> None:
+        stop = self._run.dispatch.failure
+        for chunk in self._run.take():
+            if self._order is None:
+                self._ready.extend(value for value in chunk.values if value is not stop or stop is None)
+            else:
+                self._order.put(chunk)
+        if self._order is not None:
+            self._order.move(self._ready, self._run.consumed, stop)
+
+    def _unsent(self) -> Reorder:
+        """What was finished and not given out yet."""
+        rest = Reorder()
+        if self._order is not None:
+            rest.waiting.update(self._order.waiting)
+            if self._ready:
+                rest.put(Chunk(self._run.consumed, list(self._ready)))
+        return rest
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._run.close()
+        if self._run.input_error is not None:
+            fail(self._run, self._run.input_error, (), self._unsent())
+
+    @property
+    def report(self) -> Report:
+        """What ran where and why, so far."""
+        return self._run.report()
+
+    def close(self) -> None:
+        """Ends the work: nothing more is drawn, running calls are ended where that can be. Idempotent."""
+        self._ended = True
+        self._ready.clear()
+        self._run.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_run") and not self._run.closed:
+            self._run.close()
