@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.leftovers import linux
 
 from lightwork.lab import Settings, Verdict, experiments
 from lightwork.lab._runner import run_one
+from tests.leftovers import linux
 
 LONG = "Settings(sleep=30.0, count=10**9, repeats=1)"
 UNGUARDED = """
