@@ -31,21 +31,25 @@ def fresh(*, factory: Callable[[], T]) -> T:
     return _Fresh(factory)  # type: ignore[return-value]
 
 
-_MISSING = object()
-
-
 @dataclass_transform(field_specifiers=(fresh,))
 class Record:
     """Base of records: takes its annotated fields in order or by name, is equal to a record of the same class and
     fields, and shows them. ``class X(Record, frozen=True)``: fields cannot be set again, and records can be hashed."""
 
-    _fields: dict[str, Any] = {}  # noqa: RUF012 - each class has its own
+    _fields: tuple[str, ...] = ()
+    _known: frozenset[str] = frozenset()
+    _defaults: dict[str, Any] = {}  # noqa: RUF012 - each class has its own
+    _fresh: dict[str, Callable[[], Any]] = {}  # noqa: RUF012
     _frozen = False
 
     def __init_subclass__(cls, frozen: bool = False) -> None:
         own = cls.__dict__
         names = [name for name in own.get("__annotations__", _annotations(cls)) if not name.startswith("__")]
-        cls._fields = {**cls._fields, **{name: own.get(name, _MISSING) for name in names}}
+        given = {name: own[name] for name in names if name in own}
+        cls._fields = (*cls._fields, *names)
+        cls._known = frozenset(cls._fields)
+        cls._fresh = {**cls._fresh, **{name: one.make for name, one in given.items() if type(one) is _Fresh}}
+        cls._defaults = {**cls._defaults, **{name: one for name, one in given.items() if type(one) is not _Fresh}}
         cls._frozen = frozen
         if frozen:
             cls.__setattr__ = _refuse  # type: ignore[method-assign, assignment]
@@ -54,19 +58,22 @@ class Record:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         values = self.__dict__
-        if len(args) > len(self._fields):
-            raise TypeError(f"{type(self).__name__} takes {len(self._fields)} fields, not {len(args)}")
-        for (name, default), index in zip(self._fields.items(), range(len(self._fields)), strict=True):
-            if index < len(args):
-                values[name] = args[index]
-            elif name in kwargs:
-                values[name] = kwargs.pop(name)
-            elif default is _MISSING:
-                raise TypeError(f"{type(self).__name__} needs {name}")
-            else:
-                values[name] = default.make() if type(default) is _Fresh else default
-        if kwargs:
-            raise TypeError(f"{type(self).__name__} has no field {next(iter(kwargs))!r}, or it was given twice")
+        values.update(self._defaults)
+        if args:
+            if len(args) > len(self._fields):
+                raise TypeError(f"{type(self).__name__} takes {len(self._fields)} fields, not {len(args)}")
+            positional = dict(zip(self._fields, args, strict=False))
+            if twice := positional.keys() & kwargs.keys():
+                raise TypeError(f"{type(self).__name__} was given {min(twice)!r} twice")
+            values.update(positional)
+        values.update(kwargs)
+        for name, make in self._fresh.items():
+            if name not in values:
+                values[name] = make()
+        if values.keys() != self._known:
+            if missing := [name for name in self._fields if name not in values]:
+                raise TypeError(f"{type(self).__name__} needs {missing[0]}")
+            raise TypeError(f"{type(self).__name__} has no field {min(values.keys() - self._known)!r}")
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self._values() == other._values()
