@@ -33,9 +33,9 @@ def test_frames_arrive_as_they_were_sent(frames):
             if frame is None:
                 assert sender.pending
                 sender.flush()
-            else:
+            elif frame is not False:
                 arrived.append(frame)
-        assert next(reader) is None
+        assert next(frame for frame in reader if frame is not False) is None
         ours.close()
         assert next(reader, "end") == "end"
     assert [(kind, b"".join(body), buffers) for kind, body, buffers in frames] == [
@@ -168,3 +168,14 @@ def test_exceptions_cross():
     assert [type(each) for each in group.exceptions] == [ValueError, FileNotFoundError]
     unpicklable = _carried.unpack(_carried.pack(UnpicklableError("m", "p", "r")))
     assert (unpicklable.path, unpicklable.remedy) == ("p", "r")
+
+
+def test_what_comes_after_a_short_read_is_read_too():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        reader = _wire.receive(theirs, socket.MSG_DONTWAIT)
+        for number in range(3):
+            ours.sendall(b"".join(_wire.frame(1, [bytes([number])])))
+            assert [bytes(frame.body) for frame in iter(lambda: next(reader), False)] == [bytes([number])]
+        ours.close()
+        assert next(reader, "end") == "end"

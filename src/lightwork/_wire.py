@@ -13,12 +13,15 @@ of place and length stand in the place of the lengths. All little-endian.
 from __future__ import annotations
 
 import pickle
+import select
 import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+from lightwork._polling import Polling
 
 Bytes = bytes | bytearray | memoryview
 
@@ -142,20 +145,25 @@ def size(parts: Iterable[Bytes]) -> int:
     return sum(map(len, parts))
 
 
-def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = None) -> Iterator[Frame | None]:
-    """Frames as they come. With MSG_DONTWAIT in ``flags``: None whenever there is nothing more for now.
+def receive(
+    sock: socket.socket, flags: int = 0, shared: memoryview | None = None, polling: Polling | None = None
+) -> Iterator[Frame | bool | None]:
+    """Frames as they come. With MSG_DONTWAIT in ``flags`` also None, whenever there is nothing more for now, and False,
+    where there was less than there was room for: so most likely there is nothing more, and to ask would take a while.
 
-    ``shared``: the memory in which placed buffers lie.
+    ``shared``: the memory in which placed buffers lie; ``polling``: what to do before it is slept for more.
 
     Ends where the stream ends, also in the middle of a frame. ECONNRESET is no end: Linux reports it once
     when the peer died with unread bytes, *before* the rest of what the peer had sent.
     """
     chunk = memoryview(bytearray(CHUNK))
     at = end = resets = 0
+    drained = False
+    arrived = _arrived(sock) if polling is not None else None
 
-    def fill(target: memoryview) -> Generator[None, None, bool]:
+    def fill(target: memoryview) -> Generator[bool | None, None, bool]:
         """Fills the target, from what was read ahead first. False: the stream ended before."""
-        nonlocal at, end, resets
+        nonlocal at, end, resets, drained
         while len(target):
             if at < end:
                 taken = min(end - at, len(target))
@@ -163,13 +171,19 @@ def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = Non
                 target = target[taken:]
                 at += taken
                 continue
+            if drained:
+                drained = False
+                if flags:
+                    yield False
+                elif polling is not None and arrived is not None:
+                    polling.until(arrived)
             try:
                 if len(target) >= CHUNK:
                     got = sock.recv_into(target, 0, flags)
                     target = target[got:]
                 else:
                     at, got = 0, sock.recv_into(chunk, 0, flags)
-                    end = got
+                    end, drained = got, got < CHUNK
             except BlockingIOError:
                 yield None
                 continue
@@ -203,6 +217,13 @@ def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = Non
             yield Frame(kind, memoryview(body), buffers)
 
 
+def _arrived(sock: socket.socket) -> Callable[[], object]:
+    """Tells whether the socket has something to be read."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return lambda: poll.poll(0)
+
+
 class Sender:
     """Sends frames over a socket without ever blocking; what the socket does not take yet is kept."""
 
@@ -219,6 +240,17 @@ class Sender:
 
         The rest is copied: it may lie in arrays of the caller, who is free to change them when this returns.
         """
+        if len(parts) == 1 and not self._pending:
+            # Most frames are one small part, which the socket takes whole.
+            try:
+                sent = self._sock.send(parts[0], socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
+            except (BrokenPipeError, ConnectionResetError):
+                return  # the peer has died; its end of the stream says so to whoever reads
+            if sent == len(parts[0]):
+                return
+            parts = [memoryview(parts[0]).cast("B")[sent:]]
         fresh = deque(memoryview(part).cast("B") for part in parts if len(part))
         if self._pending:
             self._pending.extend(_copied(fresh))
@@ -244,6 +276,9 @@ class Sender:
 
 def send_all(sock: socket.socket, parts: Sequence[Bytes]) -> None:
     """Sends all parts, blocking as long as it takes. Raises BrokenPipeError where the peer is gone."""
+    if len(parts) == 1:
+        sock.sendall(parts[0])
+        return
     rest = deque(memoryview(part).cast("B") for part in parts if len(part))
     while rest:
         _advance(rest, sock.sendmsg(_some(rest)))

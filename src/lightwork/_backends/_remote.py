@@ -40,6 +40,8 @@ from lightwork._calls import (
     WorkerReady,
 )
 from lightwork._clock import SystemClock
+from lightwork._machine import usable_cores
+from lightwork._polling import MOMENT, Polling
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
@@ -98,7 +100,7 @@ class _Link:
         number: int,
         sock: socket.socket,
         sender: _wire.Sender,
-        frames: Iterator[_wire.Frame | None],
+        frames: Iterator[_wire.Frame | bool | None],
         ledger: Ledger | None,
         started: float,
     ) -> None:
@@ -108,7 +110,7 @@ class _Link:
         self.functions: set[int] = set()
         self.placed: dict[int, int] = {}
         """Where the buffers of a batch begin in the arena, by its number."""
-        self.ready = self.retiring = self.hung_up = False
+        self.ready = self.retiring = self.hung_up = self.writing = False
         self.death: End | None = None
 
 
@@ -126,6 +128,7 @@ class RemoteCrew(Crew):
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview]] | None = None
         self._now = SystemClock.now
+        self.polling = Polling(usable_cores() > 1)
         self._closed = False
         self._touching = self._torn = False
         self._closing = threading.Lock()
@@ -166,7 +169,7 @@ class RemoteCrew(Crew):
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
         surroundings, terms, buffers = self._hello
-        body = pickle.dumps(Hello(surroundings, self._backend, terms))
+        body = pickle.dumps(Hello(surroundings, self._backend, terms, self.polling.allowed))
         self._touching = True
         self._post(link, _wire.frame(_wire.HELLO, [body], buffers))
         self._touching = False
@@ -230,7 +233,7 @@ class RemoteCrew(Crew):
                 due = max(0.0, min(self._revoking.values()) - self._now())
                 left = due if left is None else min(left, due)
             glimpse = self._glimpse_due(left)
-            ready = self._selector.select(GLIMPSE if glimpse else left)
+            ready = self._select(GLIMPSE if glimpse else left)
             self._touching = True
             for key, _ in ready:
                 key.data()
@@ -327,12 +330,11 @@ class RemoteCrew(Crew):
 
     def _mind_writing(self, link: _Link) -> None:
         """Has the selector tell when the socket takes more, while something is left to be sent."""
-        if link.hung_up:
+        if link.hung_up or link.sender.pending == link.writing:
             return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.sender.pending else 0)
-        key = self._selector.get_key(link.sock)
-        if key.events != wanted:
-            self._selector.modify(link.sock, wanted, key.data)
+        link.writing = link.sender.pending
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.writing else 0)
+        self._selector.modify(link.sock, wanted, self._selector.get_key(link.sock).data)
 
     # from the workers
 
@@ -349,12 +351,15 @@ class RemoteCrew(Crew):
         if link.death is not None:
             self._bury(link)
 
-    def _read(self, link: _Link) -> bool:
-        """Takes what has arrived; False where the stream has ended."""
+    def _read(self, link: _Link, to_the_end: bool = False) -> bool:
+        """Takes what has arrived; False where the stream has ended. ``to_the_end``: all of it, however unlikely."""
         for frame in link.frames:
             if frame is None:
                 return True
-            self._take(link, frame)
+            if isinstance(frame, _wire.Frame):
+                self._take(link, frame)
+            elif not to_the_end:
+                return True
         return False
 
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
@@ -414,7 +419,7 @@ class RemoteCrew(Crew):
             return
         link.death = death
         # All that it ever sent has arrived. If there is no end, something that it forked holds its socket.
-        self._read(link)
+        self._read(link, to_the_end=True)
         self._hang_up(link)
         self._bury(link)
 
@@ -468,6 +473,13 @@ class RemoteCrew(Crew):
                 key.data()
 
     # the selector
+
+    def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        long = timeout is None or timeout > MOMENT
+        return (self.polling.until(self._look) if long else None) or self._selector.select(timeout)
+
+    def _look(self) -> list[tuple[selectors.SelectorKey, int]]:
+        return self._selector.select(0)
 
     def _watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
         self._selector.register(sock, selectors.EVENT_READ, ready)

@@ -29,6 +29,7 @@ from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Style, Terms, apply
+from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
 
@@ -60,6 +61,8 @@ class Hello(Record):
     backend: str
     terms: bytes
     """Pickled by itself, because it may need the caller's ``sys.path``."""
+    polls: bool
+    """Whether there is a core to spare for a moment of polling."""
 
 
 class _Parcel:
@@ -105,6 +108,7 @@ class Worker:
         self._post = Post(sock, self._ledger)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
         self._terms = Terms()
+        self._polling = Polling(allowed=False)
         self._backend = ""
         self._forwards_logs = False
         self._written: list[Lines] = []
@@ -115,8 +119,8 @@ class Worker:
 
     def serve(self) -> int:
         """Does what the frames say; returns when the crew says so or is gone."""
-        for frame in _wire.receive(self._sock, shared=self._ledger.shared):
-            assert frame is not None
+        for frame in _wire.receive(self._sock, shared=self._ledger.shared, polling=self._polling):
+            assert isinstance(frame, _wire.Frame)
             if frame.kind in (_wire.BATCH, _wire.ROWS):
                 self._run(frame)
             elif frame.kind == _wire.FUNCTION:
@@ -138,7 +142,7 @@ class Worker:
     # the start
 
     def _greet(self, hello: Hello, buffers: Sequence[_wire.Bytes]) -> bool:
-        self._backend = hello.backend
+        self._backend, self._polling.allowed = hello.backend, hello.polls
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
             os.register_at_fork(after_in_child=_restore_output)

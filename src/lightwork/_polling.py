@@ -1,0 +1,50 @@
+"""A moment of looking again and again before one sleeps.
+
+To wake a sleeping thread takes 30 µs and more, on both sides of the hand-over, and longer than what is waited for often
+lasts: two processes that block on each other's messages need 72 µs for a round trip, 6 µs when each polls first. But
+who polls takes a core from somebody: so it is done for a moment only, and only where it succeeded lately.
+"""
+
+from __future__ import annotations
+
+from lightwork._clock import SystemClock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+MOMENT = 0.000_1
+"""Seconds of polling at most: what a wake-up costs both sides together."""
+
+MOST_SKIPPED = 63
+"""Waits without polling after one that was in vain, at most: so what is wasted is under 2 µs a wait."""
+
+
+class Polling:
+    """Polls before waits of one kind, as long as that pays."""
+
+    __slots__ = ("_left", "_skipped", "allowed")
+
+    def __init__(self, allowed: bool = True) -> None:
+        self.allowed = allowed
+        """Whether there is a core to spare."""
+        self._skipped = self._left = 0
+
+    def until(self, look: Callable[[], T]) -> T | None:
+        """Calls ``look`` until it returns something true, and returns that; None if nothing came within the moment."""
+        if not self.allowed:
+            return None
+        if self._left:
+            self._left -= 1
+            return None
+        now = SystemClock.now
+        end = now() + MOMENT
+        while now() < end:
+            if seen := look():
+                self._skipped = 0
+                return seen
+        self._left = self._skipped = min(2 * self._skipped + 1, MOST_SKIPPED)
+        return None
