@@ -1,5 +1,7 @@
 """A moment of looking before one sleeps: it succeeds, or is done ever more rarely."""
 
+import itertools
+
 from lightwork._polling import MOST_SKIPPED, Polling
 
 
@@ -17,7 +19,7 @@ def test_what_is_in_vain_becomes_rare():
     for wait in range(1000):
         polling.until(lambda wait=wait: polled.append(wait))
     waits = sorted(set(polled))
-    gaps = [later - earlier for earlier, later in zip(waits, waits[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(waits)]
     assert gaps[:4] == [2, 4, 8, 16]
     assert set(gaps[5:]) == {MOST_SKIPPED + 1}
 

@@ -1,4 +1,9 @@
-"""The thread behind an executor: it owns a run on one backend and turns its outcomes into futures."""
+"""What is behind an executor: a run on one backend whose outcomes become futures, and who drives it.
+
+Usually a thread of the service's own does. But a call goes from thread to thread four times then, on its way out and
+back. So where a caller submits one call after another and waits for each, that caller drives: it is the *leader* as
+long as it waits, and the thread only looks now and then whether somebody left a call alone. One lock says who drives.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +17,60 @@ from lightwork import _context, _machine
 from lightwork._backends._registry import usable
 from lightwork._backends.base import Backend
 from lightwork._calls import Finished
+from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
-from lightwork._record import Record, replace
+from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
 
+ALONE = 3
+"""Calls that were waited for at once, one after another, from which on their callers are expected to."""
 
-class Work(Record):
+GUARD = 0.002
+"""Seconds between two looks for calls that were left alone."""
+
+QUIET = 25
+"""Looks without any call after which the thread sleeps until there is one."""
+
+
+class Work(Slotted):
     """A submitted call; ``number`` is its place in the order of submission to the executor."""
 
-    number: int
-    fn: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    future: Future[Any]
+    __slots__ = ("args", "fn", "future", "kwargs", "number")
+
+    def __init__(
+        self, number: int, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]
+    ) -> None:
+        self.number = number
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.future = future
+
+
+class LedFuture(Future[Any]):
+    """A future for whose outcome its caller may work instead of waiting."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+
+    def result(self, timeout: float | None = None) -> Any:
+        """As ``concurrent.futures.Future.result``."""
+        return super().result(self._led(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """As ``concurrent.futures.Future.exception``."""
+        return super().exception(self._led(timeout))
+
+    def _led(self, timeout: float | None) -> float | None:
+        if self.done():
+            return timeout
+        now = SystemClock.now
+        end = None if timeout is None else now() + timeout
+        self._service.lead(self, end)
+        return None if end is None else max(0.0, end - now())
 
 
 _serving: set[Service] = set()
@@ -82,12 +126,22 @@ class Service:
         self._indices: dict[int, int] = {}
         self._closing = self._cancelling = self._abandoned = False
         self._broken: BaseException | None = None
-        workers, growth = how_many(made, settings.max_workers)
-        plan = Plan(made, workers, settings.terms, settings.rules, growth, on_send=self._begins)
-        self._run = _ServiceRun(plan, learn if made.capabilities.shares_memory and not self._coroutines else None)
+        self._learn = learn if made.capabilities.shares_memory and not self._coroutines else None
+        self._run = self._opened()
         self._depth = _context.depth()
         self._turning = 0
         """The thread that makes a call of an inline service now."""
+        self._driving = threading.Lock()
+        """Held by whoever drives the run now: the thread, or a leader."""
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._led = self._guarding = self._asleep = False
+        """Whether callers lead; whether the thread waits for the bell meanwhile; whether for nothing else."""
+        self._leader: Future[Any] | None = None
+        """What the leader waits for; left behind by one whom Ctrl-C struck between two steps."""
+        self._wanted = False
+        """Whether the main thread waits for its turn to lead."""
+        self._taken = self._alone = 0
+        """Calls that were taken; the last ones of them that came when there was no other."""
         self._thread: threading.Thread | None = None
         if not self._inline:
             name, daemon = f"lightwork-{self.name}", _machine.daemon_threads()
@@ -99,7 +153,17 @@ class Service:
                 _serving.discard(self)
                 raise
 
+    def _opened(self) -> _ServiceRun:
+        workers, growth = how_many(self._backend, self._settings.max_workers)
+        settings = self._settings
+        plan = Plan(self._backend, workers, settings.terms, settings.rules, growth, on_send=self._begins)
+        return _ServiceRun(plan, self._learn)
+
     # called from any thread
+
+    def future(self) -> Future[Any]:
+        """What a call that is to be taken will have as its future."""
+        return Future() if self._inline else LedFuture(self)
 
     def check(self, fn: Any) -> None:
         """BackendUnavailable where ``fn`` does not suit the backend, BrokenExecutor where the executor is broken."""
@@ -115,12 +179,15 @@ class Service:
 
     def take(self, work: Work) -> None:
         """Takes a call. Not after ``shutdown``."""
+        self._taken += 1
+        self._alone = 0 if self._futures else self._alone + 1
         self._inbox.put(work)
 
     def proceed(self, future: Future[Any]) -> None:
         """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
         if not self._inline:
-            self._run.wake()
+            if not self._led or self._asleep or self._driving.locked():
+                self._rouse()
             return
         with self._lock:
             self._turning = threading.get_ident()
@@ -130,6 +197,82 @@ class Service:
             finally:
                 self._turning = 0
 
+    def lead(self, future: Future[Any], end: float | None) -> None:
+        """Drives the run until ``future`` is done, or the clock shows ``end``; returns at once where others do."""
+        entering = not self._led
+        if entering:
+            if self._alone < ALONE or self._closing:
+                return
+            self._led = True
+            self._rouse()  # the thread drives until now
+        elif self._driving.locked():
+            return
+        if self._leader is not None:
+            self._leave_to_thread()
+        elif threading.current_thread() is threading.main_thread():
+            self._lead_in_main_thread(future, end)
+        elif self._driving.acquire(entering, GUARD if entering else -1):
+            try:
+                self._lead(future, end)
+            finally:
+                self._driving.release()
+        if self._led and (self._futures or not self._inbox.empty()):
+            self._leave_to_thread()
+
+    def _lead_in_main_thread(self, future: Future[Any], end: float | None) -> None:
+        """There Ctrl-C may strike between any two steps. It may cost no call but the one that is waited for."""
+        if len(self._futures) + self._inbox.qsize() > 1:
+            self._leave_to_thread()
+            return
+        self._wanted = True
+        if self._driving.locked():
+            self._rouse()
+        # Not ``acquire``: Ctrl-C could strike after it, before anything is there that would release.
+        with self._driving:
+            self._wanted = False
+            self._lead(future, end)
+
+    def _lead(self, future: Future[Any], end: float | None) -> None:
+        now = SystemClock.now
+        self._leader = future
+        try:
+            while self._led and not self._wanted and not future.done():
+                left = None if end is None else end - now()
+                if left is not None and left <= 0:
+                    break
+                self._turn(left)
+        except KeyboardInterrupt:
+            crews = self._run.crews()
+            if all(crew.asleep for crew in crews):
+                for crew in crews:
+                    crew.asleep = False
+                self._leader = None
+            raise
+        self._leader = None
+
+    def _start_anew(self) -> None:
+        """After Ctrl-C struck a leader between two steps: what is where is not known any more."""
+        from lightwork._crashed import WorkerCrashed
+
+        last, torn, self._run = self._leader, self._run, self._opened()
+        self._leader = None
+        torn.close()
+        for future in {last, *self._futures.values()}:
+            if future is not None:
+                _settle(future, WorkerCrashed(reason="was ended: Ctrl-C struck while its result was taken in"))
+        self._futures.clear()
+        self._indices.clear()
+
+    def _leave_to_thread(self) -> None:
+        self._led, self._alone = False, 0
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Has whoever drives, and the thread, look at what is to be done."""
+        if self._guarding:
+            self._bell.put(None)
+        self._run.wake()
+
     def knows(self, future: Future[Any]) -> bool:
         """Whether the call behind ``future`` was taken and is not done."""
         return id(future) in self._indices
@@ -137,7 +280,7 @@ class Service:
     def kill(self, future: Future[Any]) -> None:
         """Ends the call behind ``future`` as soon as it runs."""
         self._condemned.put(future)
-        self._run.wake()
+        self._leave_to_thread()
 
     def shutdown(self, cancel_futures: bool) -> None:
         """Takes no more calls."""
@@ -146,7 +289,7 @@ class Service:
         if self._inline:
             self._run.close()
         else:
-            self._run.wake()
+            self._leave_to_thread()
 
     def abandon(self) -> None:
         """Ends everything now: calls that run are ended where that can be, the others are cancelled."""
@@ -165,16 +308,55 @@ class Service:
         doomed: set[int] = set()
         try:
             while not (self._closing and self._inbox.empty() and not self._futures) and not self._abandoned:
-                self._turn(None)
-                self._execute(doomed)
+                if self._led:
+                    self._guard()
+                with self._driving:
+                    if not self._wanted:
+                        if self._leader is not None:
+                            self._start_anew()
+                        self._take_in()
+                        self._execute(doomed)
+                        self._turn(None)
+                if self._wanted:
+                    self._wanted = False
+                    self._listen(GUARD)
         finally:
-            self._run.close()
-            self._take_in()
-            for future in self._futures.values():
-                if self._broken is not None or not future.cancel():
-                    _settle(future, self._broken_error())
-            self._futures.clear()
-            _serving.discard(self)
+            with self._driving:
+                self._end()
+
+    def _end(self) -> None:
+        self._run.close()
+        self._take_in()
+        for future in self._futures.values():
+            if self._broken is not None or not future.cancel():
+                _settle(future, self._broken_error())
+        self._futures.clear()
+        _serving.discard(self)
+
+    def _guard(self) -> None:
+        """As long as callers lead: looks whether a call was left alone, and goes back to driving then."""
+        self._guarding, quiet, before = True, 0, self._taken
+        while self._led:
+            idle = self._inbox.empty() and not self._futures
+            quiet = quiet + 1 if idle else 0
+            self._asleep = quiet > QUIET and self._taken == before
+            if self._asleep and not self._inbox.empty():
+                continue  # it came between two looks
+            if self._listen(None if self._asleep else GUARD):
+                quiet = 0
+            left_alone = not idle and self._taken == before
+            if (left_alone or self._leader is not None) and not self._driving.locked():
+                self._led, self._alone = False, 0
+            before = self._taken
+        self._guarding = self._asleep = False
+
+    def _listen(self, timeout: float | None) -> bool:
+        """Whether the bell rang within so many seconds."""
+        try:
+            self._bell.get(timeout=timeout)
+        except Empty:
+            return False
+        return True
 
     def _turn(self, timeout: float | None) -> None:
         run = self._run

@@ -164,7 +164,7 @@ class Executor(BaseExecutor):
             raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
         service = self._service(self._fixed or self._route(fn))
         service.check(fn)
-        future: Future[R] = Future()
+        future: Future[R] = service.future()
         with self._lock:  # a shutdown comes before this, or after it with the call
             self._accepts()
             service.take(Work(self._submitted, fn, args, kwargs, future))

@@ -12,6 +12,15 @@ def double(x: Any) -> Any:
     return x * 2
 
 
+def square(x: int) -> int:
+    return x * x
+
+
+def sleep_and_return(seconds: float, value: Any) -> Any:
+    time.sleep(seconds)
+    return value
+
+
 def add(a: Any, b: Any) -> Any:
     return a + b
 

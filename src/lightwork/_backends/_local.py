@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextvars
 import math
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice, starmap
 from queue import Empty, SimpleQueue
 from types import FunctionType
 from typing import Any
 
 from lightwork import _context
+from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, apply
 from lightwork._demand import Meter
 from lightwork._machine import gil_enabled
@@ -160,14 +163,38 @@ def stop_iteration_error(cause: StopIteration | None = None) -> RuntimeError:
     return error
 
 
-def drain(outbox: SimpleQueue[Event | None], timeout: float | None) -> list[Event]:
-    """All events that are there, after a wait for the first one; None in the queue only ends the wait."""
-    events: list[Event] = []
-    try:
-        event = outbox.get(timeout is None or timeout > 0, timeout)
-        while True:
-            if event is not None:
-                events.append(event)
-            event = outbox.get_nowait()
-    except Empty:
-        return events
+class Reports:
+    """What workers in this process tell their crew, which waits for it.
+
+    The events and the word that there are some are apart: so a Ctrl-C that ends the wait can cost the word alone.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._events: deque[Event] = deque()
+        self._word: SimpleQueue[None] = SimpleQueue()
+
+    def put(self, event: Event) -> None:
+        self._events.append(event)
+        self._word.put(None)
+
+    def wake(self) -> None:
+        self._word.put(None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether ``take`` would wait."""
+        return not self._events
+
+    def take(self, timeout: float | None) -> list[Event]:
+        """All events that are there, after a wait for the first one, or for ``wake``."""
+        word, events = self._word, self._events
+        with suppress(Empty):
+            if not events:
+                self._crew.asleep = True
+                word.get(timeout is None or timeout > 0, timeout)
+                self._crew.asleep = False
+            while True:
+                word.get_nowait()
+        self._crew.asleep = False
+        return [events.popleft() for _ in range(len(events))]

@@ -476,7 +476,10 @@ class RemoteCrew(Crew):
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         long = timeout is None or timeout > MOMENT
-        return (self.polling.until(self._look) if long else None) or self._selector.select(timeout)
+        self.asleep = True
+        ready = (self.polling.until(self._look) if long else None) or self._selector.select(timeout)
+        self.asleep = False
+        return ready
 
     def _look(self) -> list[tuple[selectors.SelectorKey, int]]:
         return self._selector.select(0)

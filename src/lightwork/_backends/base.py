@@ -61,6 +61,8 @@ class Crew(ABC):
     """Times the calls of a crew that runs them in the caller's thread, where somebody wants to know."""
     results: list[Any] | None = None
     """The caller's list, to which a crew that runs in the caller's thread may append what comes next in it."""
+    asleep: bool = False
+    """Whether ``wait`` is at a place where an exception, such as that of Ctrl-C, may end it without any loss."""
     patience: float = math.inf
     """Seconds after which a crew that runs in the caller's thread hands a batch's rest back, at the end of a call."""
 

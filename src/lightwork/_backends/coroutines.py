@@ -11,10 +11,9 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 
 from lightwork import _context
-from lightwork._backends._local import drain, stop_iteration_error
+from lightwork._backends._local import Reports, stop_iteration_error
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
 from lightwork._machine import daemon_threads
@@ -82,14 +81,14 @@ class _Tasks:
 class _CoroutineCrew(Crew):
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self._outbox: SimpleQueue[Event | None] = SimpleQueue()
+        self._reports = Reports(self)
         self._tasks = _Tasks(terms, self._report)
         self._started = 0
         self._initialized = False
         self._broken = False
 
     def _report(self, event: Event) -> None:
-        self._outbox.put(event)
+        self._reports.put(event)
 
     def start_worker(self) -> int:
         self._started += 1
@@ -104,7 +103,7 @@ class _CoroutineCrew(Crew):
         return self._started
 
     def wait(self, timeout: float | None) -> list[Event]:
-        return drain(self._outbox, timeout)
+        return self._reports.take(timeout)
 
     def retire(self, worker: int) -> None:
         """Nothing to do: an idle place holds nothing."""
@@ -133,7 +132,7 @@ class AsyncioCrew(_CoroutineCrew):
             self._loop.call_soon_threadsafe(self._tasks.start, worker, batch)
 
     def wake(self) -> None:
-        self._outbox.put(None)
+        self._reports.wake()
 
     def close(self) -> int:
         if not self._thread.is_alive() or self._loop.is_closed():
@@ -166,12 +165,12 @@ class OwnLoopCrew(_CoroutineCrew):
             self._tasks.start(worker, batch)
 
     def wake(self) -> None:
-        self._outbox.put(None)
+        self._reports.wake()
         self._loop.call_soon_threadsafe(self._arrived.set)
 
     async def arrival(self, timeout: float | None) -> None:
         """Returns when ``wait(0)`` has something to give, or after ``timeout`` seconds."""
-        if self._outbox.empty():
+        if self._reports.empty:
             self._arrived.clear()
             try:
                 async with asyncio.timeout(timeout):

@@ -1,8 +1,8 @@
 """Calls in threads of the caller's process: for functions that wait, or compute in C with the GIL released.
 
-Each worker is a thread with an inbox of its own; all report to one outbox (both are ``queue.SimpleQueue``, whose waits
-Ctrl-C can interrupt). They are daemon threads where such are allowed, because a thread that never returns from a call
-must not keep the program from ending.
+Each worker is a thread with an inbox of its own, a ``queue.SimpleQueue``, whose waits Ctrl-C can interrupt. They are
+daemon threads where such are allowed, because a thread that never returns from a call must not keep the program from
+ending.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from queue import SimpleQueue
 
 from lightwork import _context
-from lightwork._backends._local import drain, run_batch_in_copies
+from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._machine import daemon_threads
@@ -36,7 +36,7 @@ class ThreadCrew(Crew):
         self._context = contextvars.copy_context()
         self._depth = _context.depth()
         self._workers: dict[int, _Worker] = {}
-        self._outbox: SimpleQueue[Event | None] = SimpleQueue()
+        self._reports = Reports(self)
         self._started = 0
         self._closed = threading.Event()
 
@@ -59,23 +59,23 @@ class ThreadCrew(Crew):
             _context.descend(self._depth)
             self._context.copy().run(terms.initialize)
         except BaseException as error:  # noqa: BLE001 - whatever an initializer raises is the event
-            self._outbox.put(WorkerFailed(number, error))
+            self._reports.put(WorkerFailed(number, error))
             return
-        self._outbox.put(WorkerReady(number, time.perf_counter() - began))
+        self._reports.put(WorkerReady(number, time.perf_counter() - began))
         while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
             outcomes = Outcomes(batch.id, 0, [])
             run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
-            self._outbox.put(Finished(number, outcomes, last=True))
+            self._reports.put(Finished(number, outcomes, last=True))
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 
     def send(self, worker: int, batch: Batch) -> None:
         self._workers[worker].inbox.put(batch)
 
     def wait(self, timeout: float | None) -> list[Event]:
-        return drain(self._outbox, timeout)
+        return self._reports.take(timeout)
 
     def wake(self) -> None:
-        self._outbox.put(None)
+        self._reports.wake()
 
     def retire(self, worker: int) -> None:
         self._workers.pop(worker).inbox.put(None)

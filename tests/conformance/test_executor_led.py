@@ -1,0 +1,189 @@
+"""Where callers wait for each call at once they drive the executor themselves: nothing but the time may change."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import FIRST_COMPLETED, as_completed, wait
+
+import pytest
+
+import lightwork as lw
+from tests.conformance import jobs
+
+BACKENDS = ["threads", "processes"]
+ONE_BY_ONE = 12
+"""More calls than it takes until callers lead."""
+
+
+def led(executor: lw.Executor) -> lw.Executor:
+    for x in range(ONE_BY_ONE):
+        assert executor.submit(jobs.square, x).result() == x * x
+    return executor
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_nobody_waits_for_is_done_too(backend):
+    with lw.Executor(2, backend=backend) as executor:
+        for _ in range(3):
+            done = threading.Event()
+            led(executor).submit(jobs.square, 3).add_done_callback(lambda _, done=done: done.set())
+            assert done.wait(10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_other_ways_to_wait(backend):
+    with lw.Executor(2, backend=backend) as executor:
+        futures = [led(executor).submit(jobs.square, x) for x in range(20)]
+        assert sorted(future.result() for future in as_completed(futures, 20)) == [x * x for x in range(20)]
+        future = led(executor).submit(jobs.square, 5)
+        assert wait([future], 20, FIRST_COMPLETED).done == {future}
+        assert led(executor).submit(jobs.square, 6).exception(20) is None
+        assert list(led(executor).map(jobs.square, range(50))) == [x * x for x in range(50)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_timeout_leaves_the_call_alone(backend):
+    with lw.Executor(1, backend=backend) as executor:
+        future = led(executor).submit(jobs.sleep_and_return, 0.5, "late")
+        with pytest.raises(TimeoutError):
+            future.result(0.05)
+        assert future.result(20) == "late"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_several_threads_each_wait_for_their_own(backend):
+    errors = []
+
+    def work(executor, start):
+        try:
+            for x in range(start, start + 100):
+                assert executor.submit(jobs.square, x).result(30) == x * x
+        except BaseException as error:
+            errors.append(error)
+
+    with lw.Executor(2, backend=backend) as executor:
+        threads = [threading.Thread(target=work, args=(led(executor), 1000 * n)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not errors
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_callback_may_submit(backend):
+    with lw.Executor(2, backend=backend) as executor:
+        led(executor)
+        later, ready = [], threading.Event()
+
+        def on(_):
+            later.append(executor.submit(jobs.square, 7))
+            ready.set()
+
+        future = executor.submit(jobs.square, 2)
+        future.add_done_callback(on)
+        assert future.result(20) == 4
+        assert ready.wait(20)
+        assert later[0].result(20) == 49
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_end_while_a_caller_leads(backend):
+    executor = led(lw.Executor(1, backend=backend))
+    future = executor.submit(jobs.sleep_and_return, 0.3, 1)
+    closer = threading.Timer(0.1, executor.shutdown)
+    closer.start()
+    assert future.result(20) == 1
+    closer.join()
+    with pytest.raises(RuntimeError):
+        executor.submit(jobs.square, 1)
+
+
+def test_a_kill_while_a_caller_leads():
+    with lw.Executor(1, backend="processes") as executor:
+        future = led(executor).submit(jobs.sleep_and_return, 30, 1)
+        killer = threading.Timer(0.2, executor.kill, [future])
+        killer.start()
+        with pytest.raises(lw.WorkerCrashed):
+            future.result(20)
+        killer.join()
+        assert executor.submit(jobs.square, 4).result(20) == 16
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_costs_the_wait_and_not_the_call(backend):
+    program = f"""
+        import os, signal, threading, time
+        import lightwork as lw
+        from tests.conformance import jobs
+        with lw.Executor(1, backend={backend!r}) as executor:
+            for x in range({ONE_BY_ONE}):
+                executor.submit(jobs.square, x).result()
+            future = executor.submit(jobs.sleep_and_return, 1.0, "done")
+            threading.Timer(0.3, os.kill, [os.getpid(), {int(signal.SIGINT)}]).start()
+            try:
+                future.result()
+            except KeyboardInterrupt:
+                print("interrupted")
+            print(future.result(), executor.submit(jobs.square, 5).result())
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50, env=os.environ
+    )
+    assert (run.stdout, run.stderr) == ("interrupted\ndone 25\n", "")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ctrl_c_at_any_moment_leaves_an_executor_that_works(backend):
+    """What was waited for at that moment has an outcome, and the next calls are made."""
+    program = f"""
+        import os, random, signal, threading
+        import lightwork as lw
+        from tests.conformance import jobs
+        struck = 0
+        executor = lw.Executor(1, backend={backend!r})
+        over = threading.Event()
+        def strike():
+            while not over.wait(random.random() * 0.02):
+                os.kill(os.getpid(), signal.SIGINT)
+        thread = threading.Thread(target=strike)
+        future, x = None, 0
+        thread.start()
+        while struck < 40:
+            try:
+                for x in range(1000):
+                    future = executor.submit(jobs.square, x)
+                    assert future.result() == x * x
+            except KeyboardInterrupt:
+                struck += 1
+            except lw.WorkerCrashed:
+                pass
+        try:
+            over.set()
+            thread.join()
+        except KeyboardInterrupt:
+            pass
+        while True:
+            try:
+                thread.join()
+                if future is not None and not future.done():
+                    try:
+                        future.result(10)
+                    except lw.WorkerCrashed:
+                        pass
+                assert [executor.submit(jobs.square, x).result(10) for x in range(30)] == [x * x for x in range(30)]
+                executor.shutdown()
+                break
+            except KeyboardInterrupt:
+                continue
+        print("works")
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50, env=os.environ
+    )
+    assert (run.stdout, run.stderr) == ("works\n", "")
