@@ -6,13 +6,15 @@ input. A *batch* is a stretch of calls with consecutive indices, sent to one wor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
-
 from lightwork._record import Record, Slotted
 
-Style = Literal["one", "star", "full"]
-"""How an item becomes arguments: ``fn(item)``, ``fn(*item)`` or ``fn(*item[0], **item[1])``."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Literal
+
+    Style = Literal["one", "star", "full"]
+    """How an item becomes arguments: ``fn(item)``, ``fn(*item)`` or ``fn(*item[0], **item[1])``."""
 
 
 def apply(fn: Callable[..., Any], style: Style, item: Any) -> Any:

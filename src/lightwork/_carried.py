@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextvars
 import pickle
-import re
-from types import TracebackType
-from typing import Any
 
 from lightwork import _culprit, _wire
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
 
 _LOOP = __file__.replace("_carried.py", "_backends/worker.py")
 """The file whose frames stand above every call in a worker, and say nothing."""
@@ -24,8 +27,8 @@ _LOOP = __file__.replace("_carried.py", "_backends/worker.py")
 _OF_CONTEXTS = (contextvars.ContextVar, contextvars.Context, contextvars.Token)
 
 _NO_SUCH_NAME = (
-    re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
-    re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
+    r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'",
+    r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'",
 )
 """How pickle says that a module has no such name: to Python 3.13, and from 3.14."""
 
@@ -211,7 +214,9 @@ def _advice(problem: BaseException, where: str) -> str:
         return f"The module {problem.name!r} cannot be imported {where}: it must be installed or on sys.path there"
     # An AttributeError of pickle's own; another is of the code that it ran.
     for pattern in _NO_SUCH_NAME if isinstance(problem, AttributeError) else ():
-        missing = pattern.match(said(problem) or "")
+        import re
+
+        missing = re.match(pattern, said(problem) or "")
         if missing:
             name = f"{missing['module']}.{missing['name']}"
             return f"{name!r} cannot be imported {where}: define it where importing its module defines it"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from collections.abc import Iterator
 
-from lightwork._calls import Style
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
 from lightwork._opening import Opening
 from lightwork._options import begins_here, prepare, settle
 from lightwork._trace import Report
+from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+    from typing import Any, NoReturn, Self
+
+    from lightwork._calls import Style
 
 R = TypeVar("R")
 
@@ -169,7 +172,8 @@ class Stream(Iterator[R]):
             ready.clear()
             raise interruption(run, (), unsent) from None
         run.consumed += 1
-        return cast(R, ready.popleft())
+        value: R = ready.popleft()
+        return value
 
     def _take(self) -> None:
         stop = self._run.dispatch.failure

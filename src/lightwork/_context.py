@@ -7,15 +7,16 @@ variable, of which every task has its own. A plain call inside a coroutine never
 
 from __future__ import annotations
 
-import random
 import sys
 import threading
-from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator, Sized
+
     import numpy
 
 COROUTINES = "asyncio"
@@ -149,6 +150,8 @@ def rng() -> random.Random:
     """A random generator. Inside a call it is the call's own: the same stream for the same ``seed=`` and item,
     in every backend and with every number of workers. Outside of a call: unseeded, one a thread.
     """
+    import random
+
     call = _current()
     if call is None:
         if _thread.rng is None:
@@ -184,6 +187,8 @@ def seed_globals() -> None:
     call = _current()
     if call is None:
         return
+    import random
+
     entropy = _derive(call.seed, call.index, b"globals")
     random.seed(entropy)
     numpy = sys.modules.get("numpy")

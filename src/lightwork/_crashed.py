@@ -4,9 +4,12 @@ which would take a third of a worker's start."""
 from __future__ import annotations
 
 from concurrent.futures._base import BrokenExecutor
-from typing import Any
 
 from lightwork._root import LightworkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class WorkerCrashed(LightworkError, BrokenExecutor):

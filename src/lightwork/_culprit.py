@@ -8,9 +8,13 @@ a moment; then the path ends at the deepest part that is known to be at fault.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
 
 MOST_TRIALS = 400
 """Parts that are tried; each trial pickles the part."""

@@ -12,13 +12,17 @@ import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from lightwork import _machine
 from lightwork._record import Record
 from lightwork._stats import relative_mad
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
 
 # --- what one call asks
 

@@ -17,15 +17,18 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, MutableSequence, Sequence
-from typing import TYPE_CHECKING, Any
 
 from lightwork._batching import Batching
-from lightwork._calls import Batch, Death, Event, Finished, Revoked, Style, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import Batch, Death, Event, Finished, Revoked, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._record import Record, Slotted
 from lightwork.errors import CallTimeout, Failure, LightworkError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, MutableSequence, Sequence
+    from typing import Any
+
+    from lightwork._calls import Style
     from lightwork.errors import WorkerCrashed
 
 WorkerId = tuple[int, int]

@@ -8,18 +8,23 @@ hands the events back to ``Dispatch``. ``lw.map`` steps in the caller's thread, 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
-from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerReady
+from lightwork._calls import Event, Finished, Outcomes, Terms, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
 from lightwork._record import Record, fresh
 from lightwork._trace import Decision, Lane, Progress, Report, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from lightwork._calls import Style
+
 
 TRIAL_BATCH = 0.002
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
@@ -64,8 +69,7 @@ class Source:
             # ``extend`` keeps what came before the input raised.
             items.extend(itertools.islice(self._items, wanted))
         except Exception as error:  # noqa: BLE001 - the caller's iterator; raised again in its place
-            uneven = _UNEVEN.fullmatch(str(error)) if self._strict and type(error) is ValueError else None
-            self.error = ValueError(_UNEVEN_TEXT.format(*uneven.groups())) if uneven else error
+            self.error = _said_of_the_callers(error) if self._strict and type(error) is ValueError else error
             self.ended = True
             return items
         self.ended = len(items) < wanted
@@ -74,9 +78,13 @@ class Source:
         return items
 
 
-_UNEVEN = re.compile(r"zip\(\) argument (\d+) is (shorter|longer) than argument(s?) ([\d-]+)")
-_UNEVEN_TEXT = "strict=True: iterable {} is {} than iterable{} {}"
-"""What ``zip`` says of its arguments, said of the caller's."""
+def _said_of_the_callers(error: ValueError) -> ValueError:
+    """What ``zip`` says of its arguments' lengths, said of the caller's."""
+    import re
+
+    uneven = re.fullmatch(r"zip\(\) argument (\d+) is (shorter|longer) than argument(s?) ([\d-]+)", str(error))
+    return ValueError("strict=True: iterable {} is {} than iterable{} {}".format(*uneven.groups())) if uneven else error
+
 
 _READY = (list, tuple, range, dict, set, frozenset, str, bytes, bytearray)
 """Containers whose items are there: drawing from them never waits."""

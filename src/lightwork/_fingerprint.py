@@ -6,8 +6,11 @@ Evidence, not proof: of large buffers only samples are looked at, and what does 
 from __future__ import annotations
 
 import pickle
-from typing import Any
-from zlib import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 MOST = 1 << 20
 """Bytes of pickle after which an argument is too large to be looked at."""
@@ -31,6 +34,8 @@ class _Sum:
         self.size = self.sum = 0
 
     def write(self, part: Any) -> int:
+        from zlib import crc32
+
         view = memoryview(part).cast("B")
         self.size += len(view)
         if self.size > MOST:
@@ -40,6 +45,8 @@ class _Sum:
 
     def buffer(self, buffer: pickle.PickleBuffer) -> bool:
         """Takes a buffer out of the pickle, with a checksum of it or of samples."""
+        from zlib import crc32
+
         view = buffer.raw()
         if len(view) <= SAMPLES * SAMPLE:
             self.sum = crc32(view, self.sum)

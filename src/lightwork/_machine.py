@@ -17,11 +17,14 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path, PurePosixPath
 
 from lightwork._record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 _DEFAULT_PERIOD = 100_000  # µs; the kernel's own default, for a cpu.max that names a quota alone
 _NO_LIMIT = 1 << 60  # bytes; version 1 groups write "no limit" as a number near 2**63, rounded to pages
@@ -159,56 +162,54 @@ def _unescape(path: str) -> str:
     return path
 
 
-def group_folders(path: str, root: str, mount: str) -> Iterator[Path]:
+def group_folders(path: str, root: str, mount: str) -> Iterator[str]:
     """The folders of a group and of its ancestors, leaf first, as far as the mount shows them.
 
     In a container the mount often shows only the container's own group: ``root`` is then that group's path,
     and a ``path`` outside of it means that the mount point itself is the best there is.
     """
-    group, top = PurePosixPath(path), PurePosixPath(root)
-    visible = group.is_relative_to(top) and ".." not in group.parts
-    inside = group.relative_to(top) if visible else PurePosixPath()
-    for part in (inside, *inside.parents):
-        yield Path(mount, part)
-        if not part.parts:
-            return
+    group, top = ([part for part in each.split("/") if part not in ("", ".")] for each in (path, root))
+    inside = group[len(top) :] if group[: len(top)] == top and ".." not in group else []
+    for depth in range(len(inside), -1, -1):
+        yield "/".join([mount.rstrip("/"), *inside[:depth]]) or "/"
 
 
 # --- reading the system
 
 
-def _read(path: Path) -> str | None:
+def _read(path: str) -> str | None:
     try:
-        return path.read_text()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except (OSError, UnicodeDecodeError):
         return None  # the file exists on some systems only
 
 
-def _folders(controller: str, proc: Path) -> Iterator[tuple[Path, bool]]:
+def _folders(controller: str, proc: str) -> Iterator[tuple[str, bool]]:
     """The folders that may limit this process, with whether they are of version 2."""
-    groups = parse_groups(_read(proc / "self/cgroup") or "")
-    mounts = parse_mounts(_read(proc / "self/mountinfo") or "")
+    groups = parse_groups(_read(f"{proc}/self/cgroup") or "")
+    mounts = parse_mounts(_read(f"{proc}/self/mountinfo") or "")
     for name in (controller, ""):
         if name in mounts:
             for folder in group_folders(groups.get(name, "/"), *mounts[name]):
                 yield folder, name == ""
 
 
-def cpu_quota(proc: Path = Path("/proc")) -> float | None:
+def cpu_quota(proc: str = "/proc") -> float | None:
     """Cores' worth of CPU time granted by the tightest of this process's control groups, or None."""
     found = []
     for folder, version2 in _folders("cpu", proc):
         if version2:
-            found.append(parse_cpu_max(_read(folder / "cpu.max") or ""))
+            found.append(parse_cpu_max(_read(f"{folder}/cpu.max") or ""))
         else:
-            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+            quota, period = _read(f"{folder}/cpu.cfs_quota_us"), _read(f"{folder}/cpu.cfs_period_us")
             found.append(parse_cfs_quota(quota or "", period or ""))
     return min((quota for quota in found if quota is not None), default=None)
 
 
-def _memory(proc: Path = Path("/proc")) -> tuple[int | None, int | None, int | None]:
+def _memory(proc: str = "/proc") -> tuple[int | None, int | None, int | None]:
     """(total, limit, available) in bytes."""
-    fields = parse_fields(_read(proc / "meminfo") or "")
+    fields = parse_fields(_read(f"{proc}/meminfo") or "")
     if not fields:
         import psutil  # systems without /proc: macOS
 
@@ -218,12 +219,12 @@ def _memory(proc: Path = Path("/proc")) -> tuple[int | None, int | None, int | N
     tightest: int | None = None
     for folder, version2 in _folders("memory", proc):
         most, now = ("max", "current") if version2 else ("limit_in_bytes", "usage_in_bytes")
-        limit = parse_memory_limit(_read(folder / f"memory.{most}") or "")
+        limit = parse_memory_limit(_read(f"{folder}/memory.{most}") or "")
         if limit is None or (total is not None and limit >= total):
             continue
         tightest = limit if tightest is None else min(tightest, limit)
-        used = parse_memory_limit(_read(folder / f"memory.{now}") or "")
-        stat = parse_fields(_read(folder / "memory.stat") or "")
+        used = parse_memory_limit(_read(f"{folder}/memory.{now}") or "")
+        stat = parse_fields(_read(f"{folder}/memory.stat") or "")
         # File pages not in use are counted as used, but are given back on demand.
         cached = stat.get("inactive_file", 0) if version2 else stat.get("total_inactive_file", 0)
         room = max(0, limit - max(0, (used or 0) - cached))

@@ -6,17 +6,22 @@ the first batches of the run that goes on from here: no call is made twice, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from lightwork._backends.base import Crew
 from lightwork._backends.serial import SerialCrew
-from lightwork._calls import Batch, Event, Finished, Outcomes, Style, Terms
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms
 from lightwork._clock import SystemClock
 from lightwork._demand import Meter
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED
 from lightwork._fingerprint import fingerprint
 from lightwork._trace import Decision, Lane, Report, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from lightwork._calls import Style
+
 
 DONE_EARLY = "it was done before another backend could pay"
 

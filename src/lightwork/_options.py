@@ -7,11 +7,8 @@ Order of precedence: an explicit argument, ``lw.config``, the environment (``LIG
 from __future__ import annotations
 
 import contextvars
-import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TypedDict, Unpack
 
 from lightwork import _context
 from lightwork._backends._registry import backend, usable
@@ -24,7 +21,14 @@ from lightwork._machine import gil_enabled, usable_cores
 from lightwork._opening import Opening
 from lightwork._record import Record, replace
 from lightwork._trace import Progress
+from lightwork._typing import TypedDict
 from lightwork.errors import BackendUnavailable, CalledWhileImporting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Literal, Unpack
+
 
 MOST_THREADS = 128
 """Threads that waiting work may grow to by itself. ``max_workers`` may say more."""
@@ -229,7 +233,9 @@ def _positive(name: str, value: Any) -> None:
 def _refuse_unknown(options: Any, allowed: Sequence[str]) -> None:
     for name in options:
         if name not in allowed:
-            other = _ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, allowed, 1)), None)
+            from difflib import get_close_matches  # takes 5 ms to import
+
+            other = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, allowed, 1)), None)
             hint = f" Did you mean {other}?" if other else ""
             raise TypeError(
                 f"there is no option {name!r}.{hint} (For keyword arguments of your function use functools.partial.)"

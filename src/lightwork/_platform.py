@@ -14,8 +14,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
 
 HOME = __file__.rpartition("lightwork")[0].rstrip("/") or "/"
 """The folder to import lightwork from."""

@@ -8,9 +8,15 @@ and its factor 1.4826 for normal data, Rousseeuw & Croux (1993); percentile boot
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
 
 from lightwork._record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    _Draw = Callable[[Sequence[float]], list[float]]
+
 
 NORMAL = 1.4826
 """mad × this estimates the standard deviation of normally distributed values."""
@@ -104,9 +110,6 @@ def ratio_interval(above: Sequence[float], below: Sequence[float], confidence: f
         raise ValueError("a ratio to values that are not positive")
     value = median(above) / median(below)
     return _bootstrap(value, lambda draw: median(draw(above)) / median(draw(below)), confidence, seed)
-
-
-_Draw = Callable[[Sequence[float]], list[float]]
 
 
 def _bootstrap(value: float, statistic: Callable[[_Draw], float], confidence: float, seed: int) -> Interval:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
-
 from lightwork._record import Record, Slotted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lightwork._demand import Demand
 
 
-_QUANTITY = re.compile(r"(?<=\d) (?=(?:%|[nµm]?s|k?B|[KMG]i?B|calls?|cores?|workers?|times|×)(?!\w))")
+_QUANTITY = r"(?<=\d) (?=(?:%|[nµm]?s|k?B|[KMG]i?B|calls?|cores?|workers?|times|×)(?!\w))"
 _NO_BREAK = "\u00a0"
 
 
 def unbroken(text: str) -> str:
     """The same with no-break spaces between numbers and their units, for whatever breaks lines afterwards."""
-    return _QUANTITY.sub(_NO_BREAK, text)
+    import re
+
+    return re.sub(_QUANTITY, _NO_BREAK, text)
 
 
 def wrapped(text: str, width: int, indent: str = "", first: str | None = None) -> list[str]:

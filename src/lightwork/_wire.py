@@ -18,10 +18,15 @@ import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
 
 from lightwork._polling import Polling
+from lightwork._record import Slotted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from typing import Any
+
 
 Bytes = bytes | bytearray | memoryview
 
@@ -44,13 +49,18 @@ _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 """Types that refer to nothing: their pickles need no second look."""
 
 
-class Frame(NamedTuple):
+class Frame(Slotted):
     """``placed``: the buffers lie in shared memory, to be copied before the sender takes the place for others."""
 
-    kind: int
-    body: memoryview
-    buffers: list[bytearray] | list[memoryview]
-    placed: bool = False
+    __slots__ = ("body", "buffers", "kind", "placed")
+
+    def __init__(
+        self, kind: int, body: memoryview, buffers: list[bytearray] | list[memoryview], placed: bool = False
+    ) -> None:
+        self.kind = kind
+        self.body = body
+        self.buffers = buffers
+        self.placed = placed
 
     @property
     def size(self) -> int:

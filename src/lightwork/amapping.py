@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, TypeVar, Unpack, cast
 
 from lightwork._backends.coroutines import OwnLoopCrew
-from lightwork._calls import Style
 from lightwork._collecting import fail, fail_if_broken, sort
 from lightwork._dispatch import Reorder
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
 from lightwork._trace import Report
 from lightwork.mapping import Results, _checked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightwork._calls import Style
 
 R = TypeVar("R")
 

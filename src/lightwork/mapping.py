@@ -5,13 +5,15 @@ Light to import: what carries out a map is loaded by the first one, and where th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
-
-from lightwork._calls import Style
+from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, Unpack
+
+    from lightwork._calls import Style
     from lightwork._collecting import Stream
     from lightwork._options import Options
     from lightwork._trace import Report
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Results(list[R], Generic[R]):
+class Results(list[R]):
     """The results in input order: a list with a ``report`` of what ran where and why, and the ``failures``.
 
     ``failures`` holds what stands in failed items' places with ``errors="return"``, in input order.
@@ -45,12 +47,12 @@ def map(fn: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Optio
     that were finished.
     """
     style: Style = "one" if len(iterables) == 1 else "star"
-    return _collect(fn, _checked("map", fn, iterables), style, cast(dict[str, Any], options))
+    return _collect(fn, _checked("map", fn, iterables), style, {**options})
 
 
 def starmap(fn: Callable[..., R], tuples: Iterable[Iterable[Any]], **options: Unpack[Options]) -> Results[R]:
     """Like ``map`` for items that are tuples of arguments: ``fn(*item)``."""
-    return _collect(fn, _checked("starmap", fn, (tuples,)), "star", cast(dict[str, Any], options))
+    return _collect(fn, _checked("starmap", fn, (tuples,)), "star", {**options})
 
 
 def imap(
@@ -63,7 +65,7 @@ def imap(
     ``next``. The iterator has ``close()``, works as a context manager and has a ``report``.
     """
     style: Style = "one" if len(iterables) == 1 else "star"
-    return _stream("imap", fn, iterables, style, buffersize, True, cast(dict[str, Any], options))
+    return _stream("imap", fn, iterables, style, buffersize, True, {**options})
 
 
 def imap_unordered(
@@ -71,7 +73,7 @@ def imap_unordered(
 ) -> Stream[R]:
     """Like ``imap``, with the results in the order in which they are finished."""
     style: Style = "one" if len(iterables) == 1 else "star"
-    return _stream("imap_unordered", fn, iterables, style, buffersize, False, cast(dict[str, Any], options))
+    return _stream("imap_unordered", fn, iterables, style, buffersize, False, {**options})
 
 
 def gather(*callables: Callable[[], Any], **options: Unpack[Options]) -> list[Any]:
@@ -83,7 +85,7 @@ def gather(*callables: Callable[[], Any], **options: Unpack[Options]) -> list[An
     """
     from lightwork._gathering import how
 
-    fn, settings_options = how(callables, cast(dict[str, Any], options))
+    fn, settings_options = how(callables, {**options})
     items = list(callables)
     if not items:
         from lightwork._options import settle

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import bisect
 import mmap
-from collections.abc import Sequence
 
 from lightwork._wire import Bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 ALIGNED = 4096
 KEPT = 64 << 20

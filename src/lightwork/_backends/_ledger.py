@@ -24,10 +24,14 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from lightwork._backends._arena import Arena
+from lightwork._record import Slotted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 SIZE = 80 * 1024
 HALF = 1 << 30
@@ -46,10 +50,15 @@ ENTRY = struct.Struct("<IBxxxQ")
 VALUE, FAILURE = 0, 1
 
 
-class Entry(NamedTuple):
-    position: int
-    kind: int
-    data: memoryview
+class Entry(Slotted):
+    """The outcome of the call at ``position``: a pickle."""
+
+    __slots__ = ("data", "kind", "position")
+
+    def __init__(self, position: int, kind: int, data: memoryview) -> None:
+        self.position = position
+        self.kind = kind
+        self.data = data
 
 
 def entries(view: memoryview) -> Iterator[Entry]:

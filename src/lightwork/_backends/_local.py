@@ -6,18 +6,22 @@ import contextvars
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice, starmap
 from queue import Empty, SimpleQueue
 from types import FunctionType
-from typing import Any
 
 from lightwork import _context
 from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, apply
 from lightwork._demand import Meter
 from lightwork._machine import gil_enabled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
 
 _GIL = gil_enabled()
 

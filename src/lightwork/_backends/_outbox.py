@@ -8,12 +8,16 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
 
 from lightwork import _wire
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
 from lightwork._backends._rows import Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""

@@ -12,18 +12,22 @@ import io
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, TextIO, cast
 
 from lightwork import _context, _wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, BinaryIO, TextIO
+
+    Send = Callable[[Sequence[_wire.Bytes]], None]
+
 
 STDOUT, STDERR = 1, 2
 LONGEST = 64 * 1024
 """Characters of a line that are kept for its end; a longer one is sent in pieces."""
 
 _PLAIN = (int, float, str, type(None))
-
-Send = Callable[[Sequence[_wire.Bytes]], None]
 
 
 class Lines(io.TextIOBase):
@@ -69,7 +73,7 @@ class Lines(io.TextIOBase):
         """Takes bytes, which join the same lines."""
         if self._buffer is None:
             self._buffer = Bytes(self)
-        return cast(BinaryIO, self._buffer)
+        return self._buffer  # type: ignore[return-value]
 
     def reconfigure(
         self,

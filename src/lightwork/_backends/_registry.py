@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import atexit
-import difflib
 import importlib
 import sys
-from collections.abc import Mapping
 
 from lightwork._backends.base import Backend, Capabilities
 from lightwork._record import Record
 from lightwork.errors import BackendUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 _PLACES: Mapping[str, tuple[str, str]] = {
     "serial": ("lightwork._backends.serial", "SerialBackend"),
@@ -40,7 +43,9 @@ def backend(name: str) -> Backend:
     try:
         module, cls = _PLACES[name]
     except KeyError:
-        close = difflib.get_close_matches(name, [*NAMES, "auto"], 1, 0.5)
+        from difflib import get_close_matches  # takes 5 ms to import
+
+        close = get_close_matches(name, [*NAMES, "auto"], 1, 0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"there is no backend {name!r}.{hint} There are: auto, {', '.join(NAMES)}") from None
     made: Backend = getattr(importlib.import_module(module), cls)()

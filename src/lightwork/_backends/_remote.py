@@ -17,7 +17,6 @@ import socket
 import struct
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
 
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
@@ -42,6 +41,11 @@ from lightwork._calls import (
 from lightwork._clock import SystemClock
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from lightwork import _carried, _wire
 from lightwork._backends import _rows
 from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
 from lightwork._calls import Batch, Outcomes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 
 HERE = "in the caller's process"
 

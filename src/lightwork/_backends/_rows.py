@@ -11,11 +11,15 @@ from __future__ import annotations
 import io
 import marshal
 import pickle
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
 
 from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
 from lightwork._wire import Bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
 
 ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
 """Types of which ``marshal`` gives back exactly what it took. It takes more, but makes bytes of all buffers."""

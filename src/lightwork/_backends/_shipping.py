@@ -5,13 +5,17 @@ from __future__ import annotations
 import struct
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from lightwork import _carried, _wire
 from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork.errors import UnpicklableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
 
 MOST_FUNCTIONS = 256
 """Functions that a crew keeps, and its workers with it; the one used longest ago is dropped."""

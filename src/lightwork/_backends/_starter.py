@@ -18,10 +18,14 @@ import select
 import signal
 import socket
 import struct
-from typing import NoReturn
 
 from lightwork import _platform
 from lightwork._clock import SystemClock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 
 REQUEST = struct.Struct("<BBxxxxxxQd")
 """What, flags, worker, ``call_timeout`` (0: none). START comes with four descriptors: the worker's socket, its ledger,

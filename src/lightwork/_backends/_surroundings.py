@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Any, NamedTuple
 
 from lightwork import _context
 from lightwork._record import Record, fresh
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class Filter(NamedTuple):
+
+class Filter(Record, frozen=True):
     """A warning filter with its category by name.
 
     Unpickling the class itself would import its module in every worker, and many libraries set filters of their own.

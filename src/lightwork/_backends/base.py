@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
 
 from lightwork._calls import Batch, Event, Terms
 from lightwork._record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lightwork._crashed import WorkerCrashed
     from lightwork._demand import Meter
 

@@ -10,7 +10,6 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable
 
 from lightwork import _context
 from lightwork._backends._local import Reports, stop_iteration_error
@@ -18,6 +17,11 @@ from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
 from lightwork._machine import daemon_threads
 from lightwork.errors import CallTimeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 CLOSE_SECONDS = 0.5
 """How long ``close`` waits for cancelled tasks to end; a coroutine that refuses to is left and counted."""

@@ -15,13 +15,17 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 from lightwork import _machine, _platform
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
 from lightwork.errors import BackendUnavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 JOIN_SECONDS = 0.5
 """How long ``close`` waits for interpreters whose work is done to be taken down."""

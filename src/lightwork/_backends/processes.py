@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
 
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._spawning import open_channel
@@ -30,11 +29,13 @@ from lightwork._calls import Death, Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from lightwork._crashed import WorkerCrashed
 
-_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+    Watch = Callable[[socket.socket, Callable[[], None]], None]
 
-Watch = Callable[[socket.socket, Callable[[], None]], None]
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
 
 
 class ProcessBackend(Backend):

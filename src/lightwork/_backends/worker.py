@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import signal
 import socket
 import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from pickle import loads
-from typing import Any
 
 from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
@@ -28,10 +25,18 @@ from lightwork._backends._outbox import PROMPT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
-from lightwork._calls import Style, Terms, apply
+from lightwork._calls import Terms, apply
 from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from lightwork._calls import Style
+
 
 HERE = "in the worker"
 
@@ -396,6 +401,8 @@ def _explain_refusal(problem: BaseException) -> None:
     """Adds what helps to the error of a module that does not load in sub-interpreters."""
     cause: BaseException | None = problem
     while cause is not None:
+        import re
+
         refusal = re.search(r"module (\S+) does not support loading in subinterpreters", _carried.said(cause) or "")
         if refusal:
             problem.add_note(
