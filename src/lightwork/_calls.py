@@ -148,14 +148,16 @@ class WorkerFailed(Slotted):
 
 
 class Finished(Slotted):
-    """Some calls of a batch ended. ``last``: none of the batch is left with the worker."""
+    """Some calls of a batch ended. ``last``: none of the batch is left with the worker. ``worn``: the worker has more
+    memory in use than it should go on with (``max_memory``), and makes no further call."""
 
-    __slots__ = ("last", "outcomes", "worker")
+    __slots__ = ("last", "outcomes", "worker", "worn")
 
-    def __init__(self, worker: int, outcomes: Outcomes, last: bool) -> None:
+    def __init__(self, worker: int, outcomes: Outcomes, last: bool, worn: bool = False) -> None:
         self.worker = worker
         self.outcomes = outcomes
         self.last = last
+        self.worn = worn
 
 
 class WorkerLost(Slotted):
@@ -196,12 +198,14 @@ class Terms(Record, frozen=True):
     ``seed_globals``: whether ``random`` and NumPy's global generator are seeded before each call too, by workers that
     have these to themselves: in the caller's process they are the caller's, and threads would race for them.
     ``call_timeout``: seconds; only for crews that can kill (or cancel).
+    ``max_memory``: bytes that a worker may have of its own while it runs a call; only where ``can_limit_memory``.
     ``stop_on_failure``: the first failure ends the run, unless it is repeated.
     """
 
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     call_timeout: float | None = None
+    max_memory: int | None = None
     seed: int = 0
     seed_globals: bool = False
     stop_on_failure: bool = False

@@ -59,7 +59,7 @@ class Send(Slotted):
 
 
 class Retire(Slotted):
-    """Let an idle worker end: it is not needed, or has done its ``max_tasks_per_child`` calls."""
+    """Let an idle worker end: it is not needed, has done its ``max_tasks_per_child`` calls, or is worn."""
 
     __slots__ = ("worker",)
 
@@ -143,9 +143,9 @@ class _Sent(Slotted):
 
 class _Worker(Slotted):
     """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
-    more of what it has."""
+    more of what it has. ``worn``: it said that it will begin nothing more."""
 
-    __slots__ = ("given", "ready", "revoked", "sent", "since")
+    __slots__ = ("given", "ready", "revoked", "sent", "since", "worn")
 
     def __init__(
         self,
@@ -154,8 +154,10 @@ class _Worker(Slotted):
         since: float = 0.0,
         revoked: bool = False,
         given: int = 0,
+        worn: bool = False,
     ) -> None:
         self.sent: dict[int, _Sent] = {} if sent is None else sent
+        self.worn = worn
         self.ready = ready
         self.since = since
         self.revoked = revoked
@@ -371,7 +373,7 @@ class Dispatch:
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
         for name, worker in list(lane.workers.items()):
-            worn = limit is not None and worker.given >= limit
+            worn = worker.worn or (limit is not None and worker.given >= limit)
             if not worker.sent and (worn or surplus > 0):
                 del lane.workers[name]
                 surplus -= 1
@@ -381,7 +383,7 @@ class Dispatch:
                     instructions.append(Start(number, 1))
 
     def _has_room(self, lane: _Lane, worker: _Worker, depth: int) -> bool:
-        if len(lane.workers) > lane.target or worker.revoked:
+        if len(lane.workers) > lane.target or worker.revoked or worker.worn:
             return False
         limit = self.rules.max_tasks_per_child
         if limit is not None and worker.given >= limit:
@@ -447,6 +449,7 @@ class Dispatch:
         outcomes = event.outcomes
         worker = lane.workers[event.worker]
         worker.ready = True
+        worker.worn |= event.worn
         sent = worker.sent[outcomes.batch]
         count = outcomes.count
         sent.done = outcomes.start + count

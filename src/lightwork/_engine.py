@@ -137,6 +137,7 @@ class Run:
         self.consumed = 0
         self.decisions = plan.decisions
         self.unstoppable = 0
+        self._replaced = False
         self.sent = 0
         self.closed = False
         self._live: dict[int, Live] = {}
@@ -309,6 +310,9 @@ class Run:
         live = self._live[number]
         if isinstance(event, Finished):
             self._note(number, live, event)
+            if event.worn and not self._replaced:
+                self._replaced = True
+                self.decide("replaced a worker", "its calls left more memory in use than others can do without")
         elif isinstance(event, WorkerReady):
             live.startup = max(live.startup, event.seconds)
         self.dispatch.handle(number, event, self.clock.now())

@@ -140,6 +140,12 @@ def volunteer_for_memory_kill() -> None:
         return  # no such file, or not allowed: the kernel then chooses by size, which is a worker too, mostly
 
 
+def can_limit_memory() -> bool:
+    """Whether the kernel enforces a limit on a process's own memory as it is allocated. macOS knows the limit's name,
+    and lets every mapping pass."""
+    return sys.platform == "linux"
+
+
 def memory_kills() -> int | None:
     """How often the kernel has killed in this process's control group for lack of memory; None if it won't say."""
     for counter in _memory_counters():

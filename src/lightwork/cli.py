@@ -398,6 +398,7 @@ def _coloured(line: str, winner: str | None) -> str:
     help="Stop at a failure, or write it as a line and go on.",
 )
 @click.option("--call-timeout", type=float, callback=positive, metavar="SECONDS", help="End calls that take longer.")
+@click.option("--max-memory", metavar="SIZE", help="The most that a worker process may take: 512MB, 2GiB.")
 @click.option("--retries", type=click.IntRange(0), default=0, metavar="N", help="Repeat a failed call.")
 @click.option("--unordered", is_flag=True, help="Write results as they finish, not in the items' order.")
 @click.option("--report", is_flag=True, help="Say on standard error what ran where, and why.")
@@ -408,6 +409,7 @@ def map_(
     max_workers: int | None,
     errors: str,
     call_timeout: float | None,
+    max_memory: str | None,
     retries: int,
     unordered: bool,
     report: bool,
@@ -423,6 +425,7 @@ def map_(
         "max_workers": max_workers,
         "errors": errors,
         "call_timeout": call_timeout,
+        "max_memory": max_memory,
         "retries": retries,
         "progress": progress,
     }

@@ -15,7 +15,7 @@ from lightwork._backends._registry import backend as backend_named
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
 from lightwork._machine import at_end, at_fork
-from lightwork._options import is_coroutine_function, settle
+from lightwork._options import is_coroutine_function, needs_processes, settle
 from lightwork._record import replace
 from lightwork._service import Service, Work, abandon_all, forget_all, join_all, open_service
 from lightwork.errors import BackendUnavailable
@@ -32,6 +32,7 @@ _OPTIONS = (
     "initargs",
     "max_tasks_per_child",
     "call_timeout",
+    "max_memory",
     "retries",
     "retry_on",
     "retry_delay",
@@ -86,8 +87,8 @@ class Executor(BaseExecutor):
 
     - ``backend="auto"``: functions begin in threads; those that turn out to compute go on in processes.
     - A worker that dies costs only the call that it ran: its future has a ``WorkerCrashed``, the executor goes on.
-    - ``call_timeout``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and ``seed`` mean what they mean for
-      ``lw.map``; a call's index is its place in the order of submission.
+    - ``call_timeout``, ``max_memory``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and ``seed`` mean what
+      they mean for ``lw.map``; a call's index is its place in the order of submission.
     - ``kill(future)`` ends a running call, where the backend can.
 
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
@@ -103,6 +104,7 @@ class Executor(BaseExecutor):
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
         call_timeout: float | None = None,
+        max_memory: int | str | None = None,
         retries: int = 0,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
         retry_delay: float = 0.0,
@@ -131,7 +133,7 @@ class Executor(BaseExecutor):
         chosen = settings.backend
         if isinstance(chosen, Backend):
             return chosen.name
-        if settings.isolate or settings.terms.call_timeout is not None or settings.rules.max_tasks_per_child:
+        if needs_processes(settings) or settings.rules.max_tasks_per_child:
             if chosen == "auto":
                 return "processes"
             if isinstance(chosen, tuple):

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
-from lightwork._backends._outbox import RESULTS, ROW
+from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
 from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
 from lightwork._backends.base import Crew
@@ -375,7 +375,7 @@ class RemoteCrew(Crew):
                 link.ledger.words[6] = 0
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
-                self._events.append(Finished(link.number, outcomes, bool(last)))
+                self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
         elif frame.kind == _wire.OUTPUT:
             _output.show(frame.body)
         elif frame.kind == _wire.LOG:

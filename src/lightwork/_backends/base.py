@@ -50,6 +50,8 @@ class Capabilities(Record, frozen=True):
     """Seconds of overhead for one call in a long batch, pickling aside."""
     can_revoke: bool = False
     """Calls that a worker has not begun can be taken back from it."""
+    can_limit_memory: bool = False
+    """Workers have memory of their own, and a ceiling can be set for it."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 

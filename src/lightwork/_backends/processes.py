@@ -27,6 +27,7 @@ from lightwork._backends._starter import (
 )
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
+from lightwork._platform import can_limit_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ProcessBackend(Backend):
         per_call=0.000_120,
         per_item=3e-7,
         can_revoke=True,
+        can_limit_memory=can_limit_memory(),
     )
 
     def unavailable(self) -> str | None:
