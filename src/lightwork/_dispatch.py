@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 WorkerId = tuple[int, int]
 """Lane (one a crew) and the worker's number in that crew."""
 
+NO_CAP = 1 << 30
+"""Workers: a lane never has so many."""
+
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
 
@@ -169,6 +172,7 @@ class _Lane(Slotted):
         "batching",
         "busy",
         "calls",
+        "cap",
         "cpu",
         "crash",
         "max_queued",
@@ -178,6 +182,7 @@ class _Lane(Slotted):
         "starting",
         "stillborn",
         "target",
+        "wanted",
         "whole",
         "workers",
     )
@@ -204,7 +209,8 @@ class _Lane(Slotted):
         self.crash = crash
         self.whole = whole
         self.revocable = revocable
-        self.target = target
+        self.target = self.wanted = target
+        self.cap = NO_CAP
         self.peak = peak
         self.workers: dict[int, _Worker] = {} if workers is None else workers
         self.starting = starting
@@ -286,7 +292,17 @@ class Dispatch:
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
-        self.lanes[lane].target = target
+        self.lanes[lane].wanted = target
+        self.lanes[lane].target = min(target, self.lanes[lane].cap)
+
+    def cap_lane(self, lane: int, most: int) -> None:
+        """A lane has at most so many workers, and at least 1, whatever is wanted."""
+        self.lanes[lane].cap = max(1, most)
+        self.set_lane(lane, self.lanes[lane].wanted)
+
+    def not_started(self, lane: int, count: int) -> None:
+        """So many workers of a ``Start`` were not, and will not be, started."""
+        self.lanes[lane].starting -= count
 
     def started(self, worker: WorkerId) -> None:
         """A ``Start`` was carried out for this worker."""

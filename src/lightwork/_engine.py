@@ -8,6 +8,7 @@ hands the events back to ``Dispatch``. ``lw.map`` steps in the caller's thread, 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -16,9 +17,12 @@ from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
 from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerReady
 from lightwork._clock import Clock, SystemClock
-from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
+from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
+from lightwork._headroom import affordable
+from lightwork._machine import available_memory
 from lightwork._record import Record, fresh
+from lightwork._sizes import shown
 from lightwork._trace import Decision, Lane, Progress, Report, Span
 
 TRIAL_BATCH = 0.002
@@ -29,6 +33,9 @@ UNDISTURBED = 0.05
 
 TURN = 0.01
 """Seconds that one crew is waited for while another has calls too."""
+
+MEMORY_LOOK = 0.5
+"""Seconds between two looks at the memory that workers of their own take, and at what is left."""
 
 MOST_SPANS = 20_000
 """Spans that a report keeps; later ones are counted in the lanes only."""
@@ -93,15 +100,18 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
 
 
 class Live:
-    """A crew that is open, with its lane's number in the dispatch."""
+    """A crew that is open, with its lane's number in the dispatch. ``each``: bytes that its largest worker takes;
+    ``fewest``: workers that memory had room for when it had the least."""
 
-    __slots__ = ("backend", "crew", "growth", "startup")
+    __slots__ = ("backend", "crew", "each", "fewest", "growth", "startup")
 
     def __init__(self, backend: Backend, crew: Crew, growth: Growth | None = None, startup: float = 0.0) -> None:
         self.backend = backend
         self.crew = crew
         self.growth = growth
         self.startup = startup
+        self.each = 0
+        self.fewest = NO_CAP
 
 
 class Plan(Record):
@@ -138,6 +148,7 @@ class Run:
         self.decisions = plan.decisions
         self.unstoppable = 0
         self._replaced = False
+        self._memory_look = math.inf
         self.sent = 0
         self.closed = False
         self._live: dict[int, Live] = {}
@@ -237,6 +248,11 @@ class Run:
         """Draws input and hands out work; returns whether more input could be drawn at once."""
         hungry = self._draw()
         now = self.clock.now()
+        if now >= self._memory_look:
+            for number, live in self._live.items():
+                lane = self.dispatch.lanes[number]
+                if live.backend.capabilities.memory and lane.workers:
+                    self._mind_memory(number, live, len(lane.workers), lane.wanted)
         while self._carry_out(now):
             pass
         return hungry
@@ -249,7 +265,7 @@ class Run:
                 again |= self._send(instruction)
             elif isinstance(instruction, Start):
                 crew = self._live[instruction.lane].crew
-                for _ in range(instruction.count):
+                for _ in range(self._affordable(instruction)):
                     self.dispatch.started((instruction.lane, crew.start_worker()))
                 again = True
             elif isinstance(instruction, Retire):
@@ -257,6 +273,33 @@ class Run:
             else:
                 self._live[instruction.worker[0]].crew.revoke(instruction.worker[1])
         return again
+
+    def _affordable(self, start: Start) -> int:
+        """How many of the workers that are to be started memory has room for."""
+        live = self._live[start.lane]
+        if not live.backend.capabilities.memory:
+            return start.count
+        lane = self.dispatch.lanes[start.lane]
+        alive = len(lane.workers)
+        most = self._mind_memory(start.lane, live, alive, alive + lane.starting)
+        missing = max(0, min(start.count, alive + lane.starting - most))
+        if missing:
+            self.dispatch.not_started(start.lane, missing)
+        return start.count - missing
+
+    def _mind_memory(self, number: int, live: Live, alive: int, wanted: int) -> int:
+        """Caps a lane's workers by the memory that there is; returns how many it may have."""
+        self._memory_look = self.clock.now() + MEMORY_LOOK
+        live.each = max(live.each, live.backend.capabilities.memory, *live.crew.memory())
+        available = available_memory()
+        most = affordable(wanted, alive, live.each, available)
+        self.dispatch.cap_lane(number, most if most < wanted else NO_CAP)
+        if most < min(wanted, live.fewest):
+            live.fewest = most
+            what = f"went on with {most} instead of {wanted} {live.backend.name}"
+            why = f"a worker takes {shown(live.each)}, and {shown(available or 0)} of memory are available"
+            self.decide(what, why)
+        return most
 
     def _send(self, instruction: Send) -> bool:
         lane, worker = instruction.worker
@@ -304,7 +347,8 @@ class Run:
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
-                lane.target = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+                workers = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+                self.dispatch.set_lane(number, workers)
 
     def _take_event(self, number: int, event: Event) -> None:
         live = self._live[number]

@@ -83,3 +83,23 @@ def getpid(_: Any) -> int:
 def mark_and_getpid(path: str, x: int) -> int:
     mark(path, x)
     return os.getpid()
+
+
+def getpid_slowly(_: Any) -> int:
+    """Slow enough for every worker to get some."""
+    time.sleep(0.1)
+    return os.getpid()
+
+
+_kept: list[bytes] = []
+
+
+def keep_memory(note_and_x: tuple[str, int]) -> tuple[int, int]:
+    """The first call in a worker takes 100 MB for good; from the sixth item on a note says so."""
+    note, x = note_and_x
+    if not _kept:
+        _kept.append(b"x" * 100_000_000)
+    if x >= 6:
+        Path(note).touch()
+    time.sleep(0.03)
+    return os.getpid(), x

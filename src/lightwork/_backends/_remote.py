@@ -85,6 +85,10 @@ class Launcher(ABC):
     def kill(self, worker: int, group: bool) -> None:
         """Ends a worker, with ``group`` what it has started too; only with ``can_kill``."""
 
+    def memory(self) -> list[int]:
+        """What the workers that are ready have in use."""
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Frees what belongs to no worker."""
@@ -302,6 +306,9 @@ class RemoteCrew(Crew):
             self._waker.close()
         self._functions = Functions()
         return running
+
+    def memory(self) -> list[int]:
+        return self._launcher.memory()
 
     @property
     def shipped(self) -> int:

@@ -50,6 +50,8 @@ class Capabilities(Record, frozen=True):
     """Seconds of overhead for one call in a long batch, pickling aside."""
     can_revoke: bool = False
     """Calls that a worker has not begun can be taken back from it."""
+    memory: int = 0
+    """Bytes that a worker takes of this machine's memory before its first call; 0: nothing to mind."""
     can_limit_memory: bool = False
     """Workers have memory of their own, and a ceiling can be set for it."""
     max_queued: int = 2
@@ -109,6 +111,10 @@ class Crew(ABC):
 
         Returns how many calls could not be stopped and go on (threads).
         """
+
+    def memory(self) -> list[int]:
+        """Bytes of memory of their own that workers have in use now, as far as that can be found out."""
+        return []
 
     @property
     def shipped(self) -> int:

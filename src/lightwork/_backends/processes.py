@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 
+from lightwork import _platform
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._spawning import open_channel
 from lightwork._backends._starter import (
@@ -27,7 +28,6 @@ from lightwork._backends._starter import (
 )
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
-from lightwork._platform import can_limit_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class ProcessBackend(Backend):
         per_call=0.000_120,
         per_item=3e-7,
         can_revoke=True,
-        can_limit_memory=can_limit_memory(),
+        memory=15_000_000,
+        can_limit_memory=_platform.can_limit_memory(),
     )
 
     def unavailable(self) -> str | None:
@@ -128,6 +129,10 @@ class ProcessLauncher(Launcher):
         elif self._line is not None and worker in self._alive:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker, 0.0))
+
+    def memory(self) -> list[int]:
+        found = (_platform.own_memory(self._pids[worker]) for worker in self._alive & self._pids.keys())
+        return [size for size in found if size is not None]
 
     def close(self) -> None:
         if self._line is not None:
