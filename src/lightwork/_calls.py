@@ -108,9 +108,10 @@ class Outcomes(Slotted):
 
 
 class Death(Slotted):
-    """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm."""
+    """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm; ``starved``: by the kernel, for lack of
+    memory."""
 
-    __slots__ = ("exitcode", "pid", "reason", "signal", "timed_out")
+    __slots__ = ("exitcode", "pid", "reason", "signal", "starved", "timed_out")
 
     def __init__(
         self,
@@ -119,7 +120,9 @@ class Death(Slotted):
         exitcode: int | None = None,
         reason: str = "died",
         timed_out: bool = False,
+        starved: bool = False,
     ) -> None:
+        self.starved = starved
         self.pid = pid
         self.signal = signal
         self.exitcode = exitcode

@@ -453,7 +453,7 @@ class Dispatch:
                 worker.ready = True
                 lane.stillborn = 0
         elif isinstance(event, WorkerLost):
-            self._lost(lane, event, now)
+            self._lost(lane_number, event, now)
         elif isinstance(event, Revoked):
             self._revoked(lane, event)
         elif isinstance(event, WorkerFailed):
@@ -538,11 +538,15 @@ class Dispatch:
                 del worker.sent[number]
         worker.revoked = bool(worker.sent)
 
-    def _lost(self, lane: _Lane, event: WorkerLost, now: float) -> None:
+    def _lost(self, lane_number: int, event: WorkerLost, now: float) -> None:
+        lane = self.lanes[lane_number]
         worker = lane.workers.pop(event.worker, None)
         if worker is None:
             return
         self.lost += 1
+        if event.death.starved:
+            # It was one too many. As memory may run out within milliseconds, no measurement will have said so.
+            self.set_lane(lane_number, max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
         if not worker.ready:
             lane.stillborn += 1
         running = event.running

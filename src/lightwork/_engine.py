@@ -15,7 +15,7 @@ from typing import Any
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
-from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerReady
+from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
@@ -360,6 +360,12 @@ class Run:
         elif isinstance(event, WorkerReady):
             live.startup = max(live.startup, event.seconds)
         self.dispatch.handle(number, event, self.clock.now())
+        if isinstance(event, WorkerLost) and event.death.starved:
+            most = self.dispatch.lanes[number].wanted
+            self.decide(
+                f"went on with at most {most} {live.backend.name}",
+                "the kernel killed a worker for lack of memory: max_memory would end the call that takes too much",
+            )
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         outcomes = event.outcomes

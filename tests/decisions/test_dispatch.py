@@ -262,3 +262,92 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_i
     (chunk,) = dispatch.take()
     assert isinstance(chunk.values[0].exception, WorkerCrashed)
     assert dispatch.pending == 1
+
+
+STARVED = Death(1, 9, None, "was killed by the kernel for lack of memory", starved=True)
+
+
+def busy_lane(workers: int, rules: Rules, calls: int = 20) -> tuple[Dispatch, dict[int, Batch]]:
+    """A dispatch whose workers have one call each."""
+    dispatch = Dispatch(rules)
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, workers)
+    dispatch.feed(abs, "one", list(range(calls)))
+    dispatch.end_of_input()
+    (start,) = dispatch.plan(0.0)
+    assert start == Start(0, workers)
+    for number in range(1, workers + 1):
+        dispatch.started((0, number))
+        dispatch.handle(0, WorkerReady(number, 0.01), 0.0)
+    return dispatch, {step.worker[1]: step.batch for step in dispatch.plan(0.0) if isinstance(step, Send)}
+
+
+def lose(dispatch: Dispatch, worker: int, batch: Batch, death: Death) -> None:
+    dispatch.handle(0, WorkerLost(worker, (batch.id, 0), death), 0.0)
+
+
+def finish(dispatch: Dispatch, worker: int, batch: Batch, worn: bool = False) -> None:
+    dispatch.handle(0, Finished(worker, Outcomes(batch.id, 0, [0], seconds=0.1), last=True, worn=worn), 0.0)
+
+
+def test_after_a_kill_for_lack_of_memory_there_is_one_worker_fewer():
+    dispatch, batches = busy_lane(4, Rules(stop_on_failure=False))
+    lose(dispatch, 2, batches[2], STARVED)
+    assert dispatch.lanes[0].target == 3
+    assert not [step for step in dispatch.plan(0.0) if isinstance(step, Start)]
+    (failed,) = dispatch.take()
+    assert isinstance(failed.values[0].exception, WorkerCrashed)
+    assert "for lack of memory" in str(failed.values[0].exception)
+    # An ordinary death is made up for, up to the three.
+    lose(dispatch, 3, batches[3], Death(1, 11, None, "crashed"))
+    finish(dispatch, 1, batches[1])
+    steps = dispatch.plan(0.0)
+    assert len([step for step in steps if isinstance(step, Send)]) == 1
+    assert [step for step in steps if isinstance(step, Start)] == [Start(0, 1)]
+
+
+def test_several_such_kills_leave_the_last_worker():
+    dispatch, batches = busy_lane(3, Rules(stop_on_failure=False, retries=5))
+    for worker in (1, 2, 3):
+        lose(dispatch, worker, batches[worker], STARVED)
+    assert dispatch.lanes[0].target == 1 and dispatch.retried == 3
+    assert dispatch.plan(0.0) == [Start(0, 1)]
+
+
+def test_a_call_that_memory_was_short_for_is_tried_again_beside_fewer():
+    dispatch, batches = busy_lane(3, Rules(retries=1))
+    lose(dispatch, 1, batches[1], STARVED)
+    assert dispatch.failure is None and not dispatch.take()
+    finish(dispatch, 2, batches[2])
+    (again,) = dispatch.plan(0.0)
+    assert isinstance(again, Send) and again.batch.first == batches[1].first
+    assert len(dispatch.lanes[0].workers) == 2 == dispatch.lanes[0].target
+
+
+def test_a_worn_worker_gets_nothing_more_and_is_replaced():
+    dispatch, batches = busy_lane(1, Rules())
+    finish(dispatch, 1, batches[1], worn=True)
+    assert dispatch.plan(0.0) == [Retire((0, 1)), Start(0, 1)]
+
+
+def test_a_worn_worker_gives_back_what_was_queued_with_it():
+    dispatch, batches = busy_lane(1, Rules())
+    batch = batches[1]
+    dispatch.lanes[0].workers[1].sent[batch.id].batch.items = [1, 2, 3]
+    finish(dispatch, 1, batch, worn=True)
+    assert dispatch.pending == 19 + 2
+    assert dispatch.plan(0.0) == [Retire((0, 1)), Start(0, 1)]
+
+
+def test_a_cap_holds_whatever_is_wanted_until_it_is_lifted():
+    dispatch, batches = busy_lane(3, Rules())
+    dispatch.cap_lane(0, 2)
+    assert dispatch.lanes[0].target == 2
+    dispatch.set_lane(0, 8)
+    assert dispatch.lanes[0].target == 2
+    finish(dispatch, 1, batches[1])
+    assert dispatch.plan(0.0) == [Retire((0, 1))]
+    dispatch.cap_lane(0, 100)
+    assert dispatch.lanes[0].target == 8
+    dispatch.cap_lane(0, 0)
+    assert dispatch.lanes[0].target == 1

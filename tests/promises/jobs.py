@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -102,4 +103,22 @@ def keep_memory(note_and_x: tuple[str, int]) -> tuple[int, int]:
     if x >= 6:
         Path(note).touch()
     time.sleep(0.03)
+    return os.getpid(), x
+
+
+def die_once(note_and_x: tuple[str, int]) -> tuple[int, int]:
+    """The call of item 3 takes its worker with it, the first time."""
+    note, x = note_and_x
+    time.sleep(0.03)
+    if x == 3 and not Path(note).exists():
+        Path(note).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid(), x
+
+
+def mark_and_leak(path_and_x: tuple[str, int]) -> tuple[int, int]:
+    """4 MB stay behind in each call."""
+    path, x = path_and_x
+    mark(path, x)
+    _kept.append(b"x" * 4_000_000)
     return os.getpid(), x

@@ -13,6 +13,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _engine
+from lightwork._backends import processes
 from lightwork._headroom import RESERVE
 from tests.leftovers import workers
 from tests.promises import jobs
@@ -56,3 +57,23 @@ def test_what_workers_were_measured_to_take_counts(monkeypatch, tmp_path):
         "went on with 1 instead of 3 processes",
     ]
     assert "a worker takes 1" in told[0].why and "MB" in told[0].why
+
+
+def test_a_kill_by_the_kernel_is_named_and_the_call_made_again_beside_fewer(monkeypatch, tmp_path):
+    """The kernel's counter of such kills cannot be made to count here, so the notice is given its word: all else, the
+    SIGKILL too, is real."""
+    describe = processes.describe
+    monkeypatch.setattr(
+        processes, "describe", lambda pid, status, memory, alarmed: describe(pid, status, True, alarmed)
+    )
+    items = [(str(tmp_path / "died"), x) for x in range(20)]
+    results = lw.map(jobs.die_once, items, backend="processes", max_workers=3, chunksize=1, retries=1)
+    assert [x for _, x in results] == list(range(20)) and results.report.lost_workers == 1
+    assert len({pid for pid, _ in results[-8:]}) == 2
+    (told,) = results.report.decisions
+    assert told.what == "went on with at most 2 processes" and "for lack of memory" in told.why
+
+    (tmp_path / "died").unlink()
+    results = lw.map(jobs.die_once, items, backend="processes", max_workers=3, chunksize=1, errors="return")
+    (failure,) = results.failures
+    assert failure.index == 3 and "was killed by the kernel for lack of memory" in str(failure.exception)

@@ -220,7 +220,7 @@ def describe(pid: int, status: int, memory: bool, alarmed: bool) -> End:
     if number == signal.SIGALRM and alarmed:
         return Death(pid, number, None, "was ended by call_timeout's alarm", timed_out=True)
     if number == signal.SIGKILL and memory:
-        return Death(pid, number, None, "was killed by the kernel for lack of memory")
+        return Death(pid, number, None, "was killed by the kernel for lack of memory", starved=True)
     if number in _CRASHES:
         return Death(pid, number, None, f"crashed with {name}")
     return Death(pid, number, None, f"was killed by {name}")
