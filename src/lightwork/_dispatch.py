@@ -315,6 +315,16 @@ class Dispatch:
         """Batches that are with this lane's workers."""
         return sum(len(worker.sent) for worker in self.lanes[lane].workers.values())
 
+    def running(self) -> dict[WorkerId, tuple[int, bool]]:
+        """The call that each busy worker is at, by its index, and whether the worker was ready for it."""
+        found = {}
+        for number, lane in self.lanes.items():
+            for name, worker in lane.workers.items():
+                for sent in worker.sent.values():
+                    found[number, name] = sent.batch.first + sent.done, worker.ready
+                    break
+        return found
+
     def condemn(self, index: int) -> WorkerId | None:
         """Gives a call no further attempt; returns the worker that runs it, or None as long as none does."""
         for number, lane in self.lanes.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from lightwork._machine import available_memory
 from lightwork._record import Record, fresh
 from lightwork._sizes import shown
 from lightwork._trace import Decision, Lane, Progress, Report, Span
+from lightwork._watchdog import Watchdog, words
 
 TRIAL_BATCH = 0.002
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
@@ -119,7 +121,8 @@ class Plan(Record):
 
     ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
     (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a batch goes out,
-    False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already.
+    False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already;
+    ``stall_timeout``: seconds without an end of a call after which the workers' stacks are shown.
     """
 
     backend: Backend
@@ -132,6 +135,7 @@ class Plan(Record):
     chunksize: int | None = None
     on_send: Callable[[int], bool] | None = None
     crew: Crew | None = None
+    stall_timeout: float | None = None
     progress: Callable[[Progress], None] | None = None
     decisions: list[Decision] = fresh(factory=list)
 
@@ -149,6 +153,7 @@ class Run:
         self.unstoppable = 0
         self._replaced = False
         self._memory_look = math.inf
+        self._watchdog = None if plan.stall_timeout is None else Watchdog(plan.stall_timeout)
         self.sent = 0
         self.closed = False
         self._live: dict[int, Live] = {}
@@ -314,6 +319,8 @@ class Run:
     def timeout(self, timeout: float | None) -> float | None:
         """How long to wait for an event, when the caller would wait ``timeout``."""
         deadline = self.dispatch.next_deadline()
+        if self._watchdog is not None and self._watchdog.due is not None:
+            deadline = min(self._watchdog.due, math.inf if deadline is None else deadline)
         if deadline is None:
             return timeout
         until = max(0.0, deadline - self.clock.now())
@@ -323,6 +330,8 @@ class Run:
         """Waits for events and takes them in."""
         if self.dispatch.finished:
             return
+        if self._watchdog is not None:
+            self._watch(self._watchdog)
         timeout = self.timeout(timeout)
         others = {}
         for number, live in self._live.items():
@@ -340,6 +349,20 @@ class Run:
             self._take_in(number, live, timeout if number in awaited else 0.0)
         if self.plan.progress is not None:
             self._tell()
+
+    def _watch(self, watchdog: Watchdog) -> None:
+        now = self.clock.now()
+        ended = self.dispatch.done + self.dispatch.retried
+        if not watchdog.look(now, ended, self.dispatch.running()):
+            return
+        stacks: dict[tuple[int, int], str] = {}
+        for number, live in self._live.items():
+            busy = [worker for lane, worker in watchdog.running if lane == number]
+            if busy and live.backend.capabilities.can_show_stacks:
+                stacks |= {(number, worker): text for worker, text in live.crew.stacks(busy).items()}
+        self.decide("showed what the workers do, on stderr", f"no call had ended for {watchdog.seconds:g} s")
+        if sys.stderr is not None:
+            sys.stderr.write(words(watchdog.seconds, now, watchdog.running, stacks))
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
         for event in live.crew.wait(timeout):

@@ -42,7 +42,7 @@ def how(callables: Sequence[Any], options: dict[str, Any]) -> tuple[Callable[...
             allowed = name if isinstance(name, tuple) else ("asyncio", "threads", "processes")
             terms = settings.terms
             timed = terms.call_timeout is not None and not asynchronous
-            if settings.isolate or timed or terms.max_memory is not None:
+            if settings.isolate or timed or not (terms.max_memory is settings.stall_timeout is None):
                 allowed = tuple(n for n in allowed if backend(n).capabilities.can_kill) or ("processes",)
             elif asynchronous and "asyncio" in allowed:
                 allowed = ("asyncio",)

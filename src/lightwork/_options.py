@@ -50,6 +50,7 @@ class CommonOptions(TypedDict, total=False):
     isolate: bool
     call_timeout: float | None
     max_memory: int | str | None
+    stall_timeout: float | None
     retries: int
     retry_on: type[BaseException] | tuple[type[BaseException], ...]
     retry_delay: float
@@ -69,6 +70,8 @@ class Options(CommonOptions, total=False):
     ``call_timeout``: seconds that one call may take; a longer one is ended and fails with ``CallTimeout``.
     ``max_memory``: bytes ("512MB" will do) that a worker process may have of its own while it runs a call. A call that
     wants more gets a MemoryError; a worker that a call leaves half full is replaced. Linux; see ``docs/memory.md``.
+    ``stall_timeout``: seconds without the end of any call after which the stacks of all busy workers are shown on
+    stderr, once for each standstill.
     ``retries``, ``retry_on``, ``retry_delay``: how often a failed call is repeated, for which exceptions (
     ``CallTimeout`` and ``WorkerCrashed`` count), and after how many seconds.
     ``errors``: "raise" the first failure, or "return" a ``Failure`` in the item's place.
@@ -138,6 +141,7 @@ class Settings(Record, frozen=True):
     progress: Callable[[Progress], None] | None
     errors: str
     strict: bool
+    stall_timeout: float | None
     rules: Rules
     terms: Terms
 
@@ -170,6 +174,9 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
     timeout = options.get("call_timeout")
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise ValueError(f"call_timeout must be a number of seconds above 0, not {timeout!r}")
+    stall = options.get("stall_timeout")
+    if stall is not None and not (isinstance(stall, (int, float)) and stall > 0):
+        raise ValueError(f"stall_timeout must be a number of seconds above 0, not {stall!r}")
     memory = options.get("max_memory")
     if memory is not None:
         memory = _memory(memory)
@@ -212,6 +219,7 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
         progress=_progress(options.get("progress", False)),
         errors=errors,
         strict=bool(options.get("strict", False)),
+        stall_timeout=stall,
         rules=Rules(
             retries=retries,
             retry_on=retry_on,
@@ -304,6 +312,7 @@ def begins_here(fn: Callable[..., Any], settings: Settings) -> bool:
         and settings.progress is None
         and rules.call_timeout is None
         and settings.terms.max_memory is None
+        and settings.stall_timeout is None
         and rules.max_tasks_per_child is None
         and not settings.isolate
         and not is_coroutine_function(fn)
@@ -330,6 +339,7 @@ def prepare(
         lazy=lazy,
         chunksize=settings.chunksize,
         progress=settings.progress,
+        stall_timeout=settings.stall_timeout,
     )
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
@@ -357,7 +367,8 @@ def _chosen(fn: Callable[..., Any], settings: Settings, coroutine: bool, blockin
             isolating = [name for name in names if backend(name).capabilities.can_kill]
             if not isolating:
                 raise BackendUnavailable(
-                    f"none of {', '.join(map(repr, names))} can isolate, end or limit a call; backend='processes' can"
+                    f"none of {', '.join(map(repr, names))} can isolate, end, limit or watch a call; "
+                    "backend='processes' can"
                 )
             named = isolating[0]
         else:
@@ -369,7 +380,8 @@ def _chosen(fn: Callable[..., Any], settings: Settings, coroutine: bool, blockin
 
 def needs_processes(settings: Settings) -> bool:
     """Whether something was asked for that only workers of their own can give."""
-    return settings.isolate or settings.terms.call_timeout is not None or settings.terms.max_memory is not None
+    terms = settings.terms
+    return settings.isolate or not (terms.call_timeout is terms.max_memory is settings.stall_timeout is None)
 
 
 def _eligible(settings: Settings) -> tuple[str, ...]:
@@ -408,6 +420,11 @@ def check_fit(fn: Any, made: Backend, settings: Settings, coroutine: bool) -> No
     if settings.terms.call_timeout is not None and not (can.can_kill or can.coroutines):
         raise BackendUnavailable(
             f"the {made.name!r} backend cannot end a running call, which call_timeout needs; backend='processes' can"
+        )
+    if settings.stall_timeout is not None and not can.can_show_stacks:
+        raise BackendUnavailable(
+            f"the {made.name!r} backend's workers cannot be asked what they do, which stall_timeout needs; those of "
+            "backend='processes' and 'threads' can"
         )
     if settings.terms.max_memory is not None and not can.can_limit_memory:
         raise BackendUnavailable(

@@ -83,7 +83,8 @@ class Service:
         self._closing = self._cancelling = self._abandoned = False
         self._broken: BaseException | None = None
         workers, growth = how_many(made, settings.max_workers)
-        plan = Plan(made, workers, settings.terms, settings.rules, growth, on_send=self._begins)
+        stall = settings.stall_timeout
+        plan = Plan(made, workers, settings.terms, settings.rules, growth, on_send=self._begins, stall_timeout=stall)
         self._run = _ServiceRun(plan, learn if made.capabilities.shares_memory and not self._coroutines else None)
         self._depth = _context.depth()
         self._turning = 0

@@ -33,6 +33,7 @@ _OPTIONS = (
     "max_tasks_per_child",
     "call_timeout",
     "max_memory",
+    "stall_timeout",
     "retries",
     "retry_on",
     "retry_delay",
@@ -87,8 +88,8 @@ class Executor(BaseExecutor):
 
     - ``backend="auto"``: functions begin in threads; those that turn out to compute go on in processes.
     - A worker that dies costs only the call that it ran: its future has a ``WorkerCrashed``, the executor goes on.
-    - ``call_timeout``, ``max_memory``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and ``seed`` mean what
-      they mean for ``lw.map``; a call's index is its place in the order of submission.
+    - ``call_timeout``, ``max_memory``, ``stall_timeout``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and
+      ``seed`` mean what they mean for ``lw.map``; a call's index is its place in the order of submission.
     - ``kill(future)`` ends a running call, where the backend can.
 
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
@@ -105,6 +106,7 @@ class Executor(BaseExecutor):
         max_tasks_per_child: int | None = None,
         call_timeout: float | None = None,
         max_memory: int | str | None = None,
+        stall_timeout: float | None = None,
         retries: int = 0,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
         retry_delay: float = 0.0,

@@ -122,3 +122,12 @@ def mark_and_leak(path_and_x: tuple[str, int]) -> tuple[int, int]:
     mark(path, x)
     _kept.append(b"x" * 4_000_000)
     return os.getpid(), x
+
+
+def nap_after_word(folder_and_x: tuple[str, int]) -> int:
+    """Says that it has begun, and waits for the word to end."""
+    folder, x = folder_and_x
+    (Path(folder) / str(x)).touch()
+    while not (Path(folder) / "end").exists():
+        time.sleep(0.01)
+    return x

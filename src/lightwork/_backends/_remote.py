@@ -89,6 +89,10 @@ class Launcher(ABC):
         """What the workers that are ready have in use."""
         return []
 
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        """What workers that are ready are doing, as far as they answer."""
+        raise TypeError("these workers cannot be asked what they do")
+
     @abstractmethod
     def close(self) -> None:
         """Frees what belongs to no worker."""
@@ -309,6 +313,9 @@ class RemoteCrew(Crew):
 
     def memory(self) -> list[int]:
         return self._launcher.memory()
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        return self._launcher.stacks(workers)
 
     @property
     def shipped(self) -> int:

@@ -283,6 +283,8 @@ def main(caller: int) -> None:
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nothing.fileno(), 0)
+    import faulthandler  # noqa: F401
+
     import lightwork._backends.worker  # noqa: F401 - imported once here, for every worker
 
     try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightwork._calls import Batch, Event, Terms
@@ -54,6 +55,8 @@ class Capabilities(Record, frozen=True):
     """Bytes that a worker takes of this machine's memory before its first call; 0: nothing to mind."""
     can_limit_memory: bool = False
     """Workers have memory of their own, and a ceiling can be set for it."""
+    can_show_stacks: bool = False
+    """What a worker is doing can be asked for."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 
@@ -111,6 +114,11 @@ class Crew(ABC):
 
         Returns how many calls could not be stopped and go on (threads).
         """
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        """The Python stacks of those of these workers that answer, the most recent call first; takes up to a second.
+        Only where ``can_show_stacks``."""
+        raise TypeError("these workers cannot be asked what they do")
 
     def memory(self) -> list[int]:
         """Bytes of memory of their own that workers have in use now, as far as that can be found out."""

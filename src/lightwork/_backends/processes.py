@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from lightwork import _platform
+from lightwork._backends import _stacks
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._spawning import open_channel
 from lightwork._backends._starter import (
@@ -55,6 +56,7 @@ class ProcessBackend(Backend):
         per_item=3e-7,
         can_revoke=True,
         memory=15_000_000,
+        can_show_stacks=True,
         can_limit_memory=_platform.can_limit_memory(),
     )
 
@@ -129,6 +131,10 @@ class ProcessLauncher(Launcher):
         elif self._line is not None and worker in self._alive:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker, 0.0))
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        pids = {self._pids[worker]: worker for worker in workers if worker in self._pids and worker in self._alive}
+        return {pids[pid]: stack for pid, stack in _stacks.ask(pids).items()}
 
     def memory(self) -> list[int]:
         found = (_platform.own_memory(self._pids[worker]) for worker in self._alive & self._pids.keys())

@@ -23,6 +23,7 @@ from pickle import loads
 from typing import Any
 
 from lightwork import _carried, _context, _per_worker, _wire
+from lightwork._backends import _stacks
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
@@ -147,6 +148,7 @@ class Worker:
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
             os.register_at_fork(after_in_child=_restore_output)
+            _stacks.answer()
         try:
             self._surroundings = hello.surroundings
             self._surroundings.apply(self._own_process)
