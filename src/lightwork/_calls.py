@@ -141,13 +141,17 @@ class WorkerReady(Slotted):
 
 
 class WorkerFailed(Slotted):
-    """A worker could not be started, or its initializer raised: no worker of this crew will do better."""
+    """A worker could not be started, or its initializer raised: no worker of this crew will do better.
 
-    __slots__ = ("exception", "worker")
+    ``scarce``: the system had no room for one more (descriptors, processes), which says nothing of those that it has.
+    """
 
-    def __init__(self, worker: int, exception: BaseException) -> None:
+    __slots__ = ("exception", "scarce", "worker")
+
+    def __init__(self, worker: int, exception: BaseException, scarce: bool = False) -> None:
         self.worker = worker
         self.exception = exception
+        self.scarce = scarce
 
 
 class Finished(Slotted):

@@ -37,8 +37,9 @@ NO_CAP = 1 << 30
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
 
-STILLBORN_LIMIT = 3
-"""Workers of a lane that may die one after another before any became ready, before the lane is given up."""
+STILLBORN_LIMIT = 5
+"""Workers of a lane that may die before they became ready, with no other ready and no call done in between, before the
+lane is given up."""
 
 
 class Start(Slotted):
@@ -326,11 +327,14 @@ class Dispatch:
         return found
 
     def condemn(self, index: int) -> WorkerId | None:
-        """Gives a call no further attempt; returns the worker that runs it, or None as long as none does."""
+        """Gives a call no further attempt; returns the worker that runs it or would next, or None as long as none does.
+
+        It may be a worker that is starting, and that may hang.
+        """
         for number, lane in self.lanes.items():
             for name, worker in lane.workers.items():
                 sent = next(iter(worker.sent.values()), None)
-                if worker.ready and sent is not None and sent.batch.first + sent.done == index:
+                if sent is not None and sent.batch.first + sent.done == index:
                     self._attempts[index] = self.rules.retries
                     self._condemned.add(index)
                     return number, name
@@ -469,7 +473,10 @@ class Dispatch:
         elif isinstance(event, WorkerFailed):
             if (failed := lane.workers.pop(event.worker, None)) is not None:
                 self._take_back(failed, None)
-            self.broken = self.broken or event.exception
+            if event.scarce and lane.workers:
+                self.set_lane(lane_number, min(lane.wanted, len(lane.workers)))
+            else:
+                self.broken = self.broken or event.exception
 
     def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
         outcomes = event.outcomes
@@ -480,6 +487,8 @@ class Dispatch:
         count = outcomes.count
         sent.done = outcomes.start + count
         lane.calls += count
+        if count:
+            lane.stillborn = 0
         lane.busy += outcomes.seconds
         lane.cpu += outcomes.cpu
         if outcomes.seconds > 0:
@@ -557,13 +566,13 @@ class Dispatch:
         if event.death.starved:
             # It was one too many. As memory may run out within milliseconds, no measurement will have said so.
             self.set_lane(lane_number, max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
-        if not worker.ready:
-            lane.stillborn += 1
         running = event.running
         head = next(iter(worker.sent.items()), None)
         if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
-            # It was to be ended, and its worker was, a moment before it began: it does not begin elsewhere.
+            # It was to be ended, and its worker was, before it began: it does not begin elsewhere.
             running = (head[0], head[1].done)
+        elif not worker.ready:
+            lane.stillborn += 1
         broken_off = self._take_back(worker, running)
         if broken_off is not None:
             batch, position = broken_off

@@ -16,7 +16,7 @@ from typing import Any
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
-from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerLost, WorkerReady
+from lightwork._calls import Event, Finished, Outcomes, Style, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
@@ -365,8 +365,14 @@ class Run:
             sys.stderr.write(words(watchdog.seconds, now, watchdog.running, stacks))
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
+        scarce = None
         for event in live.crew.wait(timeout):
             self._take_event(number, event)
+            if isinstance(event, WorkerFailed) and event.scarce:
+                scarce = event.exception
+        if scarce is not None and self.dispatch.broken is None:
+            most = self.dispatch.lanes[number].wanted
+            self.decide(f"went on with {most} {live.backend.name}", f"no more could be started: {scarce}")
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
@@ -17,6 +18,9 @@ from lightwork._engine import Live, Plan, Run
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
 from lightwork._record import Record, replace
 from lightwork.errors import Failure, UnpicklableError
+
+PATIENCE = 2.0
+"""Seconds that workers are given to become ready, and take the call that they have, once the others are cancelled."""
 
 
 class Work(Record):
@@ -81,6 +85,7 @@ class Service:
         self._futures: dict[int, Future[Any]] = {}
         self._indices: dict[int, int] = {}
         self._closing = self._cancelling = self._abandoned = False
+        self._cancelled_at = 0.0
         self._broken: BaseException | None = None
         workers, growth = how_many(made, settings.max_workers)
         stall = settings.stall_timeout
@@ -186,6 +191,9 @@ class Service:
             for future in list(self._futures.values()):
                 future.cancel()
             hungry = run.prepare()
+            left = self._end_starting()
+            if left < math.inf:
+                timeout = left if timeout is None else min(timeout, left)
         self._resolve(run.take())
         if self._closing and not self._futures and self._inbox.empty():
             return
@@ -193,6 +201,24 @@ class Service:
         self._resolve(run.take())
         if run.dispatch.broken is not None and self._broken is None:
             self._break(run.dispatch.broken)
+
+    def _end_starting(self) -> float:
+        """After ``cancel_futures``: ends calls whose workers take too long to become ready, which some never do.
+
+        Returns in how many seconds to look again.
+        """
+        run = self._run
+        if not self.can_kill:
+            return math.inf
+        now = run.clock.now()
+        self._cancelled_at = self._cancelled_at or now
+        left = self._cancelled_at + PATIENCE - now
+        if left > 0:
+            return left
+        for index, ready in list(run.dispatch.running().values()):
+            if not ready and (worker := run.dispatch.condemn(index)) is not None:
+                run.crews()[worker[0]].kill(worker[1])
+        return PATIENCE
 
     def _take_in(self) -> None:
         dispatch = self._run.dispatch

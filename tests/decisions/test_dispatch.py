@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Finished, Outcomes, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
-from lightwork._dispatch import Dispatch, Reorder, Retire, Rules, Send, Start
+from lightwork._dispatch import STILLBORN_LIMIT, Dispatch, Reorder, Retire, Rules, Send, Start
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
 
@@ -190,12 +190,54 @@ def test_workers_that_die_before_they_are_ready_end_the_run():
     dispatch.add_lane(0, Batching(1e-4), 2)
     dispatch.set_lane(0, 1)
     dispatch.feed(abs, "one", [1])
-    for number in range(1, 4):
+    for number in range(1, STILLBORN_LIMIT + 1):
+        assert dispatch.broken is None
         assert Start(0, 1) in dispatch.plan(0.0)
         dispatch.started((0, number))
         dispatch.plan(0.0)
         dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
     assert isinstance(dispatch.broken, LightworkError)
+
+
+def test_workers_that_die_before_they_are_ready_do_no_harm_while_others_finish_calls():
+    dispatch, batches = busy_lane(1, Rules(), calls=50)
+    dispatch.set_lane(0, 2)
+    for number in range(2, 20):
+        assert dispatch.plan(0.0) == [Start(0, 1)]
+        dispatch.started((0, number))
+        dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
+        finish(dispatch, 1, batches[1])
+        steps = dispatch.plan(0.0)
+        batches[1] = next(step.batch for step in steps if isinstance(step, Send))
+        dispatch.lanes[0].starting = 0
+    assert dispatch.broken is None
+
+
+def test_calls_that_were_to_be_ended_while_their_workers_start_are_no_sign_of_trouble():
+    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", list(range(9)))
+    for number in range(1, 9):
+        dispatch.plan(0.0)
+        dispatch.started((0, number))
+        (send,) = dispatch.plan(0.0)
+        assert dispatch.condemn(send.batch.first) == (0, number)
+        dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
+    assert dispatch.broken is None and dispatch.failed == 8
+
+
+def test_where_no_more_workers_can_be_started_those_that_there_are_go_on():
+    dispatch, batches = busy_lane(4, Rules())
+    for number in (3, 4):
+        dispatch.handle(0, WorkerFailed(number, OSError(24, "Too many open files"), scarce=True), 0.0)
+    assert dispatch.broken is None and dispatch.lanes[0].target == 2 and dispatch.pending == 18
+    finish(dispatch, 1, batches[1])
+    assert not [step for step in dispatch.plan(0.0) if isinstance(step, Start)]
+    dispatch.handle(0, WorkerFailed(1, OSError(24, ""), scarce=True), 0.0)
+    error = OSError(24, "")
+    dispatch.handle(0, WorkerFailed(2, error, scarce=True), 0.0)
+    assert dispatch.broken is error
 
 
 def test_a_failing_initializer_ends_the_run():
@@ -255,8 +297,7 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_i
     dispatch.plan(0.0)
     dispatch.started((0, 1))
     dispatch.plan(0.0)
-    assert dispatch.condemn(0) is None
-    dispatch.handle(0, WorkerReady(1, 0.0), 0.0)
+    assert dispatch.condemn(1) is None
     assert dispatch.condemn(0) == (0, 1)
     dispatch.handle(0, WorkerLost(1, None, Death(7, 9, None, "was killed by SIGKILL")), 0.0)
     (chunk,) = dispatch.take()

@@ -131,3 +131,9 @@ def nap_after_word(folder_and_x: tuple[str, int]) -> int:
     while not (Path(folder) / "end").exists():
         time.sleep(0.01)
     return x
+
+
+def wait_for_word(path: str) -> None:
+    """An initializer that ends when it may."""
+    while not Path(path).exists():
+        time.sleep(0.01)

@@ -154,7 +154,11 @@ class RemoteCrew(Crew):
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as problem:
+            self._events.append(WorkerFailed(number, problem, scarce=True))
+            return number
         descriptor = ledger = None
         try:
             if self._launcher.can_kill:
@@ -163,7 +167,7 @@ class RemoteCrew(Crew):
             self._launcher.launch(number, theirs, descriptor)
         except OSError as problem:
             ours.close()
-            self._events.append(WorkerFailed(number, problem))
+            self._events.append(WorkerFailed(number, problem, scarce=True))
             return number
         finally:
             theirs.close()
@@ -442,7 +446,7 @@ class RemoteCrew(Crew):
             if outcomes is not None:
                 self._events.append(Finished(link.number, outcomes, complete))
         if isinstance(link.death, BaseException):
-            self._events.append(WorkerFailed(link.number, link.death))
+            self._events.append(WorkerFailed(link.number, link.death, scarce=isinstance(link.death, OSError)))
         elif not link.retiring:
             self._events.append(WorkerLost(link.number, running, link.death))
         self._forget(link)

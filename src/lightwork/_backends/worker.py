@@ -201,6 +201,8 @@ class Worker:
         del frame
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
         words[0] = slot | positions[0]
+        if self._post.alarm is not None:
+            signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
         fn = self._function(function)
         if self._ceiling is not None:
             fn = self._ceiling.over(fn)
