@@ -287,7 +287,8 @@ class Executor(BaseExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no further calls and frees everything when those submitted are done. Idempotent.
 
-        ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled.
+        ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled; those
+        that wait for a worker to become ready wait 2 seconds longer at most, and then have a ``WorkerCrashed``.
         """
         services = self._refuse(AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
         for service in services:
