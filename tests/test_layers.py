@@ -17,12 +17,13 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_typing errors _root _crashed _clock _machine _platform _polling _record _stats",
+    "ground": "_typing errors _root _crashed _clock _machine _platform _polling _record _sizes _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _model _policy _shared",
-    "engine": "_auto _engine _opening",
+    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _policy "
+    "_shared",
+    "engine": "_auto _engine _opening _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
     "_target _verdicts amapping comparing executor mapping probing",
@@ -37,6 +38,7 @@ READS_THE_CLOCK = {
     "_demand": "measures inside a call, where an indirection would be measured too",
     "_backends.worker": "runs in the worker: stamps what it reports",
     "_backends._outbox": "runs in the worker: stamps what it reports",
+    "_backends._stacks": "waits for a signal handler, of which no event tells",
     "_backends._local": "runs in the worker: stamps what it reports",
     "_backends.threads": "runs in the worker: stamps what it reports",
     "_backends.coroutines": "runs in the worker: stamps what it reports",

@@ -184,3 +184,33 @@ def test_blas_pools_are_found():
     pytest.importorskip("numpy")
     for pool in _machine.blas_threads():
         assert pool.threads >= 1 and pool.library
+
+
+def test_available_memory_is_what_the_tightest_group_leaves(tmp_path):
+    files = {
+        "a/memory.max": "4096000",
+        "a/memory.current": "3000000",
+        "a/memory.stat": "anon 1\ninactive_file 1000000\n",
+        "memory.max": "max",
+    }
+    proc = system(tmp_path, "0::/a\n", files)
+    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemFree: 1 kB\nMemAvailable:    8000 kB\n")
+    assert _machine.available_memory(str(proc)) == 4_096_000 - (3_000_000 - 1_000_000)
+    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 1000 kB\n")
+    assert _machine.available_memory(str(proc)) == 1_024_000
+
+
+def test_available_memory_under_version_1(tmp_path):
+    files = {
+        "a/memory.limit_in_bytes": "4096000",
+        "a/memory.usage_in_bytes": "3000000",
+        "a/memory.stat": "cache 1\ntotal_inactive_file 500000\n",
+        "memory.limit_in_bytes": "9223372036854771712",
+    }
+    proc = system(tmp_path, "4:cpu,memory:/a\n", files, version2=False)
+    (proc / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    assert _machine.available_memory(str(proc)) == 4_096_000 - 2_500_000
+
+
+def test_nobody_says_how_much_memory_is_available(tmp_path):
+    assert _machine.available_memory(str(tmp_path)) is None

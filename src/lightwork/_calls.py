@@ -110,9 +110,10 @@ class Outcomes(Slotted):
 
 
 class Death(Slotted):
-    """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm."""
+    """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm; ``starved``: by the kernel, for lack of
+    memory."""
 
-    __slots__ = ("exitcode", "pid", "reason", "signal", "timed_out")
+    __slots__ = ("exitcode", "pid", "reason", "signal", "starved", "timed_out")
 
     def __init__(
         self,
@@ -121,7 +122,9 @@ class Death(Slotted):
         exitcode: int | None = None,
         reason: str = "died",
         timed_out: bool = False,
+        starved: bool = False,
     ) -> None:
+        self.starved = starved
         self.pid = pid
         self.signal = signal
         self.exitcode = exitcode
@@ -140,24 +143,30 @@ class WorkerReady(Slotted):
 
 
 class WorkerFailed(Slotted):
-    """A worker could not be started, or its initializer raised: no worker of this crew will do better."""
+    """A worker could not be started, or its initializer raised: no worker of this crew will do better.
 
-    __slots__ = ("exception", "worker")
+    ``scarce``: the system had no room for one more (descriptors, processes), which says nothing of those that it has.
+    """
 
-    def __init__(self, worker: int, exception: BaseException) -> None:
+    __slots__ = ("exception", "scarce", "worker")
+
+    def __init__(self, worker: int, exception: BaseException, scarce: bool = False) -> None:
         self.worker = worker
         self.exception = exception
+        self.scarce = scarce
 
 
 class Finished(Slotted):
-    """Some calls of a batch ended. ``last``: none of the batch is left with the worker."""
+    """Some calls of a batch ended. ``last``: none of the batch is left with the worker. ``worn``: the worker has more
+    memory in use than it should go on with (``max_memory``), and makes no further call."""
 
-    __slots__ = ("last", "outcomes", "worker")
+    __slots__ = ("last", "outcomes", "worker", "worn")
 
-    def __init__(self, worker: int, outcomes: Outcomes, last: bool) -> None:
+    def __init__(self, worker: int, outcomes: Outcomes, last: bool, worn: bool = False) -> None:
         self.worker = worker
         self.outcomes = outcomes
         self.last = last
+        self.worn = worn
 
 
 class WorkerLost(Slotted):
@@ -198,12 +207,14 @@ class Terms(Record, frozen=True):
     ``seed_globals``: whether ``random`` and NumPy's global generator are seeded before each call too, by workers that
     have these to themselves: in the caller's process they are the caller's, and threads would race for them.
     ``call_timeout``: seconds; only for crews that can kill (or cancel).
+    ``max_memory``: bytes that a worker may have of its own while it runs a call; only where ``can_limit_memory``.
     ``stop_on_failure``: the first failure ends the run, unless it is repeated.
     """
 
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
     call_timeout: float | None = None
+    max_memory: int | None = None
     seed: int = 0
     seed_globals: bool = False
     stop_on_failure: bool = False

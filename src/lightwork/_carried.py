@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_LOOP = __file__.replace("_carried.py", "_backends/worker.py")
-"""The file whose frames stand above every call in a worker, and say nothing."""
+_LOOP = tuple(
+    __file__.replace("_carried.py", name) for name in ("_backends/worker.py", "_backends/_ceiling.py", "_calls.py")
+)
+"""The files whose frames stand above every call in a worker, and say nothing."""
 
 
 _OF_CONTEXTS = (contextvars.ContextVar, contextvars.Context, contextvars.Token)
@@ -174,7 +176,7 @@ def _text(exception: BaseException) -> str:
 def _own(trace: TracebackType | None) -> TracebackType | None:
     """The traceback without the worker's frames at its start; whole where nothing else is in it."""
     rest = trace
-    while rest is not None and rest.tb_frame.f_code.co_filename == _LOOP:
+    while rest is not None and rest.tb_frame.f_code.co_filename in _LOOP:
         rest = rest.tb_next
     return trace if rest is None else rest
 

@@ -34,11 +34,15 @@ if TYPE_CHECKING:
 WorkerId = tuple[int, int]
 """Lane (one a crew) and the worker's number in that crew."""
 
+NO_CAP = 1 << 30
+"""Workers: a lane never has so many."""
+
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
 
-STILLBORN_LIMIT = 3
-"""Workers of a lane that may die one after another before any became ready, before the lane is given up."""
+STILLBORN_LIMIT = 5
+"""Workers of a lane that may die before they became ready, with no other ready and no call done in between, before the
+lane is given up."""
 
 
 class Start(Slotted):
@@ -62,7 +66,7 @@ class Send(Slotted):
 
 
 class Retire(Slotted):
-    """Let an idle worker end: it is not needed, or has done its ``max_tasks_per_child`` calls."""
+    """Let an idle worker end: it is not needed, has done its ``max_tasks_per_child`` calls, or is worn."""
 
     __slots__ = ("worker",)
 
@@ -146,9 +150,9 @@ class _Sent(Slotted):
 
 class _Worker(Slotted):
     """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
-    more of what it has."""
+    more of what it has. ``worn``: it said that it will begin nothing more."""
 
-    __slots__ = ("given", "ready", "revoked", "sent", "since")
+    __slots__ = ("given", "ready", "revoked", "sent", "since", "worn")
 
     def __init__(
         self,
@@ -157,8 +161,10 @@ class _Worker(Slotted):
         since: float = 0.0,
         revoked: bool = False,
         given: int = 0,
+        worn: bool = False,
     ) -> None:
         self.sent: dict[int, _Sent] = {} if sent is None else sent
+        self.worn = worn
         self.ready = ready
         self.since = since
         self.revoked = revoked
@@ -170,6 +176,7 @@ class _Lane(Slotted):
         "batching",
         "busy",
         "calls",
+        "cap",
         "cpu",
         "crash",
         "max_queued",
@@ -179,6 +186,7 @@ class _Lane(Slotted):
         "starting",
         "stillborn",
         "target",
+        "wanted",
         "whole",
         "workers",
     )
@@ -205,7 +213,8 @@ class _Lane(Slotted):
         self.crash = crash
         self.whole = whole
         self.revocable = revocable
-        self.target = target
+        self.target = self.wanted = target
+        self.cap = NO_CAP
         self.peak = peak
         self.workers: dict[int, _Worker] = {} if workers is None else workers
         self.starting = starting
@@ -287,7 +296,17 @@ class Dispatch:
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
-        self.lanes[lane].target = target
+        self.lanes[lane].wanted = target
+        self.lanes[lane].target = min(target, self.lanes[lane].cap)
+
+    def cap_lane(self, lane: int, most: int) -> None:
+        """A lane has at most so many workers, and at least 1, whatever is wanted."""
+        self.lanes[lane].cap = max(1, most)
+        self.set_lane(lane, self.lanes[lane].wanted)
+
+    def not_started(self, lane: int, count: int) -> None:
+        """So many workers of a ``Start`` were not, and will not be, started."""
+        self.lanes[lane].starting -= count
 
     def started(self, worker: WorkerId) -> None:
         """A ``Start`` was carried out for this worker."""
@@ -300,12 +319,25 @@ class Dispatch:
         """Batches that are with this lane's workers."""
         return sum(len(worker.sent) for worker in self.lanes[lane].workers.values())
 
+    def running(self) -> dict[WorkerId, tuple[int, bool]]:
+        """The call that each busy worker is at, by its index, and whether the worker was ready for it."""
+        found = {}
+        for number, lane in self.lanes.items():
+            for name, worker in lane.workers.items():
+                for sent in worker.sent.values():
+                    found[number, name] = sent.batch.first + sent.done, worker.ready
+                    break
+        return found
+
     def condemn(self, index: int) -> WorkerId | None:
-        """Gives a call no further attempt; returns the worker that runs it, or None as long as none does."""
+        """Gives a call no further attempt; returns the worker that runs it or would next, or None as long as none does.
+
+        It may be a worker that is starting, and that may hang.
+        """
         for number, lane in self.lanes.items():
             for name, worker in lane.workers.items():
                 sent = next(iter(worker.sent.values()), None)
-                if worker.ready and sent is not None and sent.batch.first + sent.done == index:
+                if sent is not None and sent.batch.first + sent.done == index:
                     self._attempts[index] = self.rules.retries
                     self._condemned.add(index)
                     return number, name
@@ -374,7 +406,7 @@ class Dispatch:
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
         for name, worker in list(lane.workers.items()):
-            worn = limit is not None and worker.given >= limit
+            worn = worker.worn or (limit is not None and worker.given >= limit)
             if not worker.sent and (worn or surplus > 0):
                 del lane.workers[name]
                 surplus -= 1
@@ -384,7 +416,7 @@ class Dispatch:
                     instructions.append(Start(number, 1))
 
     def _has_room(self, lane: _Lane, worker: _Worker, depth: int) -> bool:
-        if len(lane.workers) > lane.target or worker.revoked:
+        if len(lane.workers) > lane.target or worker.revoked or worker.worn:
             return False
         limit = self.rules.max_tasks_per_child
         if limit is not None and worker.given >= limit:
@@ -438,22 +470,28 @@ class Dispatch:
                 worker.ready = True
                 lane.stillborn = 0
         elif isinstance(event, WorkerLost):
-            self._lost(lane, event, now)
+            self._lost(lane_number, event, now)
         elif isinstance(event, Revoked):
             self._revoked(lane, event)
         elif isinstance(event, WorkerFailed):
             if (failed := lane.workers.pop(event.worker, None)) is not None:
                 self._take_back(failed, None)
-            self.broken = self.broken or event.exception
+            if event.scarce and lane.workers:
+                self.set_lane(lane_number, min(lane.wanted, len(lane.workers)))
+            else:
+                self.broken = self.broken or event.exception
 
     def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
         outcomes = event.outcomes
         worker = lane.workers[event.worker]
         worker.ready = True
+        worker.worn |= event.worn
         sent = worker.sent[outcomes.batch]
         count = outcomes.count
         sent.done = outcomes.start + count
         lane.calls += count
+        if count:
+            lane.stillborn = 0
         lane.busy += outcomes.seconds
         lane.cpu += outcomes.cpu
         if outcomes.seconds > 0:
@@ -522,18 +560,22 @@ class Dispatch:
                 del worker.sent[number]
         worker.revoked = bool(worker.sent)
 
-    def _lost(self, lane: _Lane, event: WorkerLost, now: float) -> None:
+    def _lost(self, lane_number: int, event: WorkerLost, now: float) -> None:
+        lane = self.lanes[lane_number]
         worker = lane.workers.pop(event.worker, None)
         if worker is None:
             return
         self.lost += 1
-        if not worker.ready:
-            lane.stillborn += 1
+        if event.death.starved:
+            # It was one too many. As memory may run out within milliseconds, no measurement will have said so.
+            self.set_lane(lane_number, max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
         running = event.running
         head = next(iter(worker.sent.items()), None)
         if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
-            # It was to be ended, and its worker was, a moment before it began: it does not begin elsewhere.
+            # It was to be ended, and its worker was, before it began: it does not begin elsewhere.
             running = (head[0], head[1].done)
+        elif not worker.ready:
+            lane.stillborn += 1
         broken_off = self._take_back(worker, running)
         if broken_off is not None:
             batch, position = broken_off

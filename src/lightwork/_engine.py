@@ -8,15 +8,21 @@ hands the events back to ``Dispatch``. ``lw.map`` steps in the caller's thread, 
 from __future__ import annotations
 
 import itertools
+import math
+import sys
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
-from lightwork._calls import Event, Finished, Outcomes, Terms, WorkerReady
+from lightwork._calls import Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock
-from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
+from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
+from lightwork._headroom import affordable
+from lightwork._machine import available_memory
 from lightwork._record import Record, fresh
+from lightwork._sizes import shown
 from lightwork._trace import Decision, Lane, Progress, Report, Span
+from lightwork._watchdog import Watchdog, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +40,9 @@ UNDISTURBED = 0.05
 
 TURN = 0.01
 """Seconds that one crew is waited for while another has calls too."""
+
+MEMORY_LOOK = 0.5
+"""Seconds between two looks at the memory that workers of their own take, and at what is left."""
 
 MOST_SPANS = 20_000
 """Spans that a report keeps; later ones are counted in the lanes only."""
@@ -101,15 +110,18 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
 
 
 class Live:
-    """A crew that is open, with its lane's number in the dispatch."""
+    """A crew that is open, with its lane's number in the dispatch. ``each``: bytes that its largest worker takes;
+    ``fewest``: workers that memory had room for when it had the least."""
 
-    __slots__ = ("backend", "crew", "growth", "startup")
+    __slots__ = ("backend", "crew", "each", "fewest", "growth", "startup")
 
     def __init__(self, backend: Backend, crew: Crew, growth: Growth | None = None, startup: float = 0.0) -> None:
         self.backend = backend
         self.crew = crew
         self.growth = growth
         self.startup = startup
+        self.each = 0
+        self.fewest = NO_CAP
 
 
 class Plan(Record):
@@ -117,7 +129,8 @@ class Plan(Record):
 
     ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
     (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a batch goes out,
-    False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already.
+    False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already;
+    ``stall_timeout``: seconds without an end of a call after which the workers' stacks are shown.
     """
 
     backend: Backend
@@ -130,6 +143,7 @@ class Plan(Record):
     chunksize: int | None = None
     on_send: Callable[[int], bool] | None = None
     crew: Crew | None = None
+    stall_timeout: float | None = None
     progress: Callable[[Progress], None] | None = None
     decisions: list[Decision] = fresh(factory=list)
 
@@ -145,6 +159,9 @@ class Run:
         self.consumed = 0
         self.decisions = plan.decisions
         self.unstoppable = 0
+        self._replaced = False
+        self._memory_look = math.inf
+        self._watchdog = None if plan.stall_timeout is None else Watchdog(plan.stall_timeout)
         self.sent = 0
         self.closed = False
         self._live: dict[int, Live] = {}
@@ -244,6 +261,11 @@ class Run:
         """Draws input and hands out work; returns whether more input could be drawn at once."""
         hungry = self._draw()
         now = self.clock.now()
+        if now >= self._memory_look:
+            for number, live in self._live.items():
+                lane = self.dispatch.lanes[number]
+                if live.backend.capabilities.memory and lane.workers:
+                    self._mind_memory(number, live, len(lane.workers), lane.wanted)
         while self._carry_out(now):
             pass
         return hungry
@@ -256,7 +278,7 @@ class Run:
                 again |= self._send(instruction)
             elif isinstance(instruction, Start):
                 crew = self._live[instruction.lane].crew
-                for _ in range(instruction.count):
+                for _ in range(self._affordable(instruction)):
                     self.dispatch.started((instruction.lane, crew.start_worker()))
                 again = True
             elif isinstance(instruction, Retire):
@@ -264,6 +286,33 @@ class Run:
             else:
                 self._live[instruction.worker[0]].crew.revoke(instruction.worker[1])
         return again
+
+    def _affordable(self, start: Start) -> int:
+        """How many of the workers that are to be started memory has room for."""
+        live = self._live[start.lane]
+        if not live.backend.capabilities.memory:
+            return start.count
+        lane = self.dispatch.lanes[start.lane]
+        alive = len(lane.workers)
+        most = self._mind_memory(start.lane, live, alive, alive + lane.starting)
+        missing = max(0, min(start.count, alive + lane.starting - most))
+        if missing:
+            self.dispatch.not_started(start.lane, missing)
+        return start.count - missing
+
+    def _mind_memory(self, number: int, live: Live, alive: int, wanted: int) -> int:
+        """Caps a lane's workers by the memory that there is; returns how many it may have."""
+        self._memory_look = self.clock.now() + MEMORY_LOOK
+        live.each = max(live.each, live.backend.capabilities.memory, *live.crew.memory())
+        available = available_memory()
+        most = affordable(wanted, alive, live.each, available)
+        self.dispatch.cap_lane(number, most if most < wanted else NO_CAP)
+        if most < min(wanted, live.fewest):
+            live.fewest = most
+            what = f"went on with {most} instead of {wanted} {live.backend.name}"
+            why = f"a worker takes {shown(live.each)}, and {shown(available or 0)} of memory are available"
+            self.decide(what, why)
+        return most
 
     def _send(self, instruction: Send) -> bool:
         lane, worker = instruction.worker
@@ -278,6 +327,8 @@ class Run:
     def timeout(self, timeout: float | None) -> float | None:
         """How long to wait for an event, when the caller would wait ``timeout``."""
         deadline = self.dispatch.next_deadline()
+        if self._watchdog is not None and self._watchdog.due is not None:
+            deadline = min(self._watchdog.due, math.inf if deadline is None else deadline)
         if deadline is None:
             return timeout
         until = max(0.0, deadline - self.clock.now())
@@ -287,6 +338,8 @@ class Run:
         """Waits for events and takes them in."""
         if self.dispatch.finished:
             return
+        if self._watchdog is not None:
+            self._watch(self._watchdog)
         timeout = self.timeout(timeout)
         others = {}
         for number, live in self._live.items():
@@ -305,21 +358,51 @@ class Run:
         if self.plan.progress is not None:
             self._tell()
 
+    def _watch(self, watchdog: Watchdog) -> None:
+        now = self.clock.now()
+        ended = self.dispatch.done + self.dispatch.retried
+        if not watchdog.look(now, ended, self.dispatch.running()):
+            return
+        stacks: dict[tuple[int, int], str] = {}
+        for number, live in self._live.items():
+            busy = [worker for lane, worker in watchdog.running if lane == number]
+            if busy and live.backend.capabilities.can_show_stacks:
+                stacks |= {(number, worker): text for worker, text in live.crew.stacks(busy).items()}
+        self.decide("showed what the workers do, on stderr", f"no call had ended for {watchdog.seconds:g} s")
+        if sys.stderr is not None:
+            sys.stderr.write(words(watchdog.seconds, now, watchdog.running, stacks))
+
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
+        scarce = None
         for event in live.crew.wait(timeout):
             self._take_event(number, event)
+            if isinstance(event, WorkerFailed) and event.scarce:
+                scarce = event.exception
+        if scarce is not None and self.dispatch.broken is None:
+            most = self.dispatch.lanes[number].wanted
+            self.decide(f"went on with {most} {live.backend.name}", f"no more could be started: {scarce}")
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
-                lane.target = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+                workers = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+                self.dispatch.set_lane(number, workers)
 
     def _take_event(self, number: int, event: Event) -> None:
         live = self._live[number]
         if isinstance(event, Finished):
             self._note(number, live, event)
+            if event.worn and not self._replaced:
+                self._replaced = True
+                self.decide("replaced a worker", "its calls left more memory in use than others can do without")
         elif isinstance(event, WorkerReady):
             live.startup = max(live.startup, event.seconds)
         self.dispatch.handle(number, event, self.clock.now())
+        if isinstance(event, WorkerLost) and event.death.starved:
+            most = self.dispatch.lanes[number].wanted
+            self.decide(
+                f"went on with at most {most} {live.backend.name}",
+                "the kernel killed a worker for lack of memory: max_memory would end the call that takes too much",
+            )
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         outcomes = event.outcomes

@@ -40,7 +40,9 @@ def how(callables: Sequence[Any], options: dict[str, Any]) -> tuple[Callable[...
     else:
         if isinstance(name, tuple) or name == "auto":
             allowed = name if isinstance(name, tuple) else ("asyncio", "threads", "processes")
-            if settings.isolate or (settings.terms.call_timeout is not None and not asynchronous):
+            terms = settings.terms
+            timed = terms.call_timeout is not None and not asynchronous
+            if settings.isolate or timed or not (terms.max_memory is settings.stall_timeout is None):
                 allowed = tuple(n for n in allowed if backend(n).capabilities.can_kill) or ("processes",)
             elif asynchronous and "asyncio" in allowed:
                 allowed = ("asyncio",)

@@ -17,9 +17,10 @@ from lightwork._calls import Terms
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
-from lightwork._machine import gil_enabled, usable_cores
+from lightwork._machine import gil_enabled, system, usable_cores
 from lightwork._opening import Opening
 from lightwork._record import Record, replace
+from lightwork._sizes import parsed, shown
 from lightwork._trace import Progress
 from lightwork._typing import TypedDict
 from lightwork.errors import BackendUnavailable, CalledWhileImporting
@@ -36,6 +37,9 @@ MOST_THREADS = 128
 MOST_COROUTINES = 512
 """Coroutines that may be in flight where ``max_workers`` says nothing."""
 
+LEAST_MEMORY = 32_000_000
+"""Bytes: a ``max_memory`` below is a mistake. A worker takes about 10 MB before its first call."""
+
 AUTO = ("threads", "processes")
 """What ``auto`` may choose from beside the plain loop. Sub-interpreters are left to those who name them: many
 extension modules, NumPy among them, refuse to load there, and that shows only when it is too late."""
@@ -49,6 +53,8 @@ class CommonOptions(TypedDict, total=False):
     chunksize: int | None
     isolate: bool
     call_timeout: float | None
+    max_memory: int | str | None
+    stall_timeout: float | None
     retries: int
     retry_on: type[BaseException] | tuple[type[BaseException], ...]
     retry_delay: float
@@ -66,6 +72,10 @@ class Options(CommonOptions, total=False):
     ``chunksize``: calls in one message to a worker; default: sized by measuring.
     ``isolate``: True: no call runs in the caller's process.
     ``call_timeout``: seconds that one call may take; a longer one is ended and fails with ``CallTimeout``.
+    ``max_memory``: bytes ("512MB" will do) that a worker process may have of its own while it runs a call. A call that
+    wants more gets a MemoryError; a worker that a call leaves half full is replaced. Linux; see ``docs/memory.md``.
+    ``stall_timeout``: seconds without the end of any call after which the stacks of all busy workers are shown on
+    stderr, once for each standstill.
     ``retries``, ``retry_on``, ``retry_delay``: how often a failed call is repeated, for which exceptions (
     ``CallTimeout`` and ``WorkerCrashed`` count), and after how many seconds.
     ``errors``: "raise" the first failure, or "return" a ``Failure`` in the item's place.
@@ -98,6 +108,8 @@ _ELSEWHERE = {
     "timeout": "call_timeout",
     "chunk_size": "chunksize",
     "batch_size": "chunksize",
+    "memory_limit": "max_memory",
+    "worker_memory_limit": "max_memory",
     "return_exceptions": 'errors="return"',
     "progress_bar": "progress",
     "ordered": "imap_unordered",
@@ -133,6 +145,7 @@ class Settings(Record, frozen=True):
     progress: Callable[[Progress], None] | None
     errors: str
     strict: bool
+    stall_timeout: float | None
     rules: Rules
     terms: Terms
 
@@ -165,6 +178,12 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
     timeout = options.get("call_timeout")
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise ValueError(f"call_timeout must be a number of seconds above 0, not {timeout!r}")
+    stall = options.get("stall_timeout")
+    if stall is not None and not (isinstance(stall, (int, float)) and stall > 0):
+        raise ValueError(f"stall_timeout must be a number of seconds above 0, not {stall!r}")
+    memory = options.get("max_memory")
+    if memory is not None:
+        memory = _memory(memory)
     retries = options.get("retries", 0)
     if not isinstance(retries, int) or retries < 0:
         raise ValueError(f"retries must be a whole number, 0 or more, not {retries!r}")
@@ -204,6 +223,7 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
         progress=_progress(options.get("progress", False)),
         errors=errors,
         strict=bool(options.get("strict", False)),
+        stall_timeout=stall,
         rules=Rules(
             retries=retries,
             retry_on=retry_on,
@@ -216,6 +236,7 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
             initializer=initializer,
             initargs=tuple(options.get("initargs", ())),
             call_timeout=timeout,
+            max_memory=memory,
             seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
             seed_globals=seed is not None,
             stop_on_failure=errors == "raise",
@@ -228,6 +249,18 @@ def _positive(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def _memory(value: Any) -> int:
+    if not isinstance(value, (int, str)) or isinstance(value, bool):
+        raise TypeError(f'max_memory must be bytes or a text such as "512MB", not {value!r}')
+    try:
+        size = parsed(value)
+    except ValueError as problem:
+        raise ValueError(f"max_memory is {problem}") from None
+    if size < LEAST_MEMORY:
+        raise ValueError(f"max_memory must be at least {shown(LEAST_MEMORY)}, which Python itself needs, not {value!r}")
+    return size
 
 
 def _refuse_unknown(options: Any, allowed: Sequence[str]) -> None:
@@ -284,6 +317,8 @@ def begins_here(fn: Callable[..., Any], settings: Settings) -> bool:
         and settings.chunksize is None
         and settings.progress is None
         and rules.call_timeout is None
+        and settings.terms.max_memory is None
+        and settings.stall_timeout is None
         and rules.max_tasks_per_child is None
         and not settings.isolate
         and not is_coroutine_function(fn)
@@ -310,6 +345,7 @@ def prepare(
         lazy=lazy,
         chunksize=settings.chunksize,
         progress=settings.progress,
+        stall_timeout=settings.stall_timeout,
     )
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
@@ -333,11 +369,12 @@ def _chosen(fn: Callable[..., Any], settings: Settings, coroutine: bool, blockin
             if named != "auto" and "asyncio" not in named:
                 raise BackendUnavailable(f"{_name(fn)} is a coroutine function: only backend='asyncio' can await it")
             named = "asyncio"
-        elif settings.isolate or settings.terms.call_timeout is not None:
+        elif needs_processes(settings):
             isolating = [name for name in names if backend(name).capabilities.can_kill]
             if not isolating:
                 raise BackendUnavailable(
-                    f"none of {', '.join(map(repr, names))} can isolate or end a call; backend='processes' can"
+                    f"none of {', '.join(map(repr, names))} can isolate, end, limit or watch a call; "
+                    "backend='processes' can"
                 )
             named = isolating[0]
         else:
@@ -345,6 +382,12 @@ def _chosen(fn: Callable[..., Any], settings: Settings, coroutine: bool, blockin
     if named == "asyncio" and not blocking:
         return _own_loop()
     return usable(named)
+
+
+def needs_processes(settings: Settings) -> bool:
+    """Whether something was asked for that only workers of their own can give."""
+    terms = settings.terms
+    return settings.isolate or not (terms.call_timeout is terms.max_memory is settings.stall_timeout is None)
 
 
 def _eligible(settings: Settings) -> tuple[str, ...]:
@@ -383,6 +426,19 @@ def check_fit(fn: Any, made: Backend, settings: Settings, coroutine: bool) -> No
     if settings.terms.call_timeout is not None and not (can.can_kill or can.coroutines):
         raise BackendUnavailable(
             f"the {made.name!r} backend cannot end a running call, which call_timeout needs; backend='processes' can"
+        )
+    if settings.stall_timeout is not None and not can.can_show_stacks:
+        raise BackendUnavailable(
+            f"the {made.name!r} backend's workers cannot be asked what they do, which stall_timeout needs; those of "
+            "backend='processes' and 'threads' can"
+        )
+    if settings.terms.max_memory is not None and not can.can_limit_memory:
+        raise BackendUnavailable(
+            f"max_memory needs a kernel that limits what a process allocates for itself, as Linux does: on {system()} "
+            "nothing would hold it; max_tasks_per_child replaces workers that leak"
+            if can.can_kill
+            else f"the {made.name!r} backend's workers have no memory of their own, which max_memory needs; "
+            "backend='processes' has such"
         )
 
 

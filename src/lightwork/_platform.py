@@ -52,6 +52,34 @@ def anonymous_memory(size: int, more: int) -> int:
     return descriptor
 
 
+def has_proc() -> bool:
+    """Whether the kernel shows a process's descriptors to others."""
+    return sys.platform == "linux" and not portable()
+
+
+def named_memory(name: str) -> int | None:
+    """A descriptor of a file in memory that ``memory_of`` finds, and which is always appended to; None where nobody
+    else could find it."""
+    if sys.platform != "linux" or portable():
+        return None
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
+    return descriptor
+
+
+def memory_of(pid: int, name: str) -> int | None:
+    """A descriptor of our own for another process's file in memory of this name; None where it has none."""
+    try:
+        for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+            path = f"/proc/{pid}/fd/{number}"
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                if os.readlink(path).startswith(f"/memfd:{name}"):  # noqa: PTH115
+                    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None  # it has ended, or is not ours
+    return None
+
+
 def watch_process(pid: int) -> int | None:
     """A descriptor that becomes readable when the process ends; None where the kernel has none."""
     if sys.platform != "linux" or portable():
@@ -142,6 +170,22 @@ def volunteer_for_memory_kill() -> None:
             score.write("500")
     except OSError:
         return  # no such file, or not allowed: the kernel then chooses by size, which is a worker too, mostly
+
+
+def can_limit_memory() -> bool:
+    """Whether the kernel enforces a limit on a process's own memory as it is allocated. macOS knows the limit's name,
+    and lets every mapping pass."""
+    return sys.platform == "linux"
+
+
+def own_memory(pid: int) -> int | None:
+    """Bytes of anonymous memory that a process has in use, what it shares left out; None where nobody says."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:  # noqa: PTH123
+            fields = file.read(256).split()
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):  # it has ended, or this is no Linux
+        return None
 
 
 def memory_kills() -> int | None:

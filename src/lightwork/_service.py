@@ -7,8 +7,8 @@ long as it waits, and the thread only looks now and then whether somebody left a
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -24,8 +24,17 @@ from lightwork._options import Settings, check_fit, how_many, is_coroutine_funct
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
 ALONE = 3
 """Calls that were waited for at once, one after another, from which on their callers are expected to."""
+
+PATIENCE = 2.0
+"""Seconds that workers are given to become ready, and take the call that they have, once the others are cancelled."""
+
 
 GUARD = 0.002
 """Seconds between two looks for calls that were left alone."""
@@ -125,6 +134,7 @@ class Service:
         self._futures: dict[int, Future[Any]] = {}
         self._indices: dict[int, int] = {}
         self._closing = self._cancelling = self._abandoned = False
+        self._cancelled_at = 0.0
         self._broken: BaseException | None = None
         self._learn = learn if made.capabilities.shares_memory and not self._coroutines else None
         self._run = self._opened()
@@ -156,7 +166,15 @@ class Service:
     def _opened(self) -> _ServiceRun:
         workers, growth = how_many(self._backend, self._settings.max_workers)
         settings = self._settings
-        plan = Plan(self._backend, workers, settings.terms, settings.rules, growth, on_send=self._begins)
+        plan = Plan(
+            self._backend,
+            workers,
+            settings.terms,
+            settings.rules,
+            growth,
+            on_send=self._begins,
+            stall_timeout=settings.stall_timeout,
+        )
         return _ServiceRun(plan, self._learn)
 
     # called from any thread
@@ -367,6 +385,9 @@ class Service:
             for future in list(self._futures.values()):
                 future.cancel()
             hungry = run.prepare()
+            left = self._end_starting()
+            if left < math.inf:
+                timeout = left if timeout is None else min(timeout, left)
         self._resolve(run.take())
         if self._closing and not self._futures and self._inbox.empty():
             return
@@ -374,6 +395,24 @@ class Service:
         self._resolve(run.take())
         if run.dispatch.broken is not None and self._broken is None:
             self._break(run.dispatch.broken)
+
+    def _end_starting(self) -> float:
+        """After ``cancel_futures``: ends calls whose workers take too long to become ready, which some never do.
+
+        Returns in how many seconds to look again.
+        """
+        run = self._run
+        if not self.can_kill:
+            return math.inf
+        now = run.clock.now()
+        self._cancelled_at = self._cancelled_at or now
+        left = self._cancelled_at + PATIENCE - now
+        if left > 0:
+            return left
+        for index, ready in list(run.dispatch.running().values()):
+            if not ready and (worker := run.dispatch.condemn(index)) is not None:
+                run.crews()[worker[0]].kill(worker[1])
+        return PATIENCE
 
     def _take_in(self) -> None:
         dispatch = self._run.dispatch

@@ -383,6 +383,35 @@ def _coloured(line: str, winner: str | None) -> str:
     return line
 
 
+# --- stacks ----------------------------------------------------------------------------------------------
+
+
+@cli.command("stacks")
+@click.argument("pid", type=int)
+def stacks_(pid: int) -> None:
+    """Show what the worker processes of the program PID are doing, whatever they are stuck in.
+
+    Each worker's Python stack, the most recent call first. The program goes on; a wait in C code that minds no
+    signals (usleep) may end early.
+    """
+    import psutil
+
+    from lightwork._backends import _stacks
+
+    try:
+        workers = _stacks.workers_of(pid)
+        answers = _stacks.ask(workers)
+    except psutil.NoSuchProcess:
+        fail(f"there is no process {pid}", USAGE)
+    except psutil.AccessDenied:
+        fail(f"process {pid} is somebody else's", USAGE)
+    if not workers:
+        fail(f"process {pid} has no worker processes now (threads and the calling thread are not shown)", FAILED)
+    for number, worker in enumerate(workers):
+        click.echo(f"{'' if not number else chr(10)}worker {worker}")
+        click.echo(answers.get(worker, "  does not answer: stopped, held by the kernel, or just starting"))
+
+
 # --- map -------------------------------------------------------------------------------------------------
 
 
@@ -398,6 +427,7 @@ def _coloured(line: str, winner: str | None) -> str:
     help="Stop at a failure, or write it as a line and go on.",
 )
 @click.option("--call-timeout", type=float, callback=positive, metavar="SECONDS", help="End calls that take longer.")
+@click.option("--max-memory", metavar="SIZE", help="The most that a worker process may take: 512MB, 2GiB.")
 @click.option("--retries", type=click.IntRange(0), default=0, metavar="N", help="Repeat a failed call.")
 @click.option("--unordered", is_flag=True, help="Write results as they finish, not in the items' order.")
 @click.option("--report", is_flag=True, help="Say on standard error what ran where, and why.")
@@ -408,6 +438,7 @@ def map_(
     max_workers: int | None,
     errors: str,
     call_timeout: float | None,
+    max_memory: str | None,
     retries: int,
     unordered: bool,
     report: bool,
@@ -423,6 +454,7 @@ def map_(
         "max_workers": max_workers,
         "errors": errors,
         "call_timeout": call_timeout,
+        "max_memory": max_memory,
         "retries": retries,
         "progress": progress,
     }

@@ -15,7 +15,7 @@ from lightwork._backends._registry import backend as backend_named
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
 from lightwork._machine import at_end, at_fork
-from lightwork._options import is_coroutine_function, settle
+from lightwork._options import is_coroutine_function, needs_processes, settle
 from lightwork._record import replace
 from lightwork._service import Service, Work, abandon_all, forget_all, join_all, open_service
 from lightwork.errors import BackendUnavailable
@@ -32,6 +32,8 @@ _OPTIONS = (
     "initargs",
     "max_tasks_per_child",
     "call_timeout",
+    "max_memory",
+    "stall_timeout",
     "retries",
     "retry_on",
     "retry_delay",
@@ -86,8 +88,8 @@ class Executor(BaseExecutor):
 
     - ``backend="auto"``: functions begin in threads; those that turn out to compute go on in processes.
     - A worker that dies costs only the call that it ran: its future has a ``WorkerCrashed``, the executor goes on.
-    - ``call_timeout``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and ``seed`` mean what they mean for
-      ``lw.map``; a call's index is its place in the order of submission.
+    - ``call_timeout``, ``max_memory``, ``stall_timeout``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and
+      ``seed`` mean what they mean for ``lw.map``; a call's index is its place in the order of submission.
     - ``kill(future)`` ends a running call, where the backend can.
 
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
@@ -103,6 +105,8 @@ class Executor(BaseExecutor):
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
         call_timeout: float | None = None,
+        max_memory: int | str | None = None,
+        stall_timeout: float | None = None,
         retries: int = 0,
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = (Exception,),
         retry_delay: float = 0.0,
@@ -131,7 +135,7 @@ class Executor(BaseExecutor):
         chosen = settings.backend
         if isinstance(chosen, Backend):
             return chosen.name
-        if settings.isolate or settings.terms.call_timeout is not None or settings.rules.max_tasks_per_child:
+        if needs_processes(settings) or settings.rules.max_tasks_per_child:
             if chosen == "auto":
                 return "processes"
             if isinstance(chosen, tuple):
@@ -283,7 +287,8 @@ class Executor(BaseExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no further calls and frees everything when those submitted are done. Idempotent.
 
-        ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled.
+        ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled; those
+        that wait for a worker to become ready wait 2 seconds longer at most, and then have a ``WorkerCrashed``.
         """
         services = self._refuse(AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
         for service in services:

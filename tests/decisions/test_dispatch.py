@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Finished, Outcomes, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
-from lightwork._dispatch import Dispatch, Reorder, Retire, Rules, Send, Start
+from lightwork._dispatch import STILLBORN_LIMIT, Dispatch, Reorder, Retire, Rules, Send, Start
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
 
@@ -190,12 +190,54 @@ def test_workers_that_die_before_they_are_ready_end_the_run():
     dispatch.add_lane(0, Batching(1e-4), 2)
     dispatch.set_lane(0, 1)
     dispatch.feed(abs, "one", [1])
-    for number in range(1, 4):
+    for number in range(1, STILLBORN_LIMIT + 1):
+        assert dispatch.broken is None
         assert Start(0, 1) in dispatch.plan(0.0)
         dispatch.started((0, number))
         dispatch.plan(0.0)
         dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
     assert isinstance(dispatch.broken, LightworkError)
+
+
+def test_workers_that_die_before_they_are_ready_do_no_harm_while_others_finish_calls():
+    dispatch, batches = busy_lane(1, Rules(), calls=50)
+    dispatch.set_lane(0, 2)
+    for number in range(2, 20):
+        assert dispatch.plan(0.0) == [Start(0, 1)]
+        dispatch.started((0, number))
+        dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
+        finish(dispatch, 1, batches[1])
+        steps = dispatch.plan(0.0)
+        batches[1] = next(step.batch for step in steps if isinstance(step, Send))
+        dispatch.lanes[0].starting = 0
+    assert dispatch.broken is None
+
+
+def test_calls_that_were_to_be_ended_while_their_workers_start_are_no_sign_of_trouble():
+    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", list(range(9)))
+    for number in range(1, 9):
+        dispatch.plan(0.0)
+        dispatch.started((0, number))
+        (send,) = dispatch.plan(0.0)
+        assert dispatch.condemn(send.batch.first) == (0, number)
+        dispatch.handle(0, WorkerLost(number, None, Death(1, 9, None, "was killed")), 0.0)
+    assert dispatch.broken is None and dispatch.failed == 8
+
+
+def test_where_no_more_workers_can_be_started_those_that_there_are_go_on():
+    dispatch, batches = busy_lane(4, Rules())
+    for number in (3, 4):
+        dispatch.handle(0, WorkerFailed(number, OSError(24, "Too many open files"), scarce=True), 0.0)
+    assert dispatch.broken is None and dispatch.lanes[0].target == 2 and dispatch.pending == 18
+    finish(dispatch, 1, batches[1])
+    assert not [step for step in dispatch.plan(0.0) if isinstance(step, Start)]
+    dispatch.handle(0, WorkerFailed(1, OSError(24, ""), scarce=True), 0.0)
+    error = OSError(24, "")
+    dispatch.handle(0, WorkerFailed(2, error, scarce=True), 0.0)
+    assert dispatch.broken is error
 
 
 def test_a_failing_initializer_ends_the_run():
@@ -255,10 +297,98 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_i
     dispatch.plan(0.0)
     dispatch.started((0, 1))
     dispatch.plan(0.0)
-    assert dispatch.condemn(0) is None
-    dispatch.handle(0, WorkerReady(1, 0.0), 0.0)
+    assert dispatch.condemn(1) is None
     assert dispatch.condemn(0) == (0, 1)
     dispatch.handle(0, WorkerLost(1, None, Death(7, 9, None, "was killed by SIGKILL")), 0.0)
     (chunk,) = dispatch.take()
     assert isinstance(chunk.values[0].exception, WorkerCrashed)
     assert dispatch.pending == 1
+
+
+STARVED = Death(1, 9, None, "was killed by the kernel for lack of memory", starved=True)
+
+
+def busy_lane(workers: int, rules: Rules, calls: int = 20) -> tuple[Dispatch, dict[int, Batch]]:
+    """A dispatch whose workers have one call each."""
+    dispatch = Dispatch(rules)
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, workers)
+    dispatch.feed(abs, "one", list(range(calls)))
+    dispatch.end_of_input()
+    (start,) = dispatch.plan(0.0)
+    assert start == Start(0, workers)
+    for number in range(1, workers + 1):
+        dispatch.started((0, number))
+        dispatch.handle(0, WorkerReady(number, 0.01), 0.0)
+    return dispatch, {step.worker[1]: step.batch for step in dispatch.plan(0.0) if isinstance(step, Send)}
+
+
+def lose(dispatch: Dispatch, worker: int, batch: Batch, death: Death) -> None:
+    dispatch.handle(0, WorkerLost(worker, (batch.id, 0), death), 0.0)
+
+
+def finish(dispatch: Dispatch, worker: int, batch: Batch, worn: bool = False) -> None:
+    dispatch.handle(0, Finished(worker, Outcomes(batch.id, 0, [0], seconds=0.1), last=True, worn=worn), 0.0)
+
+
+def test_after_a_kill_for_lack_of_memory_there_is_one_worker_fewer():
+    dispatch, batches = busy_lane(4, Rules(stop_on_failure=False))
+    lose(dispatch, 2, batches[2], STARVED)
+    assert dispatch.lanes[0].target == 3
+    assert not [step for step in dispatch.plan(0.0) if isinstance(step, Start)]
+    (failed,) = dispatch.take()
+    assert isinstance(failed.values[0].exception, WorkerCrashed)
+    assert "for lack of memory" in str(failed.values[0].exception)
+    # An ordinary death is made up for, up to the three.
+    lose(dispatch, 3, batches[3], Death(1, 11, None, "crashed"))
+    finish(dispatch, 1, batches[1])
+    steps = dispatch.plan(0.0)
+    assert len([step for step in steps if isinstance(step, Send)]) == 1
+    assert [step for step in steps if isinstance(step, Start)] == [Start(0, 1)]
+
+
+def test_several_such_kills_leave_the_last_worker():
+    dispatch, batches = busy_lane(3, Rules(stop_on_failure=False, retries=5))
+    for worker in (1, 2, 3):
+        lose(dispatch, worker, batches[worker], STARVED)
+    assert dispatch.lanes[0].target == 1 and dispatch.retried == 3
+    assert dispatch.plan(0.0) == [Start(0, 1)]
+
+
+def test_a_call_that_memory_was_short_for_is_tried_again_beside_fewer():
+    dispatch, batches = busy_lane(3, Rules(retries=1))
+    lose(dispatch, 1, batches[1], STARVED)
+    assert dispatch.failure is None and not dispatch.take()
+    finish(dispatch, 2, batches[2])
+    (again,) = dispatch.plan(0.0)
+    assert isinstance(again, Send) and again.batch.first == batches[1].first
+    assert len(dispatch.lanes[0].workers) == 2 == dispatch.lanes[0].target
+
+
+def test_a_worn_worker_gets_nothing_more_and_is_replaced():
+    dispatch, batches = busy_lane(1, Rules())
+    finish(dispatch, 1, batches[1], worn=True)
+    assert dispatch.plan(0.0) == [Retire((0, 1)), Start(0, 1)]
+
+
+def test_a_worn_worker_gives_back_what_was_queued_with_it():
+    dispatch, batches = busy_lane(1, Rules())
+    batch = batches[1]
+    dispatch.lanes[0].workers[1].sent[batch.id].batch.items = [1, 2, 3]
+    finish(dispatch, 1, batch, worn=True)
+    assert dispatch.pending == 19 + 2
+    assert dispatch.plan(0.0) == [Retire((0, 1)), Start(0, 1)]
+
+
+def test_a_cap_holds_whatever_is_wanted_until_it_is_lifted():
+    dispatch, batches = busy_lane(3, Rules())
+    dispatch.cap_lane(0, 2)
+    assert dispatch.lanes[0].target == 2
+    dispatch.set_lane(0, 8)
+    assert dispatch.lanes[0].target == 2
+    finish(dispatch, 1, batches[1])
+    assert dispatch.plan(0.0) == [Retire((0, 1))]
+    dispatch.cap_lane(0, 100)
+    assert dispatch.lanes[0].target == 8
+    dispatch.cap_lane(0, 0)
+    assert dispatch.lanes[0].target == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,56 @@ def getpid(_: Any) -> int:
 def mark_and_getpid(path: str, x: int) -> int:
     mark(path, x)
     return os.getpid()
+
+
+def getpid_slowly(_: Any) -> int:
+    """Slow enough for every worker to get some."""
+    time.sleep(0.1)
+    return os.getpid()
+
+
+_kept: list[bytes] = []
+
+
+def keep_memory(note_and_x: tuple[str, int]) -> tuple[int, int]:
+    """The first call in a worker takes 100 MB for good; from the sixth item on a note says so."""
+    note, x = note_and_x
+    if not _kept:
+        _kept.append(b"x" * 100_000_000)
+    if x >= 6:
+        Path(note).touch()
+    time.sleep(0.03)
+    return os.getpid(), x
+
+
+def die_once(note_and_x: tuple[str, int]) -> tuple[int, int]:
+    """The call of item 3 takes its worker with it, the first time."""
+    note, x = note_and_x
+    time.sleep(0.03)
+    if x == 3 and not Path(note).exists():
+        Path(note).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid(), x
+
+
+def mark_and_leak(path_and_x: tuple[str, int]) -> tuple[int, int]:
+    """4 MB stay behind in each call."""
+    path, x = path_and_x
+    mark(path, x)
+    _kept.append(b"x" * 4_000_000)
+    return os.getpid(), x
+
+
+def nap_after_word(folder_and_x: tuple[str, int]) -> int:
+    """Says that it has begun, and waits for the word to end."""
+    folder, x = folder_and_x
+    (Path(folder) / str(x)).touch()
+    while not (Path(folder) / "end").exists():
+        time.sleep(0.01)
+    return x
+
+
+def wait_for_word(path: str) -> None:
+    """An initializer that ends when it may."""
+    while not Path(path).exists():
+        time.sleep(0.01)

@@ -23,8 +23,11 @@ PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
 
 RESULTS = struct.Struct("<IBxxxddd")
-"""Number of the batch, whether it is the batch's end, when its calls began, their seconds, their CPU seconds.
-Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and the row."""
+"""Number of the batch, whether it is the batch's end (ENDED, WORN_OUT), when its calls began, their seconds, their CPU
+seconds. Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and
+the row."""
+ENDED, WORN_OUT = 1, 2
+"""Ends of a batch; WORN_OUT: it may be early, and the worker is to be given nothing more, but to be replaced."""
 ROW = struct.Struct("<BxxxII")
 """Kind, position of the first value, count."""
 
@@ -137,11 +140,11 @@ class Outbox:
         self._post.send(_wire.frame(_wire.RESULT_ROW, [*head, self._memory[OUTBOX : row.end(position)]]))
         self._emptied()
 
-    def finish(self) -> None:
+    def finish(self, end: int = ENDED) -> None:
         """Sends what there is and says that the batch has ended."""
-        self._send(True)
+        self._send(end)
 
-    def _head(self, last: bool) -> bytes:
+    def _head(self, last: int) -> bytes:
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
@@ -153,7 +156,7 @@ class Outbox:
         self._used, self.row = OUTBOX, None
         self._began, self._cpu = time.perf_counter(), time.thread_time()
 
-    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+    def _send(self, last: int, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
         head, places = self._head(last), self._post.place(buffers)
         body: list[_wire.Bytes] = [head, self._memory[OUTBOX : self._used], *entry]
         self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places))

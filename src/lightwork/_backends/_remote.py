@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
-from lightwork._backends._outbox import RESULTS, ROW
+from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
 from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
 from lightwork._backends.base import Crew
@@ -91,6 +91,14 @@ class Launcher(ABC):
     def kill(self, worker: int, group: bool) -> None:
         """Ends a worker, with ``group`` what it has started too; only with ``can_kill``."""
 
+    def memory(self) -> list[int]:
+        """What the workers that are ready have in use."""
+        return []
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        """What workers that are ready are doing, as far as they answer."""
+        raise TypeError("these workers cannot be asked what they do")
+
     @abstractmethod
     def close(self) -> None:
         """Frees what belongs to no worker."""
@@ -153,7 +161,11 @@ class RemoteCrew(Crew):
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as problem:
+            self._events.append(WorkerFailed(number, problem, scarce=True))
+            return number
         descriptor = ledger = None
         try:
             if self._launcher.can_kill:
@@ -162,7 +174,7 @@ class RemoteCrew(Crew):
             self._launcher.launch(number, theirs, descriptor)
         except OSError as problem:
             ours.close()
-            self._events.append(WorkerFailed(number, problem))
+            self._events.append(WorkerFailed(number, problem, scarce=True))
             return number
         finally:
             theirs.close()
@@ -310,6 +322,12 @@ class RemoteCrew(Crew):
         self._functions = Functions()
         return running
 
+    def memory(self) -> list[int]:
+        return self._launcher.memory()
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        return self._launcher.stacks(workers)
+
     @property
     def shipped(self) -> int:
         return self._shipped
@@ -384,7 +402,7 @@ class RemoteCrew(Crew):
                 link.ledger.words[6] = 0
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
-                self._events.append(Finished(link.number, outcomes, bool(last)))
+                self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
         elif frame.kind == _wire.OUTPUT:
             _output.show(frame.body)
         elif frame.kind == _wire.LOG:
@@ -437,7 +455,7 @@ class RemoteCrew(Crew):
             if outcomes is not None:
                 self._events.append(Finished(link.number, outcomes, complete))
         if isinstance(link.death, BaseException):
-            self._events.append(WorkerFailed(link.number, link.death))
+            self._events.append(WorkerFailed(link.number, link.death, scarce=isinstance(link.death, OSError)))
         elif not link.retiring:
             self._events.append(WorkerLost(link.number, running, link.death))
         self._forget(link)

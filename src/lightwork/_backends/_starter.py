@@ -13,6 +13,7 @@ When the starter itself is killed, the kernel kills its workers (see ``_platform
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -168,21 +169,28 @@ class Starter:
             # Where only the caller's own path leads to it, each worker imports it for itself.
             with contextlib.suppress(ImportError):
                 import cloudpickle  # noqa: F401
-        ours, theirs = socket.socketpair()
-        parent = os.getpid()
         try:
-            pid = os.fork()
+            if len(passed) < PASSED:
+                raise OSError(errno.EMFILE, "")  # there was no room for the others
+            self._fork(channel, worker, call_timeout, passed)
         except OSError as problem:
-            ours.close()
             channel.tell(worker, 0, problem.errno or 0, False)
-        else:
-            if pid == 0:
-                _become_worker(theirs, parent, passed)
-            self.children[pid] = Child(channel, worker, ours, call_timeout)
-            channel.workers[worker] = pid
-        theirs.close()
         for descriptor in passed:
             os.close(descriptor)
+
+    def _fork(self, channel: Channel, worker: int, call_timeout: float, passed: list[int]) -> None:
+        ours, theirs = socket.socketpair()
+        parent = os.getpid()
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if pid == 0:
+                _become_worker(theirs, parent, passed)
+        self.children[pid] = Child(channel, worker, ours, call_timeout)
+        channel.workers[worker] = pid
 
     def _bury(self) -> None:
         """Reaps whoever ended, and tells their crews."""
@@ -287,6 +295,8 @@ def main(caller: int) -> None:
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nothing.fileno(), 0)
+    import faulthandler  # noqa: F401
+
     import lightwork._backends.worker  # noqa: F401 - imported once here, for every worker
 
     try:

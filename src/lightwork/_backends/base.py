@@ -21,6 +21,7 @@ from lightwork._record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from lightwork._crashed import WorkerCrashed
@@ -52,6 +53,12 @@ class Capabilities(Record, frozen=True):
     """Seconds of overhead for one call in a long batch, pickling aside."""
     can_revoke: bool = False
     """Calls that a worker has not begun can be taken back from it."""
+    memory: int = 0
+    """Bytes that a worker takes of this machine's memory before its first call; 0: nothing to mind."""
+    can_limit_memory: bool = False
+    """Workers have memory of their own, and a ceiling can be set for it."""
+    can_show_stacks: bool = False
+    """What a worker is doing can be asked for."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 
@@ -111,6 +118,15 @@ class Crew(ABC):
 
         Returns how many calls could not be stopped and go on (threads).
         """
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        """The Python stacks of those of these workers that answer, the most recent call first; takes up to a second.
+        Only where ``can_show_stacks``."""
+        raise TypeError("these workers cannot be asked what they do")
+
+    def memory(self) -> list[int]:
+        """Bytes of memory of their own that workers have in use now, as far as that can be found out."""
+        return []
 
     @property
     def shipped(self) -> int:

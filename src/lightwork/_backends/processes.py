@@ -12,6 +12,8 @@ import signal
 import socket
 import sys
 
+from lightwork import _platform
+from lightwork._backends import _stacks
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._spawning import open_channel
 from lightwork._backends._starter import (
@@ -29,7 +31,7 @@ from lightwork._calls import Death, Terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from lightwork._crashed import WorkerCrashed
 
@@ -54,6 +56,9 @@ class ProcessBackend(Backend):
         per_call=0.000_120,
         per_item=3e-7,
         can_revoke=True,
+        memory=15_000_000,
+        can_show_stacks=True,
+        can_limit_memory=_platform.can_limit_memory(),
     )
 
     def unavailable(self) -> str | None:
@@ -127,6 +132,14 @@ class ProcessLauncher(Launcher):
         elif self._line is not None and worker in self._alive:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker, 0.0))
+
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        pids = {self._pids[worker]: worker for worker in workers if worker in self._pids and worker in self._alive}
+        return {pids[pid]: stack for pid, stack in _stacks.ask(pids).items()}
+
+    def memory(self) -> list[int]:
+        found = (_platform.own_memory(self._pids[worker]) for worker in self._alive & self._pids.keys())
+        return [size for size in found if size is not None]
 
     def close(self) -> None:
         if self._line is not None:
@@ -214,7 +227,7 @@ def describe(pid: int, status: int, memory: bool, alarmed: bool) -> End:
     if number == signal.SIGALRM and alarmed:
         return Death(pid, number, None, "was ended by call_timeout's alarm", timed_out=True)
     if number == signal.SIGKILL and memory:
-        return Death(pid, number, None, "was killed by the kernel for lack of memory")
+        return Death(pid, number, None, "was killed by the kernel for lack of memory", starved=True)
     if number in _CRASHES:
         return Death(pid, number, None, f"crashed with {name}")
     return Death(pid, number, None, f"was killed by {name}")

@@ -13,10 +13,16 @@ import time
 from queue import SimpleQueue
 
 from lightwork import _context
+from lightwork._backends import _stacks
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._machine import daemon_threads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 JOIN_SECONDS = 0.2
 """How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""
@@ -83,6 +89,14 @@ class ThreadCrew(Crew):
     def kill(self, worker: int) -> None:
         raise TypeError("a thread cannot be killed")
 
+    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        threads = {}
+        for worker in workers:
+            thread = self._workers[worker].thread if worker in self._workers else None
+            if thread is not None and thread.ident is not None:
+                threads[thread.ident] = worker
+        return {threads[ident]: stack for ident, stack in _stacks.of_threads(threads).items()}
+
     def close(self) -> int:
         self._closed.set()
         for worker in self._workers.values():
@@ -114,6 +128,7 @@ class ThreadBackend(Backend):
         startup=2e-4,
         per_call=2e-5,
         per_item=2e-6,
+        can_show_stacks=True,
     )
 
     def open(self, terms: Terms) -> ThreadCrew:

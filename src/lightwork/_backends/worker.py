@@ -20,8 +20,9 @@ from collections import deque
 from pickle import loads
 
 from lightwork import _carried, _context, _per_worker, _wire
+from lightwork._backends import _stacks
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
-from lightwork._backends._outbox import PROMPT, Outbox, Post
+from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from lightwork._backends._ceiling import Ceiling
     from lightwork._calls import Style
 
 
@@ -115,6 +117,7 @@ class Worker:
         self._terms = Terms()
         self._polling = Polling(allowed=False)
         self._backend = ""
+        self._ceiling: Ceiling | None = None
         self._forwards_logs = False
         self._written: list[Lines] = []
         self._lines = (
@@ -151,6 +154,7 @@ class Worker:
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
             os.register_at_fork(after_in_child=_restore_output)
+            _stacks.answer()
         try:
             self._surroundings = hello.surroundings
             self._surroundings.apply(self._own_process)
@@ -165,6 +169,10 @@ class Worker:
         if self._own_process:
             limit = self._terms.call_timeout
             self._post.alarm = None if limit is None else min(limit, LONGEST_ALARM)
+            if self._terms.max_memory is not None:
+                from lightwork._backends._ceiling import Ceiling
+
+                self._ceiling = Ceiling(self._terms.max_memory)
         self._post.send(_wire.frame(_wire.READY, [struct.pack("<Q", os.getpid())]))
         return True
 
@@ -186,6 +194,9 @@ class Worker:
         first, number, function, count, sparse, code = BATCH.unpack_from(frame.body)
         style, words, slot = STYLES[code], self._ledger.words, number << 32
         outbox = Outbox(self._ledger, self._post, number)
+        if self._ceiling is not None and self._ceiling.worn:
+            outbox.finish(WORN_OUT)
+            return
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
@@ -196,7 +207,11 @@ class Worker:
         del frame
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
         words[0] = slot | positions[0]
+        if self._post.alarm is not None:
+            signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
         fn = self._function(function)
+        if self._ceiling is not None:
+            fn = self._ceiling.over(fn)
         self._surroundings.install_filters()
         self._forward_logs()
         with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
@@ -204,6 +219,7 @@ class Worker:
                 not isinstance(items, _Parcels)
                 and style == "one"
                 and self._post.alarm is None
+                and self._ceiling is None
                 and not self._terms.seed_globals
             ):
                 self._run_row(fn, items, slot, outbox)
@@ -221,6 +237,7 @@ class Worker:
     ) -> None:
         """Calls whose items or results may be anything."""
         words, alarm, seeds = self._ledger.words, self._post.alarm, self._terms.seed_globals
+        ceiling = self._ceiling
         revoked = self._ledger.memory[REVOKED : REVOKED + 1]
         for position in positions:
             if alarm is not None:
@@ -248,7 +265,10 @@ class Worker:
                 self._keep(outbox, position, value)
                 value = None
             item = None
-        outbox.finish()
+            if ceiling is not None and ceiling.after_call():
+                outbox.finish(WORN_OUT)
+                return
+        outbox.finish(ENDED)
 
     def _run_row(self, fn: Callable[..., Any], items: Sequence[Any], slot: int, outbox: Outbox) -> None:
         """Calls for which nothing was asked that takes time, in stretches between which is a look at the clock.
@@ -327,12 +347,16 @@ class Worker:
         if not isinstance(held, _Parcel):
             return held
         _context.importing = held.module
+        if self._ceiling is not None:
+            self._ceiling.look()
         try:
             fn: Callable[..., Any] = loads(held.data, buffers=held.buffers)
         except BaseException as problem:  # noqa: BLE001 - every call of it reports this
             fn = _Broken(problem, held.module)
         finally:
             _context.importing = None
+        if self._ceiling is not None:
+            self._ceiling.rebase()
         self._functions[number] = fn
         return fn
 

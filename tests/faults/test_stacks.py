@@ -1,0 +1,165 @@
+"""What workers are doing is shown when nothing moves, and when somebody asks."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import psutil
+import pytest
+
+import lightwork as lw
+from lightwork import cli
+from lightwork._backends import _stacks
+from tests.faults import hungry
+from tests.leftovers import linux, wait_for, workers
+from tests.promises import jobs, programs
+
+
+@linux
+@pytest.mark.parametrize("how", ["waiting", "in Python", "in C"])
+def test_a_stuck_worker_is_shown_once(how, capsys):
+    results = lw.map(
+        jobs.never_return, [None, how, None], max_workers=2, stall_timeout=0.4, call_timeout=1.6, errors="return"
+    )
+    assert len(results.failures) == 1
+    said = capsys.readouterr().err
+    assert said.count("no call has ended for 0.4 s") == 1
+    assert re.search(r"^\[worker \d\] item 1, for 0\.[3-9] s$", said, re.M)
+    assert re.search(r'^\[worker \d\]   File ".*jobs\.py", line \d+ in never_return$', said, re.M)
+    assert "worker.py" not in said and "_starter.py" not in said
+    assert any("stderr" in decision.what for decision in results.report.decisions)
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_nothing_is_said_while_calls_end(backend, capsys):
+    lw.map(jobs.nap, [0.1] * 12, backend=backend, max_workers=2, stall_timeout=2.0)
+    assert capsys.readouterr().err == ""
+
+
+def test_threads_are_shown_too(capsys):
+    lw.map(jobs.nap, [0.0, 0.9], backend="threads", max_workers=2, stall_timeout=0.3)
+    said = capsys.readouterr().err
+    assert re.search(r"^\[worker \d\] item 1, for 0\.\d s$", said, re.M)
+    assert re.search(r'^\[worker \d\]   File ".*jobs\.py", line \d+ in nap$', said, re.M)
+    assert "threading.py" not in said and said.count("no call has ended") == 1
+
+
+@linux
+def test_an_executor_says_it_for_each_standstill(capsys):
+    with lw.Executor(1, backend="processes", stall_timeout=0.3) as executor:
+        executor.submit(jobs.nap, 0.0).result(20)
+        time.sleep(0.5)  # idle: no standstill
+        assert capsys.readouterr().err == ""
+        for _ in range(2):
+            executor.submit(jobs.nap, 0.7).result(20)
+            assert capsys.readouterr().err.count("no call has ended") == 1
+
+
+@linux
+def test_one_that_is_stopped_does_not_answer(capsys):
+    with lw.Executor(1, backend="processes", stall_timeout=0.3) as executor:
+        executor.submit(jobs.nap, 0.0).result(20)
+        (worker,) = workers()
+        future = executor.submit(jobs.nap, 0.6)
+        worker.suspend()
+        said = []
+        wait_for(lambda: said.append(capsys.readouterr().err) or "does not answer" in "".join(said))
+        worker.resume()
+        assert future.result(20) == 0.6
+
+
+@linux
+def test_an_initializer_that_hangs(capsys):
+    with lw.Executor(1, backend="processes", stall_timeout=0.3, initializer=jobs.nap, initargs=(1.0,)) as executor:
+        executor.submit(jobs.nap, 0.0).result(20)
+    assert "its initializer may hang; item 0 waits" in capsys.readouterr().err
+
+
+def test_backends_that_cannot_show_say_so():
+    with pytest.raises(lw.BackendUnavailable, match="stall_timeout"):
+        lw.map(jobs.nap, [0.0], backend="serial", stall_timeout=1)
+    with pytest.raises(ValueError, match="stall_timeout"):
+        lw.map(jobs.nap, [0.0], stall_timeout=0)
+
+
+# from another terminal
+
+PROGRAM = """
+    import sys
+    import lightwork as lw
+    from tests.promises import jobs
+    print(lw.map(jobs.nap_after_word, [(sys.argv[1], x) for x in range(2)], backend="processes", max_workers=2))
+"""
+
+
+@linux
+def test_the_command_shows_the_workers_of_a_running_program(tmp_path, capsys):
+    with programs.start(PROGRAM, str(tmp_path)) as program:
+        wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+        assert cli.main(["stacks", str(program.pid)]) == 0
+        said = capsys.readouterr().out
+        assert len(re.findall(r"^worker \d+$", said, re.M)) == 2
+        assert len(re.findall(r'^  File ".*jobs\.py", line \d+ in nap_after_word$', said, re.M)) == 2
+        assert program.poll() is None
+        (tmp_path / "end").touch()
+        out, err = program.communicate(timeout=20)
+        assert out == "[0, 1]\n" and err == "" and program.returncode == 0
+
+
+@linux
+def test_again_and_again(tmp_path):
+    """The file of answers is emptied before it grows large."""
+    with lw.Executor(1, backend="processes") as executor:
+        pid = executor.submit(jobs.getpid, 0).result(20)
+        future = executor.submit(jobs.nap, 30.0)
+        wait_for(lambda: "in nap" in _stacks.ask([pid]).get(pid, ""))
+        file = _stacks._platform.memory_of(pid, _stacks._NAME)
+        assert file is not None
+        os.ftruncate(file, _stacks.FULL + 5)
+        assert "in nap" in _stacks.ask([pid])[pid]
+        assert 0 < os.fstat(file).st_size < 10_000
+        os.close(file)
+        executor.kill(future)
+
+
+def test_the_command_says_what_is_wrong(capsys):
+    gone = 2**22 - 3
+    assert not psutil.pid_exists(gone)
+    assert cli.main(["stacks", str(gone)]) == 2
+    assert "there is no process" in capsys.readouterr().err
+    with programs.start("input()", stdin=-1) as program:
+        assert cli.main(["stacks", str(program.pid)]) == 1
+        assert "has no worker processes now" in capsys.readouterr().err
+        program.communicate("\n", timeout=20)
+
+
+def test_who_is_no_worker_does_not_mind_the_signal():
+    os.kill(os.getpid(), _stacks.SIGNAL)
+    assert signal.getsignal(_stacks.SIGNAL) is signal.SIG_DFL
+
+
+def test_where_files_cannot_be_shared_the_stack_goes_to_stderr(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LIGHTWORK_PORTABLE", "1")
+    with programs.start(PROGRAM, str(tmp_path)) as program:
+        wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+        assert cli.main(["stacks", str(program.pid)]) == 0
+        assert capsys.readouterr().out.count("on the standard error of its program") == 2
+        (tmp_path / "end").touch()
+        _, err = program.communicate(timeout=20)
+    assert err.count("in nap_after_word") == 2
+
+
+def test_a_call_goes_on_as_if_nothing_had_been():
+    with lw.Executor(1, backend="processes") as executor:
+        pid = executor.submit(jobs.getpid, 0).result(20)
+        future = executor.submit(hungry.take, 300)
+        while not future.done():
+            _stacks.ask([pid])
+        assert future.result()[1] == 300 << 20
+        nap = executor.submit(jobs.nap, 0.3)
+        began = time.perf_counter()
+        _stacks.ask([pid])
+        assert nap.result(20) == 0.3 and time.perf_counter() - began >= 0.25

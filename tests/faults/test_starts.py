@@ -1,0 +1,91 @@
+"""Workers that hang, or die, before their first call."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+
+import pytest
+
+import lightwork as lw
+from tests.faults import nasty, slow_to_import
+from tests.leftovers import linux, wait_for, workers
+from tests.promises import jobs
+
+HANGING = {"backend": "processes", "initializer": time.sleep, "initargs": (600,)}
+
+
+@linux
+def test_kill_ends_a_call_whose_worker_never_gets_ready():
+    with lw.Executor(1, **HANGING) as executor:
+        for _ in range(7):  # more than the workers that may die before they are ready
+            future = executor.submit(nasty.square, 2)
+            wait_for(future.running)
+            assert executor.kill(future)
+            assert isinstance(future.exception(10), lw.WorkerCrashed)
+        executor.kill_workers()
+
+
+@linux
+@pytest.mark.parametrize("calls", [1, 5])
+def test_shutdown_that_cancels_ends_workers_that_never_get_ready(calls):
+    executor = lw.Executor(2, **HANGING)
+    futures = [executor.submit(nasty.square, x) for x in range(calls)]
+    wait_for(lambda: futures[0].running() and workers())
+    began = time.perf_counter()
+    executor.shutdown(cancel_futures=True)
+    assert time.perf_counter() - began < 6
+    for future in futures:
+        assert future.cancelled() or isinstance(future.exception(0), lw.WorkerCrashed)
+    assert not workers()
+
+
+@linux
+def test_kill_workers_ends_workers_that_never_get_ready():
+    executor = lw.Executor(1, **HANGING)
+    future = executor.submit(nasty.square, 2)
+    wait_for(lambda: future.running() and workers())
+    began = time.perf_counter()
+    executor.kill_workers()
+    assert isinstance(future.exception(5), concurrent.futures.BrokenExecutor)
+    executor.shutdown()
+    assert time.perf_counter() - began < 3 and not workers()
+
+
+@linux
+def test_calls_of_ready_workers_are_not_ended_with_the_others():
+    """The word to cancel comes while a call runs: that one has begun, and ends as it would."""
+    with lw.Executor(1, backend="processes") as executor:
+        future = executor.submit(jobs.nap, 2.8)
+        wait_for(future.running)
+        executor.shutdown(cancel_futures=True)
+        assert future.result(0) == 2.8
+
+
+def test_a_module_that_hangs_while_it_is_imported(monkeypatch):
+    monkeypatch.setenv("LIGHTWORK_TEST_HANG", "1")
+    began = time.perf_counter()
+    results = lw.map(
+        slow_to_import.square, range(2), backend="processes", max_workers=1, call_timeout=0.4, errors="return"
+    )
+    assert time.perf_counter() - began < 8
+    assert [type(failure.exception) for failure in results] == [lw.CallTimeout] * 2
+    monkeypatch.setenv("LIGHTWORK_TEST_HANG", "0")
+    assert lw.map(slow_to_import.square, range(2), backend="processes", call_timeout=30) == [0, 1]
+
+
+@linux
+def test_workers_that_are_killed_before_they_are_ready_cost_nothing(tmp_path):
+    """Four in a row, from outside; the fifth is let live."""
+    with lw.Executor(
+        1, backend="processes", initializer=jobs.wait_for_word, initargs=(str(tmp_path / "word"),)
+    ) as executor:
+        future = executor.submit(nasty.square, 3)
+        killed = set()
+        while len(killed) < 4:
+            for worker in workers():
+                if worker.pid not in killed:
+                    killed.add(worker.pid)
+                    worker.kill()
+        (tmp_path / "word").touch()
+        assert future.result(20) == 9
