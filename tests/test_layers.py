@@ -17,9 +17,10 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_typing errors _root _crashed _clock _machine _platform _polling _record _sizes _stats",
+    "ground": "_typing errors _root _crashed _clock _handles _machine _platform _polling _record _sizes _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
+    "kit": "_kit.*",
     "backends": "_backends.*",
     "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _policy "
     "_shared",

@@ -39,6 +39,7 @@ from lightwork._calls import (
     WorkerReady,
 )
 from lightwork._clock import SystemClock
+from lightwork._handles import Handle
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
 
@@ -138,7 +139,7 @@ class RemoteCrew(Crew):
         self._workers = self._shipped = 0
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
-        self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview]] | None = None
+        self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._now = SystemClock.now
         self.polling = Polling(usable_cores() > 1)
         self._closed = False
@@ -157,7 +158,9 @@ class RemoteCrew(Crew):
         number, started = self._workers, self._now()
         try:
             if self._hello is None:
-                self._hello = (_surroundings.capture(), *_wire.dump(self._terms, to_worker=True))
+                handles: dict[Handle, int] = {}
+                terms = _wire.dump(self._terms, to_worker=True, handles=handles)
+                self._hello = (_surroundings.capture(), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
@@ -184,10 +187,10 @@ class RemoteCrew(Crew):
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started)
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
-        surroundings, terms, buffers = self._hello
-        body = pickle.dumps(Hello(surroundings, self._backend, terms, self.polling.allowed))
+        surroundings, pickled, buffers, handles = self._hello
+        body = pickle.dumps(Hello(surroundings, self._backend, pickled, self.polling.allowed))
         self._touching = True
-        self._post(link, _wire.frame(_wire.HELLO, [body], buffers))
+        self._post(link, _wire.frame(_wire.HELLO, [body], buffers, handles=handles))
         self._touching = False
         return number
 
@@ -345,7 +348,7 @@ class RemoteCrew(Crew):
 
     # to the workers
 
-    def _post(self, link: _Link, parts: list[_wire.Bytes]) -> None:
+    def _post(self, link: _Link, parts: list[_wire.Part]) -> None:
         self._shipped += _wire.size(parts)
         link.sender.send(parts)
         self._mind_writing(link)
@@ -389,7 +392,7 @@ class RemoteCrew(Crew):
             number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
             rest = frame.body[RESULTS.size :]
             if frame.kind == _wire.RESULTS:
-                outcomes = link.record.collect(number, rest, frame.buffers, bool(last))
+                outcomes = link.record.collect(number, rest, frame.buffers, bool(last), frame.handles)
             else:
                 kind, first, count = ROW.unpack_from(rest)
                 values = _rows.read(kind, count, rest[ROW.size :])
