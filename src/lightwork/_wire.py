@@ -12,13 +12,11 @@ of place and length stand in the place of the lengths. All little-endian.
 
 from __future__ import annotations
 
-import pickle
 import select
-import socket
 import struct
 import sys
-from collections import deque
 
+from lightwork._lean import deque, pickle, socket
 from lightwork._polling import Polling
 from lightwork._record import Slotted
 

@@ -6,7 +6,6 @@ Light to import: what carries out a map is loaded by the first one, and where th
 from __future__ import annotations
 
 from lightwork._typing import TypeVar
-from lightwork.errors import PARTIAL, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from lightwork._collecting import Stream
     from lightwork._options import Options
     from lightwork._trace import Report
+    from lightwork.errors import Failure
 
 R = TypeVar("R")
 
@@ -32,6 +32,8 @@ class Results(list[R]):
     @property
     def failures(self) -> list[Failure]:
         """The failed items, in input order; empty unless ``errors="return"``."""
+        from lightwork.errors import Failure
+
         return [value for value in self if isinstance(value, Failure)]
 
 
@@ -100,6 +102,8 @@ def partial(exception: BaseException) -> dict[int, Any]:
 
     Empty for an exception that no map raised.
     """
+    from lightwork.errors import PARTIAL
+
     found: dict[int, Any] = getattr(exception, PARTIAL, {})
     return dict(found)
 

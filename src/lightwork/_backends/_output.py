@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import codecs
 import io
-import pickle
 import sys
-import threading
 
 from lightwork import _context, _wire
+from lightwork._lean import Lock, pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Lines(io.TextIOBase):
         self._parts: list[str] = []
         self._length = 0
         self._written = written
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._buffer: Bytes | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         """What has begun a character of the bytes written; None where none has."""

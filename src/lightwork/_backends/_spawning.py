@@ -6,14 +6,11 @@ Light to import: a map that is going to need workers starts it first and loads t
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import signal
-import socket
 import sys
-import threading
 
 from lightwork import _platform
+from lightwork._lean import Lock, signal, socket, suppress
 
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
@@ -29,18 +26,21 @@ class _Starter:
             f"import sys; sys.path.append({_platform.HOME!r}); "
             f"from lightwork._backends._starter import main; main({self.owner})"
         )
-        with theirs:
+        try:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
+        finally:
+            theirs.close()
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                socket.send_fds(self.control, [b"\0"], [theirs.fileno()])
-            except OSError:
-                ours.close()
-                raise
+        try:
+            _platform.send_descriptors(self.control, b"\0", [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         return ours
 
     def await_end(self) -> None:
@@ -66,12 +66,12 @@ class _Starter:
 
     def bury(self) -> None:
         self.control.close()
-        with contextlib.suppress(ChildProcessError):  # somebody else waited for all children
+        with suppress(ChildProcessError):  # somebody else waited for all children
             os.waitpid(self.pid, 0)
 
 
 _starter: _Starter | None = None
-_one_at_a_time = threading.Lock()
+_one_at_a_time = Lock()
 
 
 def open_channel(after_a_loss: bool) -> socket.socket:
@@ -94,7 +94,7 @@ def open_channel(after_a_loss: bool) -> socket.socket:
 
 def hasten() -> None:
     """Starts the starter where it will be needed soon. What prevents that is told when a worker is wanted."""
-    with _one_at_a_time, contextlib.suppress(OSError, AttributeError):
+    with _one_at_a_time, suppress(OSError, AttributeError):
         _current()
 
 
@@ -109,7 +109,7 @@ def _current() -> _Starter:
 def _forget_starter() -> None:
     """In a fork of the caller: the starter is its parent's."""
     global _starter, _one_at_a_time
-    _one_at_a_time = threading.Lock()
+    _one_at_a_time = Lock()
     if _starter is not None:
         _starter.control.close()
         _starter = None

@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
-import socket
 import struct
 import sys
 import time
-from collections import deque
-from pickle import loads
 
 from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends import _stacks
@@ -27,6 +23,7 @@ from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Terms, apply
+from lightwork._lean import deque, pickle, signal, socket
 from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
@@ -200,7 +197,7 @@ class Worker:
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
-            items = loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
+            items = pickle.loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
         else:
             items = _Parcels(frame, count, sparse)
             positions = items.positions
@@ -350,7 +347,7 @@ class Worker:
         if self._ceiling is not None:
             self._ceiling.look()
         try:
-            fn: Callable[..., Any] = loads(held.data, buffers=held.buffers)
+            fn: Callable[..., Any] = pickle.loads(held.data, buffers=held.buffers)
         except BaseException as problem:  # noqa: BLE001 - every call of it reports this
             fn = _Broken(problem, held.module)
         finally:
