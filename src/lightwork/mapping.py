@@ -143,7 +143,7 @@ def _short(value: Any) -> str:
 def _collect(
     fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], style: Style, options: dict[str, Any]
 ) -> Results[Any]:
-    _hasten(options)
+    _hasten(fn, options)
     from lightwork._collecting import collect
 
     results: Results[Any] = Results()
@@ -151,12 +151,12 @@ def _collect(
     return results
 
 
-def _hasten(options: dict[str, Any]) -> None:
+def _hasten(fn: object, options: dict[str, Any]) -> None:
     """The one thing that takes longer than all the rest is begun before the rest is even loaded."""
     if options.get("backend") == "processes":
         from lightwork._backends._spawning import hasten
 
-        hasten()
+        hasten(fn)
 
 
 def _stream(
@@ -174,7 +174,7 @@ def _stream(
         if buffersize < 1:
             raise ValueError(f"buffersize must be at least 1, not {buffersize}")
     checked = _checked(name, fn, iterables)
-    _hasten(options)
+    _hasten(fn, options)
     from lightwork._collecting import stream
 
     return stream(fn, checked, style, buffersize, ordered, options)

@@ -19,12 +19,13 @@ _LAST_WORDS = 1.0
 class _Starter:
     """The caller's end of its starter's control socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_value: bool = False) -> None:
+        """``by_value``: the first functions will be sent by value, which takes a module that takes long to import."""
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
         program = (
             f"import sys; sys.path.append({_platform.HOME!r}); "
-            f"from lightwork._backends._starter import main; main({self.owner})"
+            f"from lightwork._backends._starter import main; main({self.owner}, {by_value})"
         )
         try:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
@@ -92,17 +93,21 @@ def open_channel(after_a_loss: bool) -> socket.socket:
         return _current().open_channel()
 
 
-def hasten() -> None:
-    """Starts the starter where it will be needed soon. What prevents that is told when a worker is wanted."""
+def hasten(fn: object = None) -> None:
+    """Starts the starter where it will be needed soon, for ``fn`` first of all.
+
+    What prevents that is told when a worker is wanted.
+    """
+    by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
     with _one_at_a_time, suppress(OSError, AttributeError):
-        _current()
+        _current(by_value)
 
 
-def _current() -> _Starter:
+def _current(by_value: bool = False) -> _Starter:
     """This process's starter, started if there is none. To be asked for by one thread at a time."""
     global _starter
     if _starter is None or _starter.owner != os.getpid():
-        _starter = _Starter()
+        _starter = _Starter(by_value)
     return _starter
 
 

@@ -163,9 +163,7 @@ class Starter:
         if flags & WITH_MULTIPROCESSING:
             import multiprocessing.process  # noqa: F401
         if flags & WITH_CLOUDPICKLE:
-            # Where only the caller's own path leads to it, each worker imports it for itself.
-            with suppress(ImportError):
-                import cloudpickle  # noqa: F401
+            _import_cloudpickle()
         try:
             if len(passed) < PASSED:
                 raise OSError(errno.EMFILE, "")  # there was no room for the others
@@ -222,6 +220,12 @@ class Starter:
             return False
         before, self.memory_kills = self.memory_kills, _platform.memory_kills()
         return before is not None and self.memory_kills is not None and self.memory_kills > before
+
+
+def _import_cloudpickle() -> None:
+    # Where only the caller's own path leads to it, each worker imports it for itself.
+    with suppress(ImportError):
+        import cloudpickle  # noqa: F401
 
 
 def _end_late_group(pid: int, ended_by: int) -> None:
@@ -284,8 +288,11 @@ def _renumbered(descriptors: list[int]) -> list[int]:
     return moved
 
 
-def main(caller: int) -> None:
-    """Runs as the program of the starter's process, whose stdin is the control socket."""
+def main(caller: int, by_value: bool) -> None:
+    """Runs as the program of the starter's process, whose stdin is the control socket.
+
+    ``by_value``: the caller is importing cloudpickle just now, and each worker will need it.
+    """
     with suppress(PermissionError):  # it has its own session already
         os.setsid()
     _platform.close_descriptors_from(3)
@@ -297,6 +304,8 @@ def main(caller: int) -> None:
 
     import lightwork._backends.worker  # noqa: F401 - imported once here, for every worker
 
+    if by_value:
+        _import_cloudpickle()
     try:
         Starter(control, caller).serve()
         os._exit(0)
