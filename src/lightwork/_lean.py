@@ -8,7 +8,20 @@ such modules, the public ones stand in.
 
 from __future__ import annotations
 
-__all__ = ["Lock", "RLock", "Struct", "deque", "get_ident", "local", "pickle", "signal", "socket", "suppress"]
+__all__ = [
+    "Empty",
+    "Lock",
+    "RLock",
+    "SimpleQueue",
+    "Struct",
+    "deque",
+    "get_ident",
+    "local",
+    "pickle",
+    "signal",
+    "socket",
+    "suppress",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +30,7 @@ if TYPE_CHECKING:
     import socket
     from collections import deque
     from contextlib import suppress
+    from queue import Empty, SimpleQueue
     from struct import Struct
     from threading import Lock, RLock, get_ident, local
     from types import TracebackType
@@ -25,6 +39,7 @@ else:
         import _signal as signal
         import _socket as socket
         from _collections import deque
+        from _queue import Empty, SimpleQueue
         from _struct import Struct
         from _thread import RLock, get_ident
         from _thread import _local as local
@@ -33,6 +48,7 @@ else:
         import signal
         import socket
         from collections import deque
+        from queue import Empty, SimpleQueue
         from struct import Struct
         from threading import Lock, RLock, get_ident, local
 

@@ -6,15 +6,14 @@ import contextvars
 import math
 import time
 from collections import deque
-from contextlib import suppress
 from itertools import islice, starmap
-from queue import Empty, SimpleQueue
 from types import FunctionType
 
 from lightwork import _context
 from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, apply
 from lightwork._demand import Meter
+from lightwork._lean import Empty, SimpleQueue, suppress
 from lightwork._machine import gil_enabled
 
 TYPE_CHECKING = False

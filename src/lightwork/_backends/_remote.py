@@ -9,13 +9,9 @@ in its ledger and was not reported yet is reported, and last its death.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pickle
 import selectors
-import socket
 import struct
-import threading
 from abc import ABC, abstractmethod
 
 from lightwork import _carried, _platform, _wire
@@ -39,6 +35,7 @@ from lightwork._calls import (
     WorkerReady,
 )
 from lightwork._clock import SystemClock
+from lightwork._lean import Lock, pickle, socket, suppress
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
 
@@ -143,7 +140,7 @@ class RemoteCrew(Crew):
         self.polling = Polling(usable_cores() > 1)
         self._closed = False
         self._touching = self._torn = False
-        self._closing = threading.Lock()
+        self._closing = Lock()
         self._woken, self._waker = socket.socketpair()
         self._watch(self._woken, self._take_wakes)
         launcher.attach(self._watch, self._unwatch, self._on_death)
@@ -268,7 +265,7 @@ class RemoteCrew(Crew):
         return events
 
     def wake(self) -> None:
-        with self._closing, contextlib.suppress(OSError):  # full: a wake-up is on its way already
+        with self._closing, suppress(OSError):  # full: a wake-up is on its way already
             if not self._closed:
                 self._waker.send(b"\0", socket.MSG_DONTWAIT)
 
@@ -513,6 +510,6 @@ class RemoteCrew(Crew):
         self._selector.unregister(sock)
 
     def _take_wakes(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while len(self._woken.recv(4096, socket.MSG_DONTWAIT)) == 4096:
                 continue
