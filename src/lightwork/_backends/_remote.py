@@ -117,6 +117,8 @@ class _Link:
         self.ledger, self.started = ledger, started
         self.record = Account()
         self.functions: set[int] = set()
+        self.taken = 0
+        """Frames with results that came."""
         self.placed: dict[int, int] = {}
         """Where the buffers of a batch begin in the arena, by its number."""
         self.ready = self.retiring = self.hung_up = self.writing = False
@@ -281,6 +283,7 @@ class RemoteCrew(Crew):
             return
         words = link.ledger.words
         words[7], words[8] = words[0] + 1, (link.record.count + 1) << 32
+        # For good: what is sent from now on is not in the range, and what is may lie in the worker's socket for long.
         words[6] = 1
         self._revoking[worker] = self._now() + VISIBLE
 
@@ -383,6 +386,7 @@ class RemoteCrew(Crew):
 
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
         if frame.kind in (_wire.RESULTS, _wire.RESULT_ROW):
+            link.taken += 1
             number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
             rest = frame.body[RESULTS.size :]
             if frame.kind == _wire.RESULTS:
@@ -395,8 +399,6 @@ class RemoteCrew(Crew):
                 link.ledger.words[4] += 1
             if last and link.ledger is not None and link.ledger.arena is not None and number in link.placed:
                 link.ledger.arena.free(link.placed.pop(number))
-            if last and link.ledger is not None and link.ledger.words[6] and not link.record.batches:
-                link.ledger.words[6] = 0
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
@@ -421,7 +423,7 @@ class RemoteCrew(Crew):
     def _glimpse(self) -> None:
         for link in self._links.values():
             if link.ledger is not None and link.record.batches:
-                outcomes = link.record.glimpse(link.ledger)
+                outcomes = link.record.glimpse(link.ledger, link.taken)
                 if outcomes is not None:
                     self._events.append(Finished(link.number, outcomes, last=False))
 
