@@ -22,7 +22,7 @@ Map = Callable[[Fn, Sequence[Any]], list[Any]]
 @dataclass(frozen=True)
 class Peer:
     """An open pool: ``call`` submits one call and waits for it; ``map`` as the peer does it when nothing is said
-    about batches; ``each`` with one call a message; ``kept``: a map in workers that stay, where ``map`` ends its own."""
+    about batches; ``each`` with one call a message; ``kept``: a map in workers that stay, where ``map`` ends them."""
 
     call: Callable[[Fn, Any], Any]
     map: Map
