@@ -8,7 +8,8 @@ round all results are compared with what they must be.
     python benchmarks/soak.py [MINUTES]      (default 10; fractions are fine)
 
 Exits with 1 where a result is wrong or missing, a call began twice without a retry, or something is left at the end:
-a process, a descriptor, a name in /dev/shm, or more than 50 MB in the caller. Linux only: it looks into /proc.
+a process, a descriptor, a name of lightwork's or multiprocessing's in /dev/shm, or more than 50 MB in the caller. Linux
+only: it looks into /proc.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ TIMEOUT = 0.5
 """Seconds that a call may take in rounds with hanging calls. Honest calls take a thousandth of that."""
 GROWTH = 50e6
 """Bytes that the caller may have grown since the first rounds: allocators keep some."""
+
+OURS = ("lightwork", "psm_", "sem.", "pym-")
+"""How names in /dev/shm begin that this program could leave there; other programs have theirs."""
 
 FAULTS = ("raise", "exit", "os._exit", "segfault", "kill")
 
@@ -205,7 +209,7 @@ def state() -> dict[str, Any]:
     return {
         "processes": len(psutil.Process().children(recursive=True)),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "/dev/shm": sum(1 for _ in Path("/dev/shm").iterdir()),
+        "/dev/shm": sum(entry.name.startswith(OURS) for entry in Path("/dev/shm").iterdir()),
         "memory": psutil.Process().memory_info().rss,
     }
 

@@ -1,7 +1,8 @@
 """The peers of ``transport.py``: process pools of two workers, each with the settings that are natural to it.
 
 A peer is open and keeps its workers while its context lasts. ``lw.map`` alone has no pool to keep: it starts and ends
-its workers in every map, and that counts.
+its workers in every map, and that counts; but for large arrays, where all peers profit from memory that their workers
+have used before: there lightwork's pool is its ``Executor``.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ Map = Callable[[Fn, Sequence[Any]], list[Any]]
 @dataclass(frozen=True)
 class Peer:
     """An open pool: ``call`` submits one call and waits for it; ``map`` as the peer does it when nothing is said
-    about batches; ``each`` with one call a message."""
+    about batches; ``each`` with one call a message; ``kept``: a map in workers that stay, where ``map`` ends them."""
 
     call: Callable[[Fn, Any], Any]
     map: Map
     each: Map
+    kept: Map | None = None
 
 
 @contextmanager
@@ -114,6 +116,7 @@ def lightwork() -> Iterator[Peer]:
             call=lambda fn, x: executor().submit(fn, x).result(),
             map=lambda fn, items: lw.map(fn, items, backend="processes", max_workers=WORKERS),
             each=lambda fn, items: lw.map(fn, items, backend="processes", max_workers=WORKERS, chunksize=1),
+            kept=lambda fn, items: list(executor().map(fn, items)),
         )
 
 

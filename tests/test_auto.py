@@ -340,3 +340,26 @@ def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
     with pytest.raises(lw.Interrupted) as caught:
         lw.map(fn, range(100))
     assert lw.partial(caught.value) == {x: x for x in range(20)}
+
+
+def test_what_the_opening_did_in_several_batches_counts_once(monkeypatch):
+    """Where it went on past its first batch and the calls then took longer than foreseen: each batch's results stand
+    in one list, and the first batch has no more of them for it."""
+    from lightwork import _opening
+
+    monkeypatch.setattr(_opening, "TRIAL_BATCH", 0.002)
+    monkeypatch.setattr(_opening, "UNDISTURBED", 0.002)
+    monkeypatch.setattr("lightwork._policy.too_little", lambda seconds: True)
+    monkeypatch.setattr("lightwork._policy.computes", lambda wall, cpu: True)
+    rounds = iter([True, True, False])
+    real = _opening.Opening._go_on
+    monkeypatch.setattr(_opening.Opening, "_go_on", lambda self: real(self) if next(rounds, False) else None)
+    results = lw.map(_spin, [0.0015] * 30)
+    assert results == [0.0015] * 30 and results.report.calls == 30
+
+
+def _spin(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return seconds

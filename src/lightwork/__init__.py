@@ -10,8 +10,6 @@ Everything is loaded when it is first used: importing this package costs next to
 
 from __future__ import annotations
 
-import importlib
-
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # type checkers know this name; importing it from typing would be most of the import's cost
@@ -142,7 +140,7 @@ def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'lightwork' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"lightwork.{home}"), name)
+    value = getattr(__import__(f"lightwork.{home}", fromlist=(name,)), name)
     globals()[name] = value
     return value
 

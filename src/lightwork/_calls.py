@@ -64,10 +64,11 @@ class Outcomes(Slotted):
     ``values`` holds None where a call failed; ``failures`` maps such positions (within the batch) to exceptions.
     ``began`` is on the system clock's scale, ``seconds`` the time inside the worker on these calls, ``cpu`` the
     CPU seconds of the worker's thread in them, ``sent`` the bytes of their results on the wire.
-    ``placed``: ``values`` is the caller's own list of results, in which these begin at ``placed``.
+    ``placed``: ``values`` is the caller's own list of results, in which these begin at ``placed``, and end at ``end``,
+    or where the list does.
     """
 
-    __slots__ = ("batch", "began", "cpu", "failures", "placed", "seconds", "sent", "start", "values")
+    __slots__ = ("batch", "began", "cpu", "end", "failures", "placed", "seconds", "sent", "start", "values")
 
     def __init__(
         self,
@@ -90,16 +91,22 @@ class Outcomes(Slotted):
         self.cpu = cpu
         self.sent = sent
         self.placed = placed
+        self.end: int | None = None
+
+    def settle(self) -> None:
+        """No more of them will come; others may be placed behind them."""
+        if self.placed is not None:
+            self.end = len(self.values)
 
     @property
     def count(self) -> int:
         """How many calls these are."""
-        return len(self.values) - (self.placed or 0)
+        return (len(self.values) if self.end is None else self.end) - (self.placed or 0)
 
     @property
     def position(self) -> int:
         """The position in the batch of the call after these."""
-        return self.start + len(self.values) - (self.placed or 0)
+        return self.start + self.count
 
     def withdraw(self) -> None:
         """Takes the values out of the caller's list, if they were placed there."""

@@ -9,9 +9,9 @@ are tried one by one, so that ``except*`` finds those that can be made. The remo
 from __future__ import annotations
 
 import contextvars
-import pickle
 
 from lightwork import _culprit, _wire
+from lightwork._lean import pickle
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 
 TYPE_CHECKING = False

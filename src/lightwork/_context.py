@@ -8,14 +8,14 @@ variable, of which every task has its own. A plain call inside a coroutine never
 from __future__ import annotations
 
 import sys
-import threading
-from contextlib import contextmanager
 from contextvars import ContextVar
+
+from lightwork._lean import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator, Sized
+    from collections.abc import Sized
 
     import numpy
 
@@ -63,7 +63,7 @@ class Here:
         return self.streams
 
 
-class _Thread(threading.local):
+class _Thread(local):
     """``depth``: calls around everything that this thread does. ``rng``, ``numpy_rng``: for use outside of calls."""
 
     call: Here | None = None
@@ -101,20 +101,26 @@ def leave() -> None:
         _task.set(task.outer)
 
 
-@contextmanager
-def stretch(first: int, done: Sized, seed: int, backend: str) -> Iterator[Here]:
+class stretch:
     """Marks calls ``first``, ``first + 1``, … that follow one another in this thread; ``done`` grows by one with each.
 
     For loops that leave no room for ``enter`` and ``leave`` around every call.
     """
-    enter(first, seed, backend)
-    call = _thread.call
-    assert call is not None
-    call.done = done
-    try:
-        yield call
-    finally:
-        _thread.call = call.outer
+
+    def __init__(self, first: int, done: Sized, seed: int, backend: str) -> None:
+        self._first, self._done, self._seed, self._backend = first, done, seed, backend
+
+    def __enter__(self) -> Here:
+        enter(self._first, self._seed, self._backend)
+        call = _thread.call
+        assert call is not None
+        call.done = self._done
+        return call
+
+    def __exit__(self, *_: object) -> None:
+        call = _thread.call
+        if call is not None:
+            _thread.call = call.outer
 
 
 def descend(depth: int) -> None:

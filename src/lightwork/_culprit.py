@@ -7,8 +7,9 @@ a moment; then the path ends at the deepest part that is known to be at fault.
 
 from __future__ import annotations
 
-import pickle
 from types import FunctionType, MethodType, ModuleType
+
+from lightwork._lean import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,19 +8,19 @@ Demand    what comes out: seconds of waiting, computing, holding the GIL and tra
 
 from __future__ import annotations
 
-import pickle
-import threading
 import time
 from collections import deque
 from contextlib import suppress
 
 from lightwork import _machine
 from lightwork._handles import Collecting
+from lightwork._lean import Lock, pickle
 from lightwork._record import Record
 from lightwork._stats import relative_mad
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
     from typing import Any
 
@@ -225,7 +225,7 @@ class Canary:
     """
 
     def __init__(self) -> None:
-        self._gate = threading.Lock()
+        self._gate = Lock()
         self._thread: threading.Thread | None = None
         self._held = self._total = 0.0
         self._knocks = 0
@@ -242,6 +242,8 @@ class Canary:
             return
         self._gate.acquire(blocking=False)
         daemon = _machine.daemon_threads()
+        import threading
+
         thread = threading.Thread(target=self._watch, name="lightwork-canary", daemon=daemon)
         try:
             thread.start()

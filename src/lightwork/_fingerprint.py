@@ -5,7 +5,7 @@ Evidence, not proof: of large buffers only samples are looked at, and what does 
 
 from __future__ import annotations
 
-import pickle
+from lightwork._lean import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import weakref
+
+from lightwork._lean import Lock, get_ident, local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ KEY = 16
 """Bytes of a key: random, because inode numbers of anonymous files come again."""
 
 
-class _Passage(threading.local):
+class _Passage(local):
     """What this thread pickles or unpickles for a wire just now."""
 
     leaving: dict[Handle, int] | None = None
@@ -36,9 +37,9 @@ class _Passage(threading.local):
 _passage = _Passage()
 _here: weakref.WeakValueDictionary[bytes, Handle] = weakref.WeakValueDictionary()
 """The handles that this interpreter holds, by key."""
-registering = threading.Lock()
+registering = Lock()
 """Held while a handle is looked up and while a duplicate is closed (which drops record locks: see ``_kit._native``)."""
-thread = threading.get_ident
+thread = get_ident
 
 
 class Handle:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 
+from lightwork._lean import local
 from lightwork._typing import Generic, TypeVar
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ class _Held:
         self.release()
 
 
-class _Shelf(threading.local):
+class _Shelf(local):
     """What this thread holds: by token, and on an event loop by the loop as well."""
 
     def __init__(self) -> None:

@@ -7,17 +7,15 @@ parent's pid for a process descriptor, and the starter's orderly shutdown for th
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import importlib
 import os
-import signal
-import socket
 import sys
+
+from lightwork._lean import Struct, signal, socket, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
 
@@ -40,7 +38,7 @@ def anonymous_memory(size: int, more: int) -> int:
     """
     if sys.platform == "linux" and not portable():
         descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        with contextlib.suppress(OSError):  # a limit on the size of files holds for these too
+        with suppress(OSError):  # a limit on the size of files holds for these too
             os.ftruncate(descriptor, more)
             return descriptor
     else:
@@ -72,7 +70,7 @@ def memory_of(pid: int, name: str) -> int | None:
     try:
         for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
             path = f"/proc/{pid}/fd/{number}"
-            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            with suppress(FileNotFoundError):  # it was closed meanwhile
                 if os.readlink(path).startswith(f"/memfd:{name}"):  # noqa: PTH115
                     return os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -88,6 +86,25 @@ def watch_process(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:
         return None
+
+
+def send_descriptors(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
+    """Sends the bytes and, beside them, descriptors. Raises OSError."""
+    packed = Struct(f"{len(descriptors)}i").pack(*descriptors)
+    sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)])
+
+
+def receive_descriptors(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
+    """At most so many bytes and descriptors, which nothing that is started inherits. Never waits: BlockingIOError."""
+    one = Struct("i")
+    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(most * one.size), socket.MSG_DONTWAIT)
+    found = []
+    for level, kind, packed in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found += [descriptor for (descriptor,) in one.iter_unpack(packed[: len(packed) // one.size * one.size])]
+    for descriptor in found:
+        os.set_inheritable(descriptor, False)
+    return data, found
 
 
 def end_with(tether: socket.socket) -> bool:
@@ -228,6 +245,8 @@ def interpreters() -> ModuleType | None:
     if sys.version_info < (3, 14):
         return None
     try:
+        import importlib
+
         return importlib.import_module("concurrent.interpreters")
     except ImportError:
         return None
@@ -281,7 +300,7 @@ def seal(descriptor: int, writable: bool) -> None:
         return
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
     future_write = getattr(fcntl, "F_SEAL_FUTURE_WRITE", 0x10)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         if not writable:
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, future_write)

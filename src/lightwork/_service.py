@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from lightwork import _context, _machine
-from lightwork._backends._registry import usable
+from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._calls import Finished
 from lightwork._clock import SystemClock
@@ -195,11 +195,18 @@ class Service:
         if is_coroutine_function(fn) != self._coroutines:
             check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
 
-    def take(self, work: Work) -> None:
-        """Takes a call. Not after ``shutdown``."""
+    def take(
+        self,
+        number: int,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        future: Future[Any],
+    ) -> None:
+        """Takes a call, the executor's ``number``-th. Not after ``shutdown``."""
         self._taken += 1
         self._alone = 0 if self._futures else self._alone + 1
-        self._inbox.put(work)
+        self._inbox.put(Work(number, fn, args, kwargs, future))
 
     def proceed(self, future: Future[Any]) -> None:
         """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
@@ -500,8 +507,9 @@ def _settle(future: Future[Any], error: BaseException) -> None:
         future.set_exception(error)
 
 
-def open_service(made: Backend, settings: Settings, learn: Callable[..., None] | None) -> Service:
-    """A service on a backend, with the executor's rules; BackendUnavailable where it cannot be."""
+def open_service(name: str, settings: Settings, learn: Callable[..., None] | None) -> Service:
+    """A service on the backend of this name, with the executor's rules; BackendUnavailable where it cannot be."""
+    made = settings.backend if isinstance(settings.backend, Backend) else backend(name)
     usable(made.name) if made.unavailable() else None
     coroutines = made.capabilities.coroutines
     check_fit(_nothing if not coroutines else _anothing, made, settings, coroutines)

@@ -8,9 +8,13 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Generic as Generic
+    from typing import Protocol as Protocol
     from typing import TypedDict as TypedDict
     from typing import TypeVar as TypeVar
 else:
+
+    class Protocol:
+        """``class Clock(Protocol)`` says what a clock can do."""
 
     class Generic:
         """``class Held(Generic[T])`` and ``Held[int]`` may be written."""

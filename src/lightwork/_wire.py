@@ -18,14 +18,12 @@ import copyreg
 import errno
 import io
 import os
-import pickle
 import select
-import socket
 import struct
 import sys
 import time
-from collections import deque
 
+from lightwork._lean import deque, pickle, socket
 from lightwork._polling import Polling
 from lightwork._record import Slotted
 

@@ -16,8 +16,7 @@ An exception that the caller's own function raised is never wrapped: it keeps it
 
 from __future__ import annotations
 
-import pickle
-
+from lightwork._lean import pickle
 from lightwork._record import Record
 from lightwork._root import LightworkError
 

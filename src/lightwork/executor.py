@@ -1,24 +1,31 @@
-"""``lw.Executor``: a ``concurrent.futures.Executor`` on lightwork's engine."""
+"""``lw.Executor``: a ``concurrent.futures.Executor`` on lightwork's engine.
+
+Light to import, but for ``concurrent.futures``: where processes are named, the engine is loaded while they boot.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as BaseExecutor
-from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, TypeVar
 
-from lightwork._backends._registry import backend as backend_named
-from lightwork._backends.base import Backend
+from lightwork._backends._spawning import hasten
 from lightwork._clock import SystemClock
 from lightwork._machine import at_end, at_fork
-from lightwork._options import is_coroutine_function, needs_processes, settle
-from lightwork._record import replace
-from lightwork._service import Service, Work, abandon_all, forget_all, join_all, open_service
-from lightwork.errors import BackendUnavailable
+from lightwork._typing import TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Any
+
+    from lightwork._backends.base import Backend
+    from lightwork._service import Service
+    from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")
 
@@ -55,12 +62,15 @@ def _finish() -> None:
     Ctrl-C ends the wait and the workers, which must be gone before the interpreter is taken down.
     """
     _ended.set()
+    service = sys.modules.get("lightwork._service")
     try:
         for executor in list(_open):
             executor.shutdown(wait=False)
-        join_all()
+        if service is not None:
+            service.join_all()
     except KeyboardInterrupt:
-        abandon_all()
+        if service is not None:
+            service.abandon_all()
         raise
 
 
@@ -74,7 +84,8 @@ def _forget() -> None:
         executor._services = {}
         executor._refusal = IN_A_CHILD
     _open.clear()
-    forget_all()
+    if (service := sys.modules.get("lightwork._service")) is not None:
+        service.forget_all()
 
 
 at_fork(_forget)
@@ -116,6 +127,11 @@ class Executor(BaseExecutor):
         options = {name: value for name, value in locals().items() if name in _OPTIONS}
         if isinstance(max_workers, int) and max_workers <= 0:
             raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
+        if backend == "processes":
+            hasten()
+        from lightwork._options import settle
+        from lightwork._record import replace
+
         settings = settle(options, _OPTIONS)
         self._settings = replace(settings, rules=replace(settings.rules, stop_on_failure=False))
         self._services: dict[str, Service] = {}
@@ -131,6 +147,10 @@ class Executor(BaseExecutor):
 
     def _fixed_backend(self) -> str | None:
         """The name of the one backend to use; None where functions are to be routed."""
+        from lightwork._backends._registry import backend
+        from lightwork._backends.base import Backend
+        from lightwork._options import needs_processes
+
         settings = self._settings
         chosen = settings.backend
         if isinstance(chosen, Backend):
@@ -139,7 +159,7 @@ class Executor(BaseExecutor):
             if chosen == "auto":
                 return "processes"
             if isinstance(chosen, tuple):
-                return next((n for n in chosen if backend_named(n).capabilities.can_kill), chosen[0])
+                return next((n for n in chosen if backend(n).capabilities.can_kill), chosen[0])
         if isinstance(chosen, tuple):
             return chosen[0] if len(chosen) == 1 else None
         return None if chosen == "auto" else chosen
@@ -148,9 +168,9 @@ class Executor(BaseExecutor):
         with self._lock:
             self._accepts()
             if name not in self._services:
-                chosen = self._settings.backend
-                made = chosen if isinstance(chosen, Backend) else backend_named(name)
-                self._services[name] = open_service(made, self._settings, _weakly(self))
+                from lightwork._service import open_service
+
+                self._services[name] = open_service(name, self._settings, _weakly(self))
             return self._services[name]
 
     def _accepts(self) -> None:
@@ -171,13 +191,15 @@ class Executor(BaseExecutor):
         future: Future[R] = service.future()
         with self._lock:  # a shutdown comes before this, or after it with the call
             self._accepts()
-            service.take(Work(self._submitted, fn, args, kwargs, future))
+            service.take(self._submitted, fn, args, kwargs, future)
             self._submitted += 1
         service.proceed(future)
         return future
 
     def _route(self, fn: Callable[..., Any]) -> str:
         names = self._settings.backend if isinstance(self._settings.backend, tuple) else ("threads", "processes")
+        from lightwork._options import is_coroutine_function
+
         if is_coroutine_function(fn):
             return "asyncio"
         code = _code(fn)
@@ -321,6 +343,8 @@ class Executor(BaseExecutor):
 
 
 def _cannot_kill(service: Service) -> BackendUnavailable:
+    from lightwork.errors import BackendUnavailable
+
     return BackendUnavailable(f"the {service.name!r} backend cannot end a running call; backend='processes' can")
 
 

@@ -6,7 +6,6 @@ Light to import: what carries out a map is loaded by the first one, and where th
 from __future__ import annotations
 
 from lightwork._typing import TypeVar
-from lightwork.errors import PARTIAL, Failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from lightwork._collecting import Stream
     from lightwork._options import Options
     from lightwork._trace import Report
+    from lightwork.errors import Failure
 
 R = TypeVar("R")
 
@@ -32,6 +32,8 @@ class Results(list[R]):
     @property
     def failures(self) -> list[Failure]:
         """The failed items, in input order; empty unless ``errors="return"``."""
+        from lightwork.errors import Failure
+
         return [value for value in self if isinstance(value, Failure)]
 
 
@@ -100,6 +102,8 @@ def partial(exception: BaseException) -> dict[int, Any]:
 
     Empty for an exception that no map raised.
     """
+    from lightwork.errors import PARTIAL
+
     found: dict[int, Any] = getattr(exception, PARTIAL, {})
     return dict(found)
 
@@ -139,7 +143,7 @@ def _short(value: Any) -> str:
 def _collect(
     fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], style: Style, options: dict[str, Any]
 ) -> Results[Any]:
-    _hasten(options)
+    _hasten(fn, options)
     from lightwork._collecting import collect
 
     results: Results[Any] = Results()
@@ -147,12 +151,12 @@ def _collect(
     return results
 
 
-def _hasten(options: dict[str, Any]) -> None:
+def _hasten(fn: object, options: dict[str, Any]) -> None:
     """The one thing that takes longer than all the rest is begun before the rest is even loaded."""
     if options.get("backend") == "processes":
         from lightwork._backends._spawning import hasten
 
-        hasten()
+        hasten(fn)
 
 
 def _stream(
@@ -170,7 +174,7 @@ def _stream(
         if buffersize < 1:
             raise ValueError(f"buffersize must be at least 1, not {buffersize}")
     checked = _checked(name, fn, iterables)
-    _hasten(options)
+    _hasten(fn, options)
     from lightwork._collecting import stream
 
     return stream(fn, checked, style, buffersize, ordered, options)

@@ -6,15 +6,14 @@ import contextvars
 import math
 import time
 from collections import deque
-from contextlib import suppress
 from itertools import islice, starmap
-from queue import Empty, SimpleQueue
 from types import FunctionType
 
 from lightwork import _context
 from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, apply
 from lightwork._demand import Meter
+from lightwork._lean import Empty, SimpleQueue, suppress
 from lightwork._machine import gil_enabled
 
 TYPE_CHECKING = False
@@ -41,7 +40,7 @@ def run_batch(
     """
     began, cpu = time.perf_counter(), time.thread_time()
     if batch.style == "full":
-        _one_by_one(batch, terms, backend, None, outcomes)
+        _one_by_one(batch, terms, backend, outcomes)
     else:
         _in_a_row(batch, terms, backend, outcomes, began + patience, meter)
     outcomes.began = began
@@ -58,7 +57,8 @@ def run_batch_in_copies(
     failure like another.
     """
     began, cpu = time.perf_counter(), time.thread_time()
-    _one_by_one(batch, terms, backend, context, outcomes)
+    with _context.stretch(batch.first, outcomes.values, terms.seed, backend):
+        _in_copies(batch, context, outcomes)
     outcomes.began = began
     outcomes.seconds = time.perf_counter() - began
     outcomes.cpu = time.thread_time() - cpu
@@ -132,22 +132,39 @@ def _loop(fn: Any, items: Iterable[Any], values: list[Any]) -> None:
         values.append(fn(item))
 
 
-def _one_by_one(
-    batch: Batch, terms: Terms, backend: str, context: contextvars.Context | None, outcomes: Outcomes
-) -> None:
+def _in_copies(batch: Batch, context: contextvars.Context, outcomes: Outcomes) -> None:
+    fn, style, values, failures = batch.fn, batch.style, outcomes.values, outcomes.failures
+    copy, add, items = context.copy, values.append, iter(batch.items)
+    while True:
+        try:
+            if style == "one":
+                for item in items:
+                    add(copy().run(fn, item))
+            elif style == "star":
+                for item in items:
+                    add(copy().run(fn, *item))
+            else:
+                for args, kwargs in items:
+                    add(copy().run(fn, *args, **kwargs))
+            return
+        except StopIteration as stop:
+            failures[len(values)] = stop_iteration_error(stop)
+        except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+            failures[len(values)] = raised
+        add(None)
+
+
+def _one_by_one(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:
     values = outcomes.values
     for offset, item in enumerate(batch.items):
         try:
-            if context is None:
-                values.append(_call(batch, offset, item, terms, backend))
-            else:
-                values.append(context.copy().run(_call, batch, offset, item, terms, backend))
+            values.append(_call(batch, offset, item, terms, backend))
         except StopIteration as stop:
             outcomes.failures[len(values)] = stop_iteration_error(stop)
             values.append(None)
-        except BaseException as raised:
-            if context is None and isinstance(raised, KeyboardInterrupt):
-                raise
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
             outcomes.failures[len(values)] = raised
             values.append(None)
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import struct
-import threading
 import time
-from collections import deque
 
 from lightwork import _wire
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
 from lightwork._backends._rows import Row
 from lightwork._handles import Handle
+from lightwork._lean import RLock, deque, get_ident, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from typing import Any
+
+    from lightwork._lean import socket
 
 
 PROMPT = 0.010
@@ -44,10 +43,10 @@ class Post:
         self._sock, self._ledger = sock, ledger
         self._lent: deque[tuple[int, int]] = deque()
         self._placed = 0
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._waiting: deque[Sequence[_wire.Part]] = deque()
         self._busy = False
-        self._caller = threading.get_ident()
+        self._caller = get_ident()
         self.alarm: float | None = None
 
     def send(self, parts: Sequence[_wire.Part]) -> None:
@@ -78,7 +77,7 @@ class Post:
 
     def send_within_call(self, parts: Sequence[_wire.Part]) -> None:
         """Sends while a call runs."""
-        if self.alarm is None or threading.get_ident() != self._caller:
+        if self.alarm is None or get_ident() != self._caller:
             self.send(parts)
             return
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0)

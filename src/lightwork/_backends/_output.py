@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import codecs
 import io
-import pickle
 import sys
-import threading
 
 from lightwork import _context, _wire
+from lightwork._lean import Lock, pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, BinaryIO, TextIO
 
-    Send = Callable[[Sequence[_wire.Bytes]], None]
+    Send = Callable[[Sequence[_wire.Part]], None]
 
 
 STDOUT, STDERR = 1, 2
@@ -50,7 +49,7 @@ class Lines(io.TextIOBase):
         self._parts: list[str] = []
         self._length = 0
         self._written = written
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._buffer: Bytes | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         """What has begun a character of the bytes written; None where none has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import importlib
 import sys
 
 from lightwork._backends.base import Backend, Capabilities
@@ -48,7 +47,7 @@ def backend(name: str) -> Backend:
         close = get_close_matches(name, [*NAMES, "auto"], 1, 0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"there is no backend {name!r}.{hint} There are: auto, {', '.join(NAMES)}") from None
-    made: Backend = getattr(importlib.import_module(module), cls)()
+    made: Backend = getattr(__import__(module, fromlist=(cls,)), cls)()
     return made
 
 

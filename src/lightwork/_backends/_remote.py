@@ -9,13 +9,9 @@ in its ledger and was not reported yet is reported, and last its death.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pickle
 import selectors
-import socket
 import struct
-import threading
 from abc import ABC, abstractmethod
 
 from lightwork import _carried, _platform, _wire
@@ -40,6 +36,7 @@ from lightwork._calls import (
 )
 from lightwork._clock import SystemClock
 from lightwork._handles import Handle
+from lightwork._lean import Lock, pickle, socket, suppress
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
 
@@ -121,6 +118,8 @@ class _Link:
         self.ledger, self.started = ledger, started
         self.record = Account()
         self.functions: set[int] = set()
+        self.taken = 0
+        """Frames with results that came."""
         self.placed: dict[int, int] = {}
         """Where the buffers of a batch begin in the arena, by its number."""
         self.ready = self.retiring = self.hung_up = self.writing = False
@@ -144,7 +143,7 @@ class RemoteCrew(Crew):
         self.polling = Polling(usable_cores() > 1)
         self._closed = False
         self._touching = self._torn = False
-        self._closing = threading.Lock()
+        self._closing = Lock()
         self._woken, self._waker = socket.socketpair()
         self._watch(self._woken, self._take_wakes)
         launcher.attach(self._watch, self._unwatch, self._on_death)
@@ -271,7 +270,7 @@ class RemoteCrew(Crew):
         return events
 
     def wake(self) -> None:
-        with self._closing, contextlib.suppress(OSError):  # full: a wake-up is on its way already
+        with self._closing, suppress(OSError):  # full: a wake-up is on its way already
             if not self._closed:
                 self._waker.send(b"\0", socket.MSG_DONTWAIT)
 
@@ -287,6 +286,7 @@ class RemoteCrew(Crew):
             return
         words = link.ledger.words
         words[7], words[8] = words[0] + 1, (link.record.count + 1) << 32
+        # For good: what is sent from now on is not in the range, and what is may lie in the worker's socket for long.
         words[6] = 1
         self._revoking[worker] = self._now() + VISIBLE
 
@@ -389,6 +389,7 @@ class RemoteCrew(Crew):
 
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
         if frame.kind in (_wire.RESULTS, _wire.RESULT_ROW):
+            link.taken += 1
             number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
             rest = frame.body[RESULTS.size :]
             if frame.kind == _wire.RESULTS:
@@ -401,8 +402,6 @@ class RemoteCrew(Crew):
                 link.ledger.words[4] += 1
             if last and link.ledger is not None and link.ledger.arena is not None and number in link.placed:
                 link.ledger.arena.free(link.placed.pop(number))
-            if last and link.ledger is not None and link.ledger.words[6] and not link.record.batches:
-                link.ledger.words[6] = 0
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
@@ -427,7 +426,7 @@ class RemoteCrew(Crew):
     def _glimpse(self) -> None:
         for link in self._links.values():
             if link.ledger is not None and link.record.batches:
-                outcomes = link.record.glimpse(link.ledger)
+                outcomes = link.record.glimpse(link.ledger, link.taken)
                 if outcomes is not None:
                     self._events.append(Finished(link.number, outcomes, last=False))
 
@@ -516,6 +515,6 @@ class RemoteCrew(Crew):
         self._selector.unregister(sock)
 
     def _take_wakes(self) -> None:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while len(self._woken.recv(4096, socket.MSG_DONTWAIT)) == 4096:
                 continue

@@ -112,10 +112,14 @@ class Account:
             return self.collect(number, ledger.entries())
         return self.collect_row(number, *found, 0, last=False)
 
-    def glimpse(self, ledger: Ledger) -> Outcomes | None:
-        """What a living worker has finished and not sent, as it waits for more. Its times come with its frame."""
+    def glimpse(self, ledger: Ledger, taken: int) -> Outcomes | None:
+        """What a living worker has finished and not sent, as it waits for more. Its times come with its frame.
+
+        ``taken``: frames of results that came. Where the outbox was emptied more often, one is on its way, and what
+        stands in the outbox comes after it.
+        """
         seen = ledger.copy()
-        return None if seen is None else self._rescue(seen)
+        return None if seen is None or seen.words[2] > taken else self._rescue(seen)
 
     def recover(self, ledger: Ledger) -> tuple[Outcomes | None, bool, tuple[int, int] | None]:
         """For a worker that is dead: unreported outcomes, whether they complete their batch, and what it ran."""
@@ -124,7 +128,8 @@ class Account:
         if sent is None:
             return None, False, None
         outcomes = self._rescue(ledger)
-        if sent.reported <= position:
+        # Where it was revoked, the slot may name the call that the worker was about to refuse.
+        if sent.reported <= position < sent.batch.stop:
             return outcomes, False, (sent.batch.id, position)
         complete = all(later in sent.holes for later in range(sent.reported, sent.batch.stop))
         if complete:

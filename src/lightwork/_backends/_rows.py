@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import io
 import marshal
-import pickle
 
 from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
+from lightwork._lean import pickle
 from lightwork._wire import Bytes
 
 TYPE_CHECKING = False

@@ -6,14 +6,11 @@ Light to import: a map that is going to need workers starts it first and loads t
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import signal
-import socket
 import sys
-import threading
 
 from lightwork import _platform
+from lightwork._lean import Lock, signal, socket, suppress
 
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
@@ -22,25 +19,29 @@ _LAST_WORDS = 1.0
 class _Starter:
     """The caller's end of its starter's control socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_value: bool = False) -> None:
+        """``by_value``: the first functions will be sent by value, which takes a module that takes long to import."""
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
         program = (
             f"import sys; sys.path.append({_platform.HOME!r}); "
-            f"from lightwork._backends._starter import main; main({self.owner})"
+            f"from lightwork._backends._starter import main; main({self.owner}, {by_value})"
         )
-        with theirs:
+        try:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
+        finally:
+            theirs.close()
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                socket.send_fds(self.control, [b"\0"], [theirs.fileno()])
-            except OSError:
-                ours.close()
-                raise
+        try:
+            _platform.send_descriptors(self.control, b"\0", [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         return ours
 
     def await_end(self) -> None:
@@ -66,12 +67,12 @@ class _Starter:
 
     def bury(self) -> None:
         self.control.close()
-        with contextlib.suppress(ChildProcessError):  # somebody else waited for all children
+        with suppress(ChildProcessError):  # somebody else waited for all children
             os.waitpid(self.pid, 0)
 
 
 _starter: _Starter | None = None
-_one_at_a_time = threading.Lock()
+_one_at_a_time = Lock()
 
 
 def open_channel(after_a_loss: bool) -> socket.socket:
@@ -92,24 +93,28 @@ def open_channel(after_a_loss: bool) -> socket.socket:
         return _current().open_channel()
 
 
-def hasten() -> None:
-    """Starts the starter where it will be needed soon. What prevents that is told when a worker is wanted."""
-    with _one_at_a_time, contextlib.suppress(OSError, AttributeError):
-        _current()
+def hasten(fn: object = None) -> None:
+    """Starts the starter where it will be needed soon, for ``fn`` first of all.
+
+    What prevents that is told when a worker is wanted.
+    """
+    by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
+    with _one_at_a_time, suppress(OSError, AttributeError):
+        _current(by_value)
 
 
-def _current() -> _Starter:
+def _current(by_value: bool = False) -> _Starter:
     """This process's starter, started if there is none. To be asked for by one thread at a time."""
     global _starter
     if _starter is None or _starter.owner != os.getpid():
-        _starter = _Starter()
+        _starter = _Starter(by_value)
     return _starter
 
 
 def _forget_starter() -> None:
     """In a fork of the caller: the starter is its parent's."""
     global _starter, _one_at_a_time
-    _one_at_a_time = threading.Lock()
+    _one_at_a_time = Lock()
     if _starter is not None:
         _starter.control.close()
         _starter = None

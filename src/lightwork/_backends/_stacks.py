@@ -13,13 +13,12 @@ of a change, and reading it has crashed.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import time
 
 from lightwork import _platform
+from lightwork._lean import signal, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def ask(pids: Iterable[int]) -> dict[int, str]:
         for pid in pids:
             file = _platform.memory_of(pid, _NAME)
             if file is None and not _platform.has_proc():
-                with contextlib.suppress(ProcessLookupError, PermissionError):
+                with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, SIGNAL)
                     answers[pid] = ELSEWHERE
                     time.sleep(SETTLED)  # one after the other: they write to one place
@@ -70,7 +69,7 @@ def ask(pids: Iterable[int]) -> dict[int, str]:
                 os.ftruncate(file, 0)
                 begin = 0
             files[pid] = file, begin
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, SIGNAL)
         end = time.perf_counter() + PATIENCE
         sizes = dict.fromkeys(files, -1)
@@ -105,7 +104,7 @@ def workers_of(pid: int) -> list[int]:
 
     found = []
     for process in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it has ended meanwhile, or is not ours to look at
+        with suppress(psutil.Error):  # it has ended meanwhile, or is not ours to look at
             parent = process.parent()
             # A worker is a fork of its starter, and so has its command; the starter's own parent has another.
             if parent is not None and _STARTER in " ".join(parent.cmdline()):

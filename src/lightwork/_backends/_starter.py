@@ -12,23 +12,20 @@ When the starter itself is killed, the kernel kills its workers (see ``_platform
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
-import signal
-import socket
-import struct
 
 from lightwork import _platform
 from lightwork._clock import SystemClock
+from lightwork._lean import Struct, signal, socket, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 
-REQUEST = struct.Struct("<BBxxxxxxQd")
+REQUEST = Struct("<BBxxxxxxQd")
 """What, flags, worker, ``call_timeout`` (0: none). START comes with four descriptors: the worker's socket, its ledger,
 stdout, stderr."""
 START, KILL = 1, 2
@@ -36,7 +33,7 @@ WITH_CLOUDPICKLE, WITH_LOGGING, WITH_GROUP, WITH_MULTIPROCESSING = 1, 2, 4, 8
 """Flags: import these before forking, so that it is done once; kill what the worker has started too."""
 PASSED = 4
 
-NOTICE = struct.Struct("<QqqQ")
+NOTICE = Struct("<QqqQ")
 """Worker, its pid (0: it could not be forked, and the status is the errno), wait status, whether the kernel killed
 for lack of memory."""
 
@@ -126,7 +123,7 @@ class Starter:
     def _open_channel(self) -> bool:
         """Takes a new crew's channel; False where the caller has closed the control socket."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.control, 1, 1, socket.MSG_DONTWAIT)
+            data, descriptors = _platform.receive_descriptors(self.control, 1, 1)
         except BlockingIOError:
             return True
         except OSError:
@@ -139,7 +136,7 @@ class Starter:
         channel.flush()
         descriptor = channel.sock.fileno()
         try:
-            data, passed, _, _ = socket.recv_fds(channel.sock, REQUEST.size, PASSED, socket.MSG_DONTWAIT)
+            data, passed = _platform.receive_descriptors(channel.sock, REQUEST.size, PASSED)
             while 0 < len(data) < REQUEST.size:
                 data += channel.sock.recv(REQUEST.size - len(data))
         except BlockingIOError:
@@ -166,9 +163,7 @@ class Starter:
         if flags & WITH_MULTIPROCESSING:
             import multiprocessing.process  # noqa: F401
         if flags & WITH_CLOUDPICKLE:
-            # Where only the caller's own path leads to it, each worker imports it for itself.
-            with contextlib.suppress(ImportError):
-                import cloudpickle  # noqa: F401
+            _import_cloudpickle()
         try:
             if len(passed) < PASSED:
                 raise OSError(errno.EMFILE, "")  # there was no room for the others
@@ -181,20 +176,21 @@ class Starter:
     def _fork(self, channel: Channel, worker: int, call_timeout: float, passed: list[int]) -> None:
         ours, theirs = socket.socketpair()
         parent = os.getpid()
-        with theirs:
-            try:
-                pid = os.fork()
-            except OSError:
-                ours.close()
-                raise
+        try:
+            pid = os.fork()
             if pid == 0:
                 _become_worker(theirs, parent, passed)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         self.children[pid] = Child(channel, worker, ours, call_timeout)
         channel.workers[worker] = pid
 
     def _bury(self) -> None:
         """Reaps whoever ended, and tells their crews."""
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while self.wakeup.recv(4096):
                 continue
         for pid in list(self.children):
@@ -226,6 +222,12 @@ class Starter:
         return before is not None and self.memory_kills is not None and self.memory_kills > before
 
 
+def _import_cloudpickle() -> None:
+    # Where only the caller's own path leads to it, each worker imports it for itself.
+    with suppress(ImportError):
+        import cloudpickle  # noqa: F401
+
+
 def _end_late_group(pid: int, ended_by: int) -> None:
     """A call that took too long takes what it has started with it."""
     if ended_by == signal.SIGALRM:
@@ -233,10 +235,10 @@ def _end_late_group(pid: int, ended_by: int) -> None:
 
 
 def _kill(pid: int, group: bool) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     if group:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
 
 
@@ -286,9 +288,12 @@ def _renumbered(descriptors: list[int]) -> list[int]:
     return moved
 
 
-def main(caller: int) -> None:
-    """Runs as the program of the starter's process, whose stdin is the control socket."""
-    with contextlib.suppress(PermissionError):  # it has its own session already
+def main(caller: int, by_value: bool) -> None:
+    """Runs as the program of the starter's process, whose stdin is the control socket.
+
+    ``by_value``: the caller is importing cloudpickle just now, and each worker will need it.
+    """
+    with suppress(PermissionError):  # it has its own session already
         os.setsid()
     _platform.close_descriptors_from(3)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -299,6 +304,8 @@ def main(caller: int) -> None:
 
     import lightwork._backends.worker  # noqa: F401 - imported once here, for every worker
 
+    if by_value:
+        _import_cloudpickle()
     try:
         Starter(control, caller).serve()
         os._exit(0)

@@ -6,10 +6,7 @@ The caller's process is never forked and its main module never imported. Workers
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
 import sys
 
 from lightwork import _platform
@@ -28,10 +25,11 @@ from lightwork._backends._starter import (
 )
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
+from lightwork._lean import signal, socket, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from lightwork._crashed import WorkerCrashed
 
@@ -100,12 +98,12 @@ class ProcessLauncher(Launcher):
         flags |= WITH_LOGGING if "logging" in sys.modules else 0
         flags |= WITH_MULTIPROCESSING if "multiprocessing.process" in sys.modules else 0
         request = REQUEST.pack(START, flags, worker, self._call_timeout or 0.0)
-        with _standard_streams() as (out, err):
+        with _StandardStreams() as (out, err):
             passed = [sock.fileno(), ledger, out, err]
             for attempt in (1, 2):
                 line = self._connected(after_a_loss=attempt > 1)
                 try:
-                    socket.send_fds(line, [request], passed)
+                    _platform.send_descriptors(line, request, passed)
                     break
                 except (BrokenPipeError, ConnectionResetError):
                     # The starter was killed; its workers with it, which is told when their sockets end.
@@ -130,7 +128,7 @@ class ProcessLauncher(Launcher):
         if worker in self._orphans:
             self._kill_orphan(worker)
         elif self._line is not None and worker in self._alive:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            with suppress(BrokenPipeError, ConnectionResetError):
                 self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker, 0.0))
 
     def stacks(self, workers: Sequence[int]) -> dict[int, str]:
@@ -157,7 +155,7 @@ class ProcessLauncher(Launcher):
         line = self._line
         if line is None:
             return
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             while data := _some(line):
                 self._half += data
             self._unwatch(line)
@@ -178,7 +176,7 @@ class ProcessLauncher(Launcher):
     def _kill_orphan(self, worker: int) -> None:
         """The kernel does it already where it can; its pid is safe to use as long as its socket has not ended."""
         if worker in self._pids and worker not in self._hung_up:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(self._pids[worker], signal.SIGKILL)
 
     def _lost(self, worker: int) -> Death:
@@ -198,18 +196,24 @@ def _some(line: socket.socket) -> bytes:
         return line.recv(4096, socket.MSG_DONTWAIT)
 
 
-@contextlib.contextmanager
-def _standard_streams() -> Iterator[tuple[int, int]]:
+class _StandardStreams:
     """Descriptors of the caller's stdout and stderr of this moment; those that are closed lead nowhere."""
-    with contextlib.ExitStack() as stack:
-        found = []
-        for descriptor in (1, 2):
-            try:
-                os.fstat(descriptor)
-            except OSError:
-                descriptor = stack.enter_context(open(os.devnull, "wb")).fileno()  # noqa: PTH123
-            found.append(descriptor)
-        yield found[0], found[1]
+
+    def __enter__(self) -> tuple[int, int]:
+        self._opened: list[int] = []
+        return self._find(1), self._find(2)
+
+    def _find(self, descriptor: int) -> int:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            self._opened.append(descriptor)
+        return descriptor
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in self._opened:
+            os.close(descriptor)
 
 
 def describe(pid: int, status: int, memory: bool, alarmed: bool) -> End:
@@ -221,7 +225,9 @@ def describe(pid: int, status: int, memory: bool, alarmed: bool) -> End:
         return Death(pid, None, code, f"ended with exit code {code}")
     number = os.WTERMSIG(status)
     try:
-        name = signal.Signals(number).name
+        from signal import Signals
+
+        name = Signals(number).name
     except ValueError:
         name = f"signal {number}"
     if number == signal.SIGALRM and alarmed:

@@ -47,6 +47,7 @@ class SerialCrew(Crew):
             finally:
                 if outcomes.failures:
                     outcomes.withdraw()
+                outcomes.settle()
         events, self._events = self._events, []
         return events
 

@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
-import socket
 import struct
 import sys
 import time
-from collections import deque
-from pickle import loads
 
 from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends import _stacks
@@ -28,6 +24,7 @@ from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Terms, apply
 from lightwork._handles import Arrived, Handle
+from lightwork._lean import deque, pickle, signal, socket
 from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
@@ -204,7 +201,7 @@ class Worker:
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
-            items = loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
+            items = pickle.loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
         else:
             items = _Parcels(frame, count, sparse)
             positions = items.positions

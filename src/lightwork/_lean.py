@@ -1,0 +1,78 @@
+"""Parts of the standard library that are written in C, without the Python around them.
+
+``socket``, ``signal``, ``pickle``, ``threading``, ``collections`` and ``contextlib`` import enumerations, regular
+expressions and each other: 20 ms, which a first call over processes would wait for twice, in the caller and in the
+process that starts its workers. What is used on that way exists in C under the same names. Where an interpreter has no
+such modules, the public ones stand in.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Empty",
+    "Lock",
+    "RLock",
+    "SimpleQueue",
+    "Struct",
+    "deque",
+    "get_ident",
+    "local",
+    "pickle",
+    "signal",
+    "socket",
+    "suppress",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pickle
+    import signal
+    import socket
+    from collections import deque
+    from contextlib import suppress
+    from queue import Empty, SimpleQueue
+    from struct import Struct
+    from threading import Lock, RLock, get_ident, local
+    from types import TracebackType
+else:
+    try:
+        import _signal as signal
+        import _socket as socket
+        from _collections import deque
+        from _queue import Empty, SimpleQueue
+        from _struct import Struct
+        from _thread import RLock, get_ident
+        from _thread import _local as local
+        from _thread import allocate_lock as Lock
+    except ImportError:
+        import signal
+        import socket
+        from collections import deque
+        from queue import Empty, SimpleQueue
+        from struct import Struct
+        from threading import Lock, RLock, get_ident, local
+
+    class suppress:
+        """Ends the block where one of these exceptions is raised in it."""
+
+        def __init__(self, *exceptions: type[BaseException]) -> None:
+            self._exceptions = exceptions
+
+        def __enter__(self) -> None:
+            return None
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> bool:
+            return kind is not None and issubclass(kind, self._exceptions)
+
+    def __getattr__(name: str) -> object:
+        """``pickle``, which brings more along and is not needed by those that only start a process."""
+        if name != "pickle":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            import _pickle as found
+        except ImportError:
+            import pickle as found
+        globals()["pickle"] = found
+        return found

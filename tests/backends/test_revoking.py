@@ -1,0 +1,152 @@
+"""Calls that are taken back: a puppet plays the worker, so that every step comes when the test says so."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+import pytest
+
+from lightwork import _wire
+from lightwork._backends import _ledger
+from lightwork._backends._outbox import ENDED, RESULTS
+from lightwork._backends._remote import Launcher, RemoteCrew
+from lightwork._backends.worker import BATCH
+from lightwork._calls import Batch, Death, Finished, Revoked, Terms, WorkerLost
+from tests.leftovers import linux
+
+
+class Puppet(Launcher):
+    """Starts nothing: keeps the worker's ends of the socket and of the ledger."""
+
+    can_kill = True
+
+    def attach(self, watch, unwatch, ended):
+        self._ended = ended
+
+    def launch(self, worker, sock, ledger):
+        self.sock = socket.socket(fileno=os.dup(sock.fileno()))
+        self.ledger = _ledger.shared(os.dup(ledger))
+        self.frames = _wire.receive(self.sock)
+
+    def ready(self, worker, pid):
+        assert pid == 1
+
+    def hung_up(self, worker):
+        return Death(1, 9, None, "was killed by SIGKILL")
+
+    def kill(self, worker, group):
+        self.sock.close()
+
+    def close(self):
+        self.sock.close()
+
+    # what the worker does
+
+    def tell(self, kind, body):
+        _wire.send_all(self.sock, _wire.frame(kind, [body]))
+
+    def next_batch(self):
+        """The number of the next batch that arrives."""
+        for frame in self.frames:
+            if frame.kind in (_wire.BATCH, _wire.ROWS):
+                return BATCH.unpack_from(frame.body)[1]
+        raise AssertionError("the stream has ended")
+
+    def begin(self, number, position):
+        """Stores the slot; whether the call may begin."""
+        words, slot = self.ledger.words, number << 32 | position
+        words[0] = slot
+        return not (words[6] and words[7] <= slot < words[8])
+
+    def end_batch(self, number):
+        self.tell(_wire.RESULTS, RESULTS.pack(number, ENDED, 0.0, 0.0, 0.0))
+        self.ledger.words[2] += 1
+
+
+@pytest.fixture
+def puppet():
+    launcher = Puppet()
+    crew = RemoteCrew(Terms(), "processes", launcher)
+    worker = crew.start_worker()
+    launcher.tell(_wire.READY, struct.pack("<Q", 1))
+    crew.wait(5)
+    yield launcher, crew, worker
+    crew.close()
+
+
+def until(crew, kind):
+    """Waits for an event of this kind; returns all that came."""
+    events = []
+    while not any(isinstance(event, kind) for event in events):
+        events += crew.wait(5)
+    return events
+
+
+def two_batches(launcher, crew, worker):
+    """Two batches of three calls; the worker runs the first call."""
+    for id_ in (1, 2):
+        crew.send(worker, Batch(id_, abs, "one", 3 * id_, [1, 2, 3]))
+    first, second = launcher.next_batch(), launcher.next_batch()
+    assert launcher.begin(first, 0)
+    crew.revoke(worker)
+    [event] = [event for event in until(crew, Revoked) if isinstance(event, Revoked)]
+    assert event.positions == {1: 1, 2: 0}
+    return first, second
+
+
+@linux
+def test_what_was_taken_back_is_refused_however_late_the_worker_comes_to_it(puppet):
+    launcher, crew, worker = puppet
+    first, second = two_batches(launcher, crew, worker)
+    assert not launcher.begin(first, 1)
+    launcher.end_batch(first)
+    until(crew, Finished)  # the crew knows that its only batch has ended, the worker has the other still before it
+    assert not launcher.begin(second, 0)
+    launcher.end_batch(second)
+    crew.send(worker, Batch(3, abs, "one", 9, [4]))
+    assert launcher.begin(launcher.next_batch(), 0)
+
+
+@linux
+def test_a_worker_that_dies_as_it_refuses_a_call_has_not_lost_it(puppet):
+    launcher, crew, worker = puppet
+    batch = Batch(1, abs, "one", 0, [1, 2, 3])
+    crew.send(worker, batch)
+    number = launcher.next_batch()
+    assert launcher.begin(number, 0)
+    crew.revoke(worker)
+    until(crew, Revoked)
+    batch.end = 1  # what the dispatch does with the event
+    data = _ledger.ENTRY.pack(0, _ledger.VALUE, len(b"I7\n.")) + b"I7\n."
+    launcher.ledger.memory[_ledger.OUTBOX : _ledger.OUTBOX + len(data)] = data
+    launcher.ledger.words[1] = len(data)
+    assert not launcher.begin(number, 1)
+    launcher.sock.shutdown(socket.SHUT_RDWR)
+    events = until(crew, WorkerLost)
+    [finished] = [event for event in events if isinstance(event, Finished)]
+    assert (finished.outcomes.values, finished.last) == ([7], True)
+    [lost] = [event for event in events if isinstance(event, WorkerLost)]
+    assert lost.running is None
+
+
+@linux
+def test_an_outbox_is_not_looked_into_before_the_frame_that_came_before_it(puppet):
+    """The frame with the first result is on its way while the second stands in the outbox already."""
+    launcher, crew, worker = puppet
+    crew.send(worker, Batch(1, abs, "one", 0, [1, 2, 3]))
+    number = launcher.next_batch()
+    launcher.begin(number, 2)
+    data = _ledger.ENTRY.pack(1, _ledger.VALUE, len(b"I7\n.")) + b"I7\n."
+    launcher.ledger.memory[_ledger.OUTBOX : _ledger.OUTBOX + len(data)] = data
+    launcher.ledger.words[2] += 1
+    launcher.ledger.words[1] = len(data)
+    assert crew.wait(0.2) == []
+    before = _ledger.ENTRY.pack(0, _ledger.VALUE, len(b"I6\n.")) + b"I6\n."
+    launcher.tell(_wire.RESULTS, RESULTS.pack(number, 0, 0.0, 0.0, 0.0) + before)
+    values = []
+    while len(values) < 2:
+        for event in crew.wait(5):
+            values += event.outcomes.values
+    assert values == [6, 7]
