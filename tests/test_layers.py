@@ -17,7 +17,7 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "errors _root _crashed _clock _machine _platform _record _stats",
+    "ground": "errors _handles _root _crashed _clock _machine _platform _record _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "backends": "_backends.*",

@@ -26,10 +26,20 @@ _sent: dict[Key, dict[str, Any]] = {}
 """Of a worker: the globals that its functions share, and what of them came from the caller."""
 
 
-def dumps(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any], shared: bool) -> bytes:
-    """``value`` by value. ``shared``: for a worker, where functions join the globals of those sent before."""
+def dumps(
+    value: Any,
+    buffer_callback: Callable[[pickle.PickleBuffer], Any],
+    shared: bool,
+    reducers: dict[type, Callable[[Any], Any]],
+) -> bytes:
+    """``value`` by value. ``shared``: for a worker, where functions join the globals of those sent before.
+
+    ``reducers``: how things of these very types are pickled.
+    """
     file = io.BytesIO()
     pickler = _classes()[shared](file, protocol=5, buffer_callback=buffer_callback)
+    if reducers:
+        pickler.dispatch_table = {**pickler.dispatch_table, **reducers}
     pickler.dump(value)
     return file.getvalue()
 

@@ -157,6 +157,11 @@ def _plain(value: Any) -> bytes:
     return data
 
 
+def _sendable(value: Any) -> None:
+    """Pickles as a frame would, with the handles that would go along."""
+    _wire.dump(value, None, handles={})
+
+
 def _text(exception: BaseException) -> str:
     """The traceback with its causes and contexts, from the caller's own code on."""
     import traceback
@@ -180,7 +185,7 @@ def unpicklable(problem: BaseException, value: Any, root: str) -> UnpicklableErr
     """The error for a value that pickling refused because of ``problem``: where in it, and what would work."""
     if isinstance(problem, UnpicklableError):
         return problem
-    path, part = _culprit.find(value, root, _plain)
+    path, part = _culprit.find(value, root, _sendable)
     if isinstance(part, _OF_CONTEXTS):
         remedy = 'Context variables do not cross: pass the value as an argument, or use backend="threads".'
     else:

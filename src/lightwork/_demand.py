@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from lightwork import _machine
+from lightwork._handles import Collecting
 from lightwork._record import Record
 from lightwork._stats import relative_mad
 
@@ -418,7 +419,8 @@ def _again(thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer]) -> tup
     kept: list[pickle.PickleBuffer] = []
     for _ in range(3):
         began = time.perf_counter()
-        pickle.dumps(thing, 5, buffer_callback=kept.append)
+        with Collecting({}):
+            pickle.dumps(thing, 5, buffer_callback=kept.append)
         pickled = time.perf_counter()
         pickle.loads(stream, buffers=buffers)
         up.append(time.perf_counter() - pickled)
@@ -429,7 +431,7 @@ def _again(thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer]) -> tup
 def _dump(thing: Any, pickler: Any, deadline: float) -> tuple[_Sink, list[pickle.PickleBuffer]]:
     sink = _Sink(deadline)
     buffers: list[pickle.PickleBuffer] = []
-    with suppress(_EnoughSeen):
+    with suppress(_EnoughSeen), Collecting({}):  # nothing is sent, so the handles in it need not go along
         pickler(sink, protocol=5, buffer_callback=buffers.append).dump(thing)
     return sink, buffers
 

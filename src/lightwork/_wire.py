@@ -5,20 +5,29 @@ refuses and for all that refers to ``__main__``, because a worker's ``__main__``
 contiguous buffers (NumPy arrays) stay out of the pickle (protocol 5, PEP 574): they are sent from where they
 lie, and arrive in memory of their own, writable.
 
-Frames. ``kind (1 byte) · whether the buffers lie in shared memory (1) · count of buffers (4) · length of the body
-(8)``, the buffers' lengths (8 bytes each), the body, the buffers. Those in shared memory are not in the stream: pairs
-of place and length stand in the place of the lengths. All little-endian.
+Frames. ``kind (1 byte) · whether the buffers lie in shared memory (1) · count of descriptors (2) · count of buffers
+(4) · length of the body (8)``, the buffers' lengths (8 bytes each), the body, the buffers. Those in shared memory are
+not in the stream: pairs of place and length stand in the place of the lengths. All little-endian.
+
+Descriptors (see ``_handles``) come before the frame that needs them, with a DESCRIPTORS frame for each message of them.
 """
 
 from __future__ import annotations
 
+import copyreg
+import errno
+import io
+import os
 import pickle
 import socket
 import struct
 import sys
+import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+from lightwork._handles import Arrived, Collecting, Handle, Unpacking
 
 Bytes = bytes | bytearray | memoryview
 
@@ -30,10 +39,20 @@ JOIN = 256 * 1024
 MOST_PARTS = 512
 """In one ``sendmsg``; POSIX promises 16, Linux and macOS have 1,024."""
 
-_HEADER = struct.Struct("<B?xxIQ")
+MOST_DESCRIPTORS = 250
+"""In one message; Linux takes 253."""
+_CONTROL = socket.CMSG_SPACE(4 * MOST_DESCRIPTORS) if hasattr(socket, "CMSG_SPACE") else 0
+_CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+JAM = 0.01
+"""Seconds after which a worker tries again to send descriptors, when too many of this user are on their way; the kernel
+tells nobody when that is over."""
+
+_HEADER = struct.Struct("<B?HIQ")
 
 # To a worker
 HELLO, FUNCTION, DROP, BATCH, RETIRE, ROWS = range(1, 7)
+# Both ways
+DESCRIPTORS = 64
 # From a worker
 READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW = range(16, 22)
 
@@ -42,28 +61,52 @@ _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 
 
 class Frame(NamedTuple):
-    """``placed``: the buffers lie in shared memory, to be copied before the sender takes the place for others."""
+    """``placed``: the buffers lie in shared memory, to be copied before the sender takes the place for others.
+
+    ``handles``: descriptors that came for what is pickled here.
+    """
 
     kind: int
     body: memoryview
     buffers: list[bytearray] | list[memoryview]
     placed: bool = False
+    handles: Arrived | None = None
 
     @property
     def size(self) -> int:
         return len(self.body) + sum(map(len, self.buffers))
 
 
-def dump(value: Any, out_of_band: int | None = OUT_OF_BAND, to_worker: bool = False) -> tuple[bytes, list[memoryview]]:
+reducers: dict[type, Callable[[Any], Any]] = {}
+"""How things of these very types are pickled for a wire: empty until this process holds shared memory."""
+
+
+def dump(
+    value: Any,
+    out_of_band: int | None = OUT_OF_BAND,
+    to_worker: bool = False,
+    handles: dict[Handle, int] | None = None,
+) -> tuple[bytes, list[memoryview]]:
     """The value as a pickle and the buffers of at least ``out_of_band`` bytes that belong to it (None: none).
 
-    ``to_worker``: functions sent by value join the globals of those that the worker has already.
+    ``to_worker``: functions sent by value join the globals of those that the worker has already. ``handles``: takes
+    the handles in it, which must go with it; without it there must be none.
 
     Raises whatever pickling the value raises.
     """
     if type(value) in _ATOMS:
         return pickle.dumps(value, 5), []
+    if handles is None:
+        return _dump(value, out_of_band, to_worker, None)
+    with Collecting(handles):
+        return _dump(value, out_of_band, to_worker, handles)
+
+
+def _dump(
+    value: Any, out_of_band: int | None, to_worker: bool, handles: dict[Handle, int] | None
+) -> tuple[bytes, list[memoryview]]:
     buffers: list[memoryview] = []
+    met = len(handles) if handles is not None else 0
 
     def stays_in(buffer: pickle.PickleBuffer) -> bool:
         try:
@@ -76,15 +119,28 @@ def dump(value: Any, out_of_band: int | None = OUT_OF_BAND, to_worker: bool = Fa
         return False
 
     try:
-        data = pickle.dumps(value, 5, buffer_callback=stays_in)
+        if reducers and handles is not None:
+            data = _dump_reduced(value, stays_in)
+        else:
+            data = pickle.dumps(value, 5, buffer_callback=stays_in)
     except Exception:  # noqa: BLE001 - objects raise anything from __reduce__; cloudpickle has the last word
         data = b"__main__"
     if b"__main__" not in data and not _by_value_in(data):
         return data, buffers
     buffers.clear()
+    while handles is not None and len(handles) > met:
+        handles.popitem()
     from lightwork import _by_value
 
-    return _by_value.dumps(value, stays_in, to_worker), buffers
+    return _by_value.dumps(value, stays_in, to_worker, reducers if handles is not None else {}), buffers
+
+
+def _dump_reduced(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
+    pickler.dispatch_table = {**copyreg.dispatch_table, **reducers}
+    pickler.dump(value)
+    return file.getvalue()
 
 
 def _by_value_in(data: bytes) -> bool:
@@ -95,12 +151,15 @@ def _by_value_in(data: bytes) -> bool:
     )
 
 
-def load(data: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
+def load(data: Bytes, buffers: Sequence[Bytes] = (), handles: Arrived | None = None) -> Any:
     """The value that ``dump`` took, in memory of its own."""
-    return pickle.loads(data, buffers=buffers)
+    if handles is None:
+        return pickle.loads(data, buffers=buffers)
+    with Unpacking(handles):
+        return pickle.loads(data, buffers=buffers)
 
 
-def load_own(data: Bytes, buffers: Sequence[bytearray | memoryview]) -> Any:
+def load_own(data: Bytes, buffers: Sequence[bytearray | memoryview], handles: Arrived | None = None) -> Any:
     """The same from buffers that may be shared memory: what lies there is copied.
 
     An empty ``data`` says that the pickle itself is the first buffer.
@@ -108,12 +167,14 @@ def load_own(data: Bytes, buffers: Sequence[bytearray | memoryview]) -> Any:
     rest = iter(buffers)
     pickled = data if len(data) else next(rest)
     own = [bytearray(buffer) if type(buffer) is memoryview else buffer for buffer in rest]
-    return pickle.loads(pickled, buffers=own)
+    return load(pickled, own, handles)
 
 
-def dump_apart(value: Any, to_worker: bool = False) -> tuple[bytes, list[memoryview]]:
+def dump_apart(
+    value: Any, to_worker: bool = False, handles: dict[Handle, int] | None = None
+) -> tuple[bytes, list[memoryview]]:
     """What ``load_own`` takes: as ``dump``, but a large pickle is a buffer too."""
-    data, buffers = dump(value, to_worker=to_worker)
+    data, buffers = dump(value, to_worker=to_worker, handles=handles)
     if len(data) >= OUT_OF_BAND:
         return b"", [memoryview(data), *buffers]
     return data, buffers
@@ -124,10 +185,25 @@ def frame(
     body: Sequence[Bytes],
     buffers: Sequence[Bytes] = (),
     places: Sequence[tuple[int, int]] | None = None,
-) -> list[Bytes]:
+    handles: Iterable[Handle] = (),
+) -> list[Part]:
     """One frame as parts to be sent one after another. ``places``: where the buffers lie in shared memory."""
+    if handles:
+        every = tuple(handles)
+        passing = [Passing(every[at : at + MOST_DESCRIPTORS]) for at in range(0, len(every), MOST_DESCRIPTORS)]
+        return [*passing, *_frame(kind, body, buffers, places, len(every))]
+    return _frame(kind, body, buffers, places, 0)
+
+
+def _frame(
+    kind: int,
+    body: Sequence[Bytes],
+    buffers: Sequence[Bytes],
+    places: Sequence[tuple[int, int]] | None,
+    descriptors: int,
+) -> list[Part]:
     length = sum(map(len, body))
-    head = _HEADER.pack(kind, places is not None, len(places or buffers), length)
+    head = _HEADER.pack(kind, places is not None, descriptors, len(places or buffers), length)
     if places is not None:
         head += struct.pack(f"<{2 * len(places)}Q", *(number for place in places for number in place))
         buffers = ()
@@ -138,8 +214,28 @@ def frame(
     return [head, *body, *buffers]
 
 
-def size(parts: Iterable[Bytes]) -> int:
+def size(parts: Iterable[Part]) -> int:
     return sum(map(len, parts))
+
+
+class Passing:
+    """A part of a frame: descriptors, which travel beside the bytes. Keeps their handles until they are sent."""
+
+    __slots__ = ("_head", "handles")
+
+    def __init__(self, handles: Sequence[Handle]) -> None:
+        self.handles = handles
+        self._head = _HEADER.pack(DESCRIPTORS, False, len(handles), 0, 0)
+
+    def __len__(self) -> int:
+        return len(self._head)
+
+    def send(self, sock: socket.socket, flags: int) -> int:
+        descriptors = struct.pack(f"{len(self.handles)}i", *(handle.descriptor for handle in self.handles))
+        return sock.sendmsg([self._head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)], flags)
+
+
+Part = Bytes | Passing
 
 
 def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = None) -> Iterator[Frame | None]:
@@ -152,6 +248,10 @@ def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = Non
     """
     chunk = memoryview(bytearray(CHUNK))
     at = end = resets = 0
+    held: deque[list[int]] = deque()
+    """Descriptors, as many as one message brought, whose DESCRIPTORS frame was not looked at yet."""
+    due: list[int | None] = []
+    """Descriptors that belong to the next frame."""
 
     def fill(target: memoryview) -> Generator[None, None, bool]:
         """Fills the target, from what was read ahead first. False: the stream ended before."""
@@ -168,8 +268,11 @@ def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = Non
                     got = sock.recv_into(target, 0, flags)
                     target = target[got:]
                 else:
-                    at, got = 0, sock.recv_into(chunk, 0, flags)
-                    end = got
+                    # Only here: DESCRIPTORS frames are never read into a frame's own memory.
+                    got, control, _, _ = sock.recvmsg_into([chunk], _CONTROL, flags | _CLOSED_ON_EXEC)
+                    at, end = 0, got
+                    if control:
+                        held.append(_descriptors(control))
             except BlockingIOError:
                 yield None
                 continue
@@ -183,24 +286,44 @@ def receive(sock: socket.socket, flags: int = 0, shared: memoryview | None = Non
     while True:
         head = bytearray(_HEADER.size)
         if not (yield from fill(memoryview(head))):
-            return
-        kind, placed, count, length = _HEADER.unpack(head)
+            break
+        kind, placed, descriptors, count, length = _HEADER.unpack(head)
+        if kind == DESCRIPTORS:
+            came = held.popleft() if held else []
+            due += [*came, *[None] * (descriptors - len(came))]
+            continue
         numbers: tuple[int, ...] = ()
         if count:
             table = bytearray(8 * (1 + placed) * count)
             if not (yield from fill(memoryview(table))):
-                return
+                break
             numbers = struct.unpack(f"<{(1 + placed) * count}Q", table)
         body, buffers = bytearray(length), [] if placed else [bytearray(n) for n in numbers]
+        handles = None
+        if descriptors:
+            handles, due = Arrived(due), []
         for target in (body, *buffers):
             if not (yield from fill(memoryview(target))):
                 return
         if placed:
             assert shared is not None
             places = zip(numbers[::2], numbers[1::2], strict=True)
-            yield Frame(kind, memoryview(body), [shared[at : at + size] for at, size in places], True)
+            yield Frame(kind, memoryview(body), [shared[at : at + size] for at, size in places], True, handles)
         else:
-            yield Frame(kind, memoryview(body), buffers)
+            yield Frame(kind, memoryview(body), buffers, False, handles)
+    Arrived([*due, *(each for came in held for each in came)])  # which closes them
+
+
+def _descriptors(control: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    """The descriptors in ancillary data; they are not inherited by other programs."""
+    found: list[int] = []
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+    if not _CLOSED_ON_EXEC:
+        for descriptor in found:
+            os.set_inheritable(descriptor, False)
+    return found
 
 
 class Sender:
@@ -208,18 +331,18 @@ class Sender:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._pending: deque[memoryview] = deque()
+        self._pending: deque[memoryview | Passing] = deque()
 
     @property
     def pending(self) -> bool:
         return bool(self._pending)
 
-    def send(self, parts: Sequence[Bytes]) -> None:
+    def send(self, parts: Sequence[Part]) -> None:
         """Sends the parts of a frame as far as it goes.
 
         The rest is copied: it may lie in arrays of the caller, who is free to change them when this returns.
         """
-        fresh = deque(memoryview(part).cast("B") for part in parts if len(part))
+        fresh = deque(_flat(part) for part in parts if len(part))
         if self._pending:
             self._pending.extend(_copied(fresh))
             return
@@ -230,10 +353,10 @@ class Sender:
         """Sends what is pending, as far as it goes; drops it where the peer is gone."""
         self._push(self._pending)
 
-    def _push(self, parts: deque[memoryview]) -> None:
+    def _push(self, parts: deque[memoryview | Passing]) -> None:
         while parts:
             try:
-                sent = self._sock.sendmsg(_some(parts), (), socket.MSG_DONTWAIT)
+                sent = _send(self._sock, parts, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except (BrokenPipeError, ConnectionResetError):
@@ -242,26 +365,53 @@ class Sender:
             _advance(parts, sent)
 
 
-def send_all(sock: socket.socket, parts: Sequence[Bytes]) -> None:
+def send_all(sock: socket.socket, parts: Sequence[Part]) -> None:
     """Sends all parts, blocking as long as it takes. Raises BrokenPipeError where the peer is gone."""
-    rest = deque(memoryview(part).cast("B") for part in parts if len(part))
+    rest = deque(_flat(part) for part in parts if len(part))
     while rest:
-        _advance(rest, sock.sendmsg(_some(rest)))
+        try:
+            _advance(rest, _send(sock, rest, 0))
+        except BlockingIOError:
+            time.sleep(JAM)
 
 
-def _some(parts: deque[memoryview]) -> list[memoryview]:
-    return list(parts) if len(parts) <= MOST_PARTS else [parts[i] for i in range(MOST_PARTS)]
+def _send(sock: socket.socket, parts: deque[memoryview | Passing], flags: int) -> int:
+    """Sends the first parts. Raises BlockingIOError also while too many descriptors are on their way."""
+    first = parts[0]
+    if type(first) is not Passing:
+        return sock.sendmsg(_some(parts), (), flags)
+    try:
+        return first.send(sock, flags)
+    except OSError as problem:
+        if problem.errno == errno.ETOOMANYREFS:
+            raise BlockingIOError(problem.errno, problem.strerror) from None
+        raise
 
 
-def _advance(parts: deque[memoryview], sent: int) -> None:
+def _flat(part: Part) -> memoryview | Passing:
+    return part if type(part) is Passing else memoryview(part).cast("B")  # type: ignore[arg-type]
+
+
+def _some(parts: deque[memoryview | Passing]) -> list[memoryview]:
+    """As many of the first parts as go in one message: bytes only."""
+    some: list[memoryview] = []
+    for part in parts:
+        if type(part) is Passing or len(some) == MOST_PARTS:
+            break
+        some.append(part)  # type: ignore[arg-type]
+    return some
+
+
+def _advance(parts: deque[memoryview | Passing], sent: int) -> None:
     while sent:
         first = parts[0]
         if sent < len(first):
-            parts[0] = first[sent:]
+            assert type(first) is not Passing
+            parts[0] = first[sent:]  # type: ignore[index]
             return
         sent -= len(first)
         parts.popleft()
 
 
-def _copied(parts: Iterable[memoryview]) -> Iterator[memoryview]:
-    return (memoryview(bytes(part)) for part in parts)
+def _copied(parts: Iterable[memoryview | Passing]) -> Iterator[memoryview | Passing]:
+    return (part if type(part) is Passing else memoryview(bytes(part)) for part in parts)  # type: ignore[arg-type]

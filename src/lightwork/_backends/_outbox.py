@@ -8,12 +8,13 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from lightwork import _wire
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
 from lightwork._backends._rows import Row
+from lightwork._handles import Handle
 
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
@@ -37,12 +38,12 @@ class Post:
         self._lent: deque[tuple[int, int]] = deque()
         self._placed = 0
         self._lock = threading.RLock()
-        self._waiting: deque[Sequence[_wire.Bytes]] = deque()
+        self._waiting: deque[Sequence[_wire.Part]] = deque()
         self._busy = False
         self._caller = threading.get_ident()
         self.alarm: float | None = None
 
-    def send(self, parts: Sequence[_wire.Bytes]) -> None:
+    def send(self, parts: Sequence[_wire.Part]) -> None:
         """Sends between calls, when no alarm is set."""
         with self._lock:
             self._waiting.append(parts)
@@ -68,7 +69,7 @@ class Post:
             self._lent.append((self._placed, places[0][0]))
         return places
 
-    def send_within_call(self, parts: Sequence[_wire.Bytes]) -> None:
+    def send_within_call(self, parts: Sequence[_wire.Part]) -> None:
         """Sends while a call runs."""
         if self.alarm is None or threading.get_ident() != self._caller:
             self.send(parts)
@@ -93,11 +94,18 @@ class Outbox:
         self._began, self._cpu = time.perf_counter(), time.thread_time()
         self._ended = self._began
 
-    def add(self, position: int, kind: int, data: bytes, buffers: Sequence[memoryview] = ()) -> None:
+    def add(
+        self,
+        position: int,
+        kind: int,
+        data: bytes,
+        buffers: Sequence[memoryview] = (),
+        handles: Collection[Handle] = (),
+    ) -> None:
         """Keeps the outcome of the call at ``position``; sends it with the others when it is time."""
         size = len(data)
-        if buffers or size > LARGEST:
-            self._send(False, [ENTRY.pack(position, kind, size), data], buffers)
+        if buffers or handles or size > LARGEST:
+            self._send(False, [ENTRY.pack(position, kind, size), data], buffers, handles)
             return
         start = self._used + ENTRY.size
         if start + size > SIZE:
@@ -149,8 +157,14 @@ class Outbox:
         self._used, self.row = OUTBOX, None
         self._began, self._cpu = time.perf_counter(), time.thread_time()
 
-    def _send(self, last: bool, entry: Sequence[bytes] = (), buffers: Sequence[memoryview] = ()) -> None:
+    def _send(
+        self,
+        last: bool,
+        entry: Sequence[bytes] = (),
+        buffers: Sequence[memoryview] = (),
+        handles: Collection[Handle] = (),
+    ) -> None:
         head, places = self._head(last), self._post.place(buffers)
         body: list[_wire.Bytes] = [head, self._memory[OUTBOX : self._used], *entry]
-        self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places))
+        self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places, handles))
         self._emptied()

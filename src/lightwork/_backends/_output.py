@@ -23,7 +23,7 @@ LONGEST = 64 * 1024
 
 _PLAIN = (int, float, str, type(None))
 
-Send = Callable[[Sequence[_wire.Bytes]], None]
+Send = Callable[[Sequence[_wire.Part]], None]
 
 
 class Lines(io.TextIOBase):

@@ -40,6 +40,7 @@ from lightwork._calls import (
     WorkerReady,
 )
 from lightwork._clock import SystemClock
+from lightwork._handles import Handle
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
@@ -124,7 +125,7 @@ class RemoteCrew(Crew):
         self._workers = self._shipped = 0
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
-        self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview]] | None = None
+        self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._now = SystemClock.now
         self._closed = False
         self._touching = self._torn = False
@@ -142,7 +143,9 @@ class RemoteCrew(Crew):
         number, started = self._workers, self._now()
         try:
             if self._hello is None:
-                self._hello = (_surroundings.capture(), *_wire.dump(self._terms, to_worker=True))
+                handles: dict[Handle, int] = {}
+                terms = _wire.dump(self._terms, to_worker=True, handles=handles)
+                self._hello = (_surroundings.capture(), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
@@ -165,10 +168,10 @@ class RemoteCrew(Crew):
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started)
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
-        surroundings, terms, buffers = self._hello
-        body = pickle.dumps(Hello(surroundings, self._backend, terms))
+        surroundings, pickled, buffers, handles = self._hello
+        body = pickle.dumps(Hello(surroundings, self._backend, pickled))
         self._touching = True
-        self._post(link, _wire.frame(_wire.HELLO, [body], buffers))
+        self._post(link, _wire.frame(_wire.HELLO, [body], buffers, handles=handles))
         self._touching = False
         return number
 
@@ -320,7 +323,7 @@ class RemoteCrew(Crew):
 
     # to the workers
 
-    def _post(self, link: _Link, parts: list[_wire.Bytes]) -> None:
+    def _post(self, link: _Link, parts: list[_wire.Part]) -> None:
         self._shipped += _wire.size(parts)
         link.sender.send(parts)
         self._mind_writing(link)
@@ -362,7 +365,7 @@ class RemoteCrew(Crew):
             number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
             rest = frame.body[RESULTS.size :]
             if frame.kind == _wire.RESULTS:
-                outcomes = link.record.collect(number, rest, frame.buffers, bool(last))
+                outcomes = link.record.collect(number, rest, frame.buffers, bool(last), frame.handles)
             else:
                 kind, first, count = ROW.unpack_from(rest)
                 values = _rows.read(kind, count, rest[ROW.size :])

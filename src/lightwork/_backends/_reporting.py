@@ -9,6 +9,7 @@ from lightwork import _carried, _wire
 from lightwork._backends import _rows
 from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
 from lightwork._calls import Batch, Outcomes
+from lightwork._handles import Arrived
 
 HERE = "in the caller's process"
 
@@ -37,11 +38,17 @@ class Account:
         return self.count
 
     def collect(
-        self, number: int, view: memoryview, buffers: Sequence[bytearray | memoryview] = (), last: bool = False
+        self,
+        number: int,
+        view: memoryview,
+        buffers: Sequence[bytearray | memoryview] = (),
+        last: bool = False,
+        handles: Arrived | None = None,
     ) -> Outcomes | None:
         """The outcomes in ``view`` that were not reported yet; None if there are none and it is not the end.
 
-        ``buffers`` belong to the last entry. Calls that were never sent are filled in as the failures they are.
+        ``buffers`` and ``handles`` belong to the last entry. Calls that were never sent are filled in as the
+        failures they are.
         """
         sent = self.batches.get(number)
         if sent is None:
@@ -53,7 +60,7 @@ class Account:
                 continue  # it was seen in the ledger before
             large = buffers if entry is found[-1] else ()
             self._fill(sent, outcomes, entry.position)
-            _unpack(entry, large, outcomes)
+            _unpack(entry, large, outcomes, handles if entry is found[-1] else None)
             sent.reported += 1
             outcomes.sent += len(entry.data) + sum(map(len, large))
         return self._done(sent, number, outcomes, last)
@@ -136,11 +143,13 @@ class Account:
         sent.reported = until
 
 
-def _unpack(entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes) -> None:
+def _unpack(
+    entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes, handles: Arrived | None
+) -> None:
     value = None
     try:
         if entry.kind == VALUE:
-            value = _wire.load_own(entry.data, buffers)
+            value = _wire.load_own(entry.data, buffers, handles)
         else:
             outcomes.failures[entry.position] = _carried.unpack(entry.data)
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from typing import Any
 from lightwork import _carried, _wire
 from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
+from lightwork._handles import Handle
 from lightwork.errors import UnpicklableError
 
 MOST_FUNCTIONS = 256
@@ -26,12 +27,12 @@ class Function:
         self,
         fn: Callable[[], Callable[..., Any] | None],
         number: int,
-        parts: list[_wire.Bytes] | None = None,
+        parts: list[_wire.Part] | None = None,
         problem: BaseException | None = None,
     ) -> None:
         self.fn = fn
         self.number = number
-        self.parts: list[_wire.Bytes] = [] if parts is None else parts
+        self.parts: list[_wire.Part] = [] if parts is None else parts
         self.problem = problem
 
 
@@ -84,8 +85,10 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -
     function = Function(alive, number)
     module = str(getattr(fn, "__module__", None) or type(fn).__module__).encode()
     try:
-        data, buffers = _wire.dump(fn, to_worker=True)
-        function.parts = _wire.frame(_wire.FUNCTION, [FUNCTION.pack(number, len(module)), module, data], buffers)
+        handles: dict[Handle, int] = {}
+        data, buffers = _wire.dump(fn, to_worker=True, handles=handles)
+        head = FUNCTION.pack(number, len(module))
+        function.parts = _wire.frame(_wire.FUNCTION, [head, module, data], buffers, handles=handles)
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - a closure's __reduce__ may raise anything
@@ -96,7 +99,7 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -
 class Items:
     """A batch's items as they are shipped. ``holes``: those that cannot be, with the reason."""
 
-    __slots__ = ("buffers", "holes", "pickles")
+    __slots__ = ("buffers", "handles", "holes", "pickles")
 
     def __init__(
         self,
@@ -107,15 +110,14 @@ class Items:
         self.pickles: list[bytes] = [] if pickles is None else pickles
         self.buffers: dict[int, list[memoryview]] = {} if buffers is None else buffers
         self.holes: dict[int, BaseException] = {} if holes is None else holes
+        self.handles: dict[Handle, int] = {}
 
     @property
     def flat(self) -> list[memoryview]:
         """All buffers in the items' order."""
         return [part for large in self.buffers.values() for part in large]
 
-    def parts(
-        self, batch: Batch, number: int, function: int, places: list[tuple[int, int]] | None
-    ) -> list[_wire.Bytes]:
+    def parts(self, batch: Batch, number: int, function: int, places: list[tuple[int, int]] | None) -> list[_wire.Part]:
         """The BATCH frame of the batch that is its worker's ``number``-th, with its buffers or their ``places``."""
         lengths: Sequence[int] = list(map(len, self.pickles))
         if self.holes:
@@ -124,12 +126,12 @@ class Items:
         style = STYLES.index(batch.style)
         head = BATCH.pack(batch.first, number, function, len(lengths), len(self.buffers), style)
         tables = struct.pack(f"<{len(lengths)}Q{len(pairs)}I", *lengths, *pairs)
-        return _wire.frame(_wire.BATCH, [head, tables, *self.pickles], self.flat, places)
+        return _wire.frame(_wire.BATCH, [head, tables, *self.pickles], self.flat, places, self.handles)
 
 
 def row_parts(
     batch: Batch, row: bytes, number: int, function: int, places: list[tuple[int, int]] | None
-) -> list[_wire.Bytes]:
+) -> list[_wire.Part]:
     """The ROWS frame of the batch, all items of which are in ``row``, which may have its ``places``."""
     head = BATCH.pack(batch.first, number, function, len(batch.items), 0, STYLES.index(batch.style))
     return _wire.frame(_wire.ROWS, [head] if places else [head, row], places=places)
@@ -140,7 +142,7 @@ def dump_items(batch: Batch) -> Items:
     items = Items()
     for position, item in enumerate(batch.items):
         try:
-            data, large = _wire.dump_apart(item, to_worker=True)
+            data, large = _wire.dump_apart(item, to_worker=True, handles=items.handles)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything

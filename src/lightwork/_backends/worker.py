@@ -29,6 +29,7 @@ from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings
 from lightwork._calls import Style, Terms, apply
+from lightwork._handles import Arrived, Handle
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
 
@@ -65,12 +66,13 @@ class Hello(Record):
 class _Parcel:
     """A function that was sent; it is unpickled when the first batch asks for it."""
 
-    __slots__ = ("buffers", "data", "module")
+    __slots__ = ("buffers", "data", "handles", "module")
 
-    def __init__(self, module: str, data: memoryview, buffers: Sequence[_wire.Bytes]) -> None:
+    def __init__(self, module: str, data: memoryview, buffers: Sequence[_wire.Bytes], handles: Arrived | None) -> None:
         self.module = module
         self.data = data
         self.buffers = buffers
+        self.handles = handles
 
 
 def main(descriptor: int, ledger: Ledger | None = None) -> int:
@@ -122,12 +124,14 @@ class Worker:
             elif frame.kind == _wire.FUNCTION:
                 number, length = FUNCTION.unpack_from(frame.body)
                 rest = frame.body[FUNCTION.size :]
-                self._functions[number] = _Parcel(bytes(rest[:length]).decode(), rest[length:], frame.buffers)
+                self._functions[number] = _Parcel(
+                    bytes(rest[:length]).decode(), rest[length:], frame.buffers, frame.handles
+                )
             elif frame.kind == _wire.DROP:
                 for number in frame.body.cast("I").tolist():
                     self._functions.pop(number, None)
             elif frame.kind == _wire.HELLO:
-                if not self._greet(_wire.load(frame.body), frame.buffers):
+                if not self._greet(_wire.load(frame.body), frame.buffers, frame.handles):
                     return 1
             else:
                 _per_worker.release()
@@ -137,7 +141,7 @@ class Worker:
 
     # the start
 
-    def _greet(self, hello: Hello, buffers: Sequence[_wire.Bytes]) -> bool:
+    def _greet(self, hello: Hello, buffers: Sequence[_wire.Bytes], handles: Arrived | None) -> bool:
         self._backend = hello.backend
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
@@ -145,7 +149,7 @@ class Worker:
         try:
             self._surroundings = hello.surroundings
             self._surroundings.apply(self._own_process)
-            self._terms = _wire.load(hello.terms, buffers)
+            self._terms = _wire.load(hello.terms, buffers, handles)
             self._forward_logs()
             self._terms.initialize()
         except BaseException as problem:  # noqa: BLE001 - whatever it was, no worker will do better
@@ -295,13 +299,14 @@ class Worker:
 
     def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
         try:
-            data, large = _wire.dump_apart(value)
+            handles: dict[Handle, int] = {}
+            data, large = _wire.dump_apart(value, handles=handles)
         except Exception as problem:  # noqa: BLE001 - the result's own __reduce__ raised
             outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
         except BaseException as problem:  # noqa: BLE001 - SystemExit there is what it is in the call
             outbox.add(position, FAILURE, self._pack(problem))
         else:
-            outbox.add(position, VALUE, data, large)
+            outbox.add(position, VALUE, data, large, handles)
 
     def _pack(self, problem: BaseException) -> bytes:
         if isinstance(problem, StopIteration):
@@ -319,7 +324,7 @@ class Worker:
             return held
         _context.importing = held.module
         try:
-            fn: Callable[..., Any] = loads(held.data, buffers=held.buffers)
+            fn: Callable[..., Any] = _wire.load(held.data, held.buffers, held.handles)
         except BaseException as problem:  # noqa: BLE001 - every call of it reports this
             fn = _Broken(problem, held.module)
         finally:
@@ -340,13 +345,14 @@ class _Parcels:
         self._counts = dict(zip(pairs[::2], pairs[1::2], strict=True))
         self._buffers: deque[bytearray | memoryview] = deque(frame.buffers)
         frame.buffers.clear()
+        self._handles = frame.handles
 
     def __getitem__(self, position: int) -> Any:
         """To be asked for every one of ``positions``, in their order."""
         own = [self._buffers.popleft() for _ in range(self._counts.get(position, 0))]
         at = self._at
         self._at = at + self._lengths[position]
-        return _wire.load_own(self._body[at : self._at], own)
+        return _wire.load_own(self._body[at : self._at], own, self._handles)
 
 
 class _Position:
