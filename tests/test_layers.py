@@ -20,6 +20,7 @@ FLOORS: dict[str, str] = {
     "ground": "errors _handles _root _crashed _clock _machine _platform _record _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
+    "kit": "_kit.*",
     "backends": "_backends.*",
     "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _model _policy _shared",
     "engine": "_auto _engine _opening",

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from lightwork import _signatures
     from lightwork._backends._registry import backends
     from lightwork._context import numpy_rng, rng
+    from lightwork._kit.barrier import Barrier
+    from lightwork._kit.condition import Condition
+    from lightwork._kit.event import Event
+    from lightwork._kit.locks import Lock, RLock
+    from lightwork._kit.pipe import Pipe
+    from lightwork._kit.queues import Queue
+    from lightwork._kit.semaphore import Semaphore
+    from lightwork._kit.sharing import share
     from lightwork._machine import Machine, machine
     from lightwork._options import Options, config
     from lightwork._per_worker import per_worker
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
         CalledWhileImporting,
         CallTimeout,
         Failure,
+        HolderDied,
         Interrupted,
         InvalidTarget,
         LightworkError,
@@ -47,6 +56,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_context": ("numpy_rng", "rng"),
+    "_kit.barrier": ("Barrier",),
+    "_kit.condition": ("Condition",),
+    "_kit.event": ("Event",),
+    "_kit.locks": ("Lock", "RLock"),
+    "_kit.pipe": ("Pipe",),
+    "_kit.queues": ("Queue",),
+    "_kit.semaphore": ("Semaphore",),
+    "_kit.sharing": ("share",),
     "_machine": ("Machine", "machine"),
     "_options": ("Options", "config"),
     "_trace": ("Progress", "Report"),
@@ -58,6 +75,7 @@ _HOMES = {
         "CallTimeout",
         "CalledWhileImporting",
         "Failure",
+        "HolderDied",
         "Interrupted",
         "InvalidTarget",
         "LightworkError",
@@ -74,21 +92,30 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BackendUnavailable",
+    "Barrier",
     "CallTimeout",
     "CalledWhileImporting",
     "Comparison",
+    "Condition",
+    "Event",
     "Executor",
     "Failure",
+    "HolderDied",
     "Interrupted",
     "InvalidTarget",
     "LightworkError",
+    "Lock",
     "Machine",
     "Options",
+    "Pipe",
     "Profile",
     "Progress",
+    "Queue",
+    "RLock",
     "RemoteError",
     "Report",
     "Results",
+    "Semaphore",
     "UnpicklableError",
     "WorkerCrashed",
     "aimap",
@@ -106,6 +133,7 @@ __all__ = [
     "per_worker",
     "probe",
     "rng",
+    "share",
     "starmap",
 ]
 

@@ -36,7 +36,9 @@ class _Passage(threading.local):
 _passage = _Passage()
 _here: weakref.WeakValueDictionary[bytes, Handle] = weakref.WeakValueDictionary()
 """The handles that this interpreter holds, by key."""
-_registering = threading.Lock()
+registering = threading.Lock()
+"""Held while a handle is looked up and while a duplicate is closed (which drops record locks: see ``_kit._native``)."""
+thread = threading.get_ident
 
 
 class Handle:
@@ -50,7 +52,7 @@ class Handle:
         self.face: Callable[[], Any] = _nothing
         self._closing = os.close
         if key is None:
-            with _registering:
+            with registering:
                 _here[self.key] = self
 
     def __del__(self) -> None:
@@ -103,13 +105,13 @@ def _take_duplicate(duplicate: Any, key: bytes) -> Handle:
 
 def _kept(descriptor: int, key: bytes) -> Handle:
     """The handle of this key: the one that is here, or a new one that owns the descriptor."""
-    with _registering:
+    with registering:
         held = _here.get(key)
         if held is None:
             held = _here[key] = Handle(descriptor, key)
             return held
-    os.close(descriptor)
-    return held
+        os.close(descriptor)
+        return held
 
 
 class Collecting:

@@ -35,7 +35,7 @@ def anonymous_memory(size: int, more: int) -> int:
     They are ``more`` than ``size`` where bytes that nobody touches take no room.
     """
     if sys.platform == "linux" and not portable():
-        descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with contextlib.suppress(OSError):  # a limit on the size of files holds for these too
             os.ftruncate(descriptor, more)
             return descriptor
@@ -183,3 +183,57 @@ def interpreters() -> ModuleType | None:
         return importlib.import_module("concurrent.interpreters")
     except ImportError:
         return None
+
+
+def main_interpreter() -> bool:
+    """Whether this is no sub-interpreter."""
+    import threading
+
+    main: object = getattr(threading, "_is_main_interpreter", None)
+    if callable(main):
+        return bool(main())
+    import _thread
+
+    return bool(getattr(_thread, "_is_main_interpreter", lambda: True)())
+
+
+def has_robust_mutexes() -> bool:
+    """Whether the kernel hands on a mutex in shared memory whose holder is killed."""
+    return sys.platform == "linux" and not portable()
+
+
+def process_began(pid: int) -> int | None:
+    """When a process began, in hundredths of a second from a fixed moment; None if it has ended, also where nobody has
+    waited for it yet."""
+    if sys.platform == "linux":
+        try:
+            file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fields = os.read(file, 1024).rpartition(b")")[2].split()
+        except ProcessLookupError:
+            return None
+        finally:
+            os.close(file)
+        return None if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time() * 100)
+    except psutil.Error:
+        return None
+
+
+def seal(descriptor: int, writable: bool) -> None:
+    """Nobody can shrink this anonymous memory from now on, nor write to it in new places; nothing where the system
+    cannot see to that."""
+    if sys.platform != "linux" or portable():
+        return
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+    future_write = getattr(fcntl, "F_SEAL_FUTURE_WRITE", 0x10)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        if not writable:
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, future_write)

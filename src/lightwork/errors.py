@@ -6,6 +6,7 @@
     ├── UnpicklableError              something cannot cross to a worker (also a PicklingError)
     ├── BackendUnavailable            the backend cannot do this here; the message has the remedy
     ├── RemoteError                   an exception that could not cross; carries all its text
+    ├── HolderDied                    a process died while it held a lock that is not to be taken over silently
     ├── InvalidTarget                 the command line's TARGET names nothing that can be called
     └── CalledWhileImporting          a worker imported the caller's module, which called lightwork again
     Interrupted(KeyboardInterrupt)    Ctrl-C; the finished results are in ``lw.partial(exc)``
@@ -31,6 +32,7 @@ __all__ = [
     "CallTimeout",
     "CalledWhileImporting",
     "Failure",
+    "HolderDied",
     "Interrupted",
     "InvalidTarget",
     "LightworkError",
@@ -51,6 +53,10 @@ def __getattr__(name: str) -> object:
 
     globals()[name] = WorkerCrashed
     return WorkerCrashed
+
+
+class HolderDied(LightworkError):
+    """A process died while it held a lock made with ``on_death="raise"``: what it protects may be half done."""
 
 
 class CallTimeout(LightworkError):

@@ -1,0 +1,120 @@
+"""Condition: waiting, with a lock given up, until somebody says that something has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from lightwork._clock import SystemClock
+from lightwork._kit import _native
+from lightwork._kit._monitor import SERVED, WAITERS, Monitor
+from lightwork._kit.locks import Lock, RLock
+
+T = TypeVar("T")
+
+
+class Condition(Monitor):
+    """Methods and meanings of ``threading.Condition``, between processes too.
+
+    ``lock``: a Lock or RLock of lightwork's; a new RLock if there is none. A notification that went to a process which
+    was killed before it could act on it goes to the next.
+    """
+
+    def __init__(self, lock: Lock | None = None) -> None:
+        if lock is not None and not isinstance(lock, Lock):
+            raise TypeError(f"a condition between processes needs a lock of lightwork's, not a {type(lock).__name__}")
+        super().__init__()
+        self._take(RLock() if lock is None else lock)
+
+    def _attach(self, handle: Any, lock: Lock | None = None) -> None:
+        super()._attach(handle)
+        if lock is not None:
+            self._take(lock)
+
+    def _more(self) -> tuple[Any, ...]:
+        return (self._lock,)
+
+    def _take(self, lock: Lock) -> None:
+        self._lock = lock
+        self.acquire, self.release = lock.acquire, lock.release
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Gives the lock up until it is notified, and takes it again; False if that was not in ``timeout`` seconds."""
+        if not self._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
+        saved: list[Any] = []
+
+        def give_up_the_lock() -> None:
+            saved.append(self._lock._release_save() if isinstance(self._lock, RLock) else self._lock.release())
+
+        try:
+            seconds = None if timeout is None else max(0.0, timeout)
+            return bool(self._wait(_served, seconds, parked=give_up_the_lock))
+        finally:
+            if saved and isinstance(self._lock, RLock):
+                self._lock._acquire_restore(saved[0])
+            elif saved:
+                self._lock.acquire()
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
+        """Waits until ``predicate()`` is true; returns what it returned last."""
+        end = None if timeout is None else SystemClock.now() + timeout
+        result = predicate()
+        while not result:
+            left = None if end is None else end - SystemClock.now()
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+            result = predicate()
+        return result
+
+    def notify(self, n: int = 1) -> None:
+        """Lets ``n`` of those that wait go on."""
+        if not self._is_owned():
+            raise RuntimeError("cannot notify on un-acquired lock")
+        if not self._words[WAITERS]:
+            return
+        told = []
+        try:
+            problem = _native.trylock(self._mutex)
+            if problem:
+                self._enter(problem)
+            told = self._wake(n, state=SERVED)
+        except BaseException:
+            _native.consistent(self._mutex)
+            raise
+        finally:
+            _native.unlock(self._mutex)
+        for each in told:
+            _native.post(each)
+
+    def notify_all(self) -> None:
+        """Lets all that wait go on."""
+        self.notify(2**63)
+
+    def _is_owned(self) -> bool:
+        return self._lock._is_owned() if isinstance(self._lock, RLock) else self._lock.locked()
+
+    def _what(self) -> str:
+        return f"{self!r} is notified"
+
+    def __enter__(self) -> bool:
+        return self._lock.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    async def __aenter__(self) -> bool:
+        return await self._lock.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+
+def _served(ticket: int, state: int) -> bool | None:
+    return True if state == SERVED else None

@@ -1,0 +1,62 @@
+"""Event: a flag that threads and processes wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightwork._kit import _native
+from lightwork._kit._monitor import OWN, SERVED, WAITERS, Monitor
+
+FLAG = OWN
+
+
+class Event(Monitor):
+    """Methods and meanings of ``threading.Event``, between processes too."""
+
+    def is_set(self) -> bool:
+        """Whether the flag is set."""
+        return bool(self._words[FLAG])
+
+    def set(self) -> None:
+        """Sets the flag; all that wait go on, even if it is cleared at once."""
+        told = []
+        try:
+            problem = _native.trylock(self._mutex)
+            if problem:
+                self._enter(problem)
+            self._words[FLAG] = 1
+            if self._words[WAITERS]:
+                told = self._wake(self._words[WAITERS], state=SERVED)
+        except BaseException:
+            _native.consistent(self._mutex)
+            raise
+        finally:
+            _native.unlock(self._mutex)
+        for each in told:
+            _native.post(each)
+
+    def clear(self) -> None:
+        """Clears the flag."""
+        self._words[FLAG] = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until the flag is set; False if it was not in ``timeout`` seconds."""
+        if self._words[FLAG]:
+            return True
+        return bool(self._wait(self._attempt, None if timeout is None else max(0.0, timeout)))
+
+    def _attempt(self, ticket: int, state: int) -> bool | None:
+        return True if state == SERVED or self._words[FLAG] else None
+
+    def _leave(self, record: int, ticket: int, group: int) -> list[Any]:
+        self._unpark(record)
+        return []
+
+    def _what(self) -> str:
+        return f"{self!r} is set"
+
+    def _in_a_loop(self) -> str:
+        return "in a coroutine write `await asyncio.to_thread(event.wait)`"
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}: {'set' if self._words[FLAG] else 'unset'}>"

@@ -1,0 +1,309 @@
+"""Lock and RLock: as in ``threading``, but good between processes too, and free again when a holder is killed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from lightwork._clock import SystemClock
+from lightwork._kit import _native
+from lightwork._kit._coroutines import in_a_thread
+from lightwork._kit._identity import is_alive, me, pid_of
+from lightwork._kit._monitor import OWN, WAITERS, WAITING, WOKEN, Monitor, check_timeout
+from lightwork.errors import HolderDied
+
+OWNER, RESERVED, RECOVERED, THREAD, DEPTH = range(OWN, OWN + 5)
+"""Words: the holder's process or 0; the ticket of the waiter whose turn it is or 0; whether the last holder died;
+of an RLock, the holder's thread and how often it has taken it, which mean something as long as it has a holder."""
+CLOSED = 2**64 - 1
+"""In RESERVED: nobody may take the lock, because its holder died and ``on_death="raise"``."""
+PATIENCE = 0.002
+"""Seconds that a waiter lets others pass; then the lock is kept for it. Handing it over each time would cost a change of
+threads for each use."""
+
+_now = SystemClock.now
+
+
+class Lock(Monitor):
+    """A lock for threads, processes, sub-interpreters and coroutines; methods and meanings of ``threading.Lock``.
+
+    When a process is killed while it holds the lock, the next one gets it within a fraction of a second, and
+    ``lock.recovered`` is true as long as it holds it: what the lock protects may be half done. With
+    ``on_death="raise"`` whoever wants the lock gets ``lw.HolderDied`` instead, until somebody has called ``reset()``.
+
+    In a coroutine: ``async with lock:``.
+    """
+
+    def __init__(self, *, on_death: str = "recover") -> None:
+        if on_death not in ("recover", "raise"):
+            raise ValueError(f'on_death is "recover" or "raise", not {on_death!r}')
+        super().__init__()
+        self._raises = on_death == "raise"
+
+    def _attach(self, handle: Any, raises: bool = False) -> None:
+        super()._attach(handle)
+        self._raises = raises
+
+    def _more(self) -> tuple[Any, ...]:
+        return (self._raises,)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Takes the lock; False where that was not possible at once (``blocking=False``) or in ``timeout`` seconds.
+
+        Raises HolderDied with ``on_death="raise"``, RuntimeError where waiting would stop an event loop.
+        """
+        words, mutex, taken = self._words, self._mutex, False
+        if timeout != -1:
+            check_timeout(blocking, timeout)
+        try:
+            try:
+                problem = _trylock(mutex)
+                if problem:
+                    self._enter(problem)
+                if not words[OWNER] and not words[RESERVED]:
+                    words[OWNER] = me.token
+                    taken = True
+            except BaseException:
+                _native.consistent(mutex)
+                raise
+            finally:
+                _unlock(mutex)
+            if taken:
+                return True
+        except BaseException:
+            if taken:
+                self._free()
+            raise
+        return self._acquire_slowly(blocking, timeout)
+
+    def _acquire_slowly(
+        self, blocking: bool, timeout: float | None, holder: int = 0, give_up: Callable[[], bool] | None = None
+    ) -> bool:
+        seconds = check_timeout(blocking, timeout)
+        if self._raises or (seconds is not None and seconds < _native.GUARD_SLICE):
+            self._tend()  # who will not wait for a slice would never learn that the holder is dead
+        began = _now()
+
+        def attempt(ticket: int, state: int) -> bool | None:
+            return self._attempt(ticket, state, began, holder)
+
+        taken = self._wait(attempt, seconds, undo=lambda _: self._free(), give_up=give_up)
+        return bool(taken)
+
+    def _attempt(self, ticket: int, state: int, began: float, holder: int) -> bool | None:
+        words = self._words
+        reserved = words[RESERVED]
+        if reserved == CLOSED:
+            raise HolderDied(
+                f"a process died while it held {self!r}: what it protects may be half done. Repair that, then call "
+                "reset()"
+            )
+        if not words[OWNER] and reserved in (0, ticket):
+            words[RESERVED] = 0
+            words[THREAD], words[DEPTH] = holder, 1
+            words[OWNER] = me.token
+            return True
+        if state == WOKEN and not reserved and _now() - began > PATIENCE:
+            words[RESERVED] = ticket
+        return None
+
+    def release(self) -> None:
+        """Frees the lock, from any thread or process; RuntimeError if nobody holds it."""
+        words, mutex, told = self._words, self._mutex, ()
+        try:
+            problem = _trylock(mutex)
+            if problem:
+                self._enter(problem)
+            if not words[OWNER]:
+                raise RuntimeError("release unlocked lock")
+            if words[RECOVERED]:
+                words[RECOVERED] = 0
+            words[OWNER] = 0
+            if words[WAITERS]:
+                told = self._next()
+        except BaseException:
+            _native.consistent(mutex)
+            raise
+        finally:
+            _unlock(mutex)
+        for each in told:
+            _native.post(each)
+
+    def _next(self) -> Any:
+        """Inside the guard: the semaphores of who should look now."""
+        waiting = self._waiting(0)
+        reserved = self._words[RESERVED]
+        for ticket, record in waiting:
+            if ticket == reserved or not reserved:
+                return () if self._state(record) == WOKEN else (self._tell(record),)
+        if reserved != CLOSED:
+            self._words[RESERVED] = 0  # its waiter has gone
+            return self._wake(1)
+        return ()
+
+    def _leave(self, record: int, ticket: int, group: int) -> list[Any]:
+        state = self._unpark(record)
+        if self._words[RESERVED] == ticket:
+            self._words[RESERVED] = 0
+        elif state == WAITING:
+            return []
+        return [] if self._words[OWNER] else list(self._next())
+
+    def _free(self) -> None:
+        """Takes back an acquisition of which the caller will not learn."""
+        Lock.release(self)
+
+    def locked(self) -> bool:
+        """Whether somebody holds it."""
+        owner = self._words[OWNER]
+        if owner and owner != me.token and not is_alive(owner):
+            self._tend()
+        return bool(self._words[OWNER])
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the lock was taken from a process that died holding it. True as long as the next one holds it."""
+        return bool(self._words[RECOVERED])
+
+    def reset(self) -> None:
+        """Says that what the lock protects is sound again, after a holder has died (``on_death="raise"``)."""
+        try:
+            problem = _trylock(self._mutex)
+            if problem:
+                self._enter(problem)
+            if self._words[RESERVED] == CLOSED:
+                self._words[RESERVED] = self._words[RECOVERED] = 0
+        finally:
+            _unlock(self._mutex)
+
+    def _involved(self) -> set[int]:
+        return {int(self._words[OWNER])}
+
+    def _bury(self, dead: set[int]) -> list[Any]:
+        words = self._words
+        if words[OWNER] in dead:
+            words[RECOVERED] = 1
+            if self._raises:
+                words[RESERVED] = CLOSED
+            words[OWNER] = 0
+            if self._raises:
+                return self._wake(len(self._waiting(0)))
+        return [] if words[OWNER] else list(self._next())
+
+    def _what(self) -> str:
+        owner = pid_of(self._words[OWNER])
+        return f"{self!r} is released" + (f" (process {owner} holds it)" if owner else "")
+
+    def _in_a_loop(self) -> str:
+        return "in a coroutine write `async with lock:`"
+
+    __enter__ = acquire
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> bool:
+        if not self.acquire(False):
+            await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, 0, give_up), self._free)
+        return True
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<{'locked' if self._words[OWNER] else 'unlocked'} {super().__repr__()[1:]}"
+
+
+class RLock(Lock):
+    """A lock that its holder may take again; methods and meanings of ``threading.RLock``.
+
+    The holder is a thread; with ``async with`` it is a task.
+    """
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As Lock's; True at once for the thread that holds it."""
+        words, mutex, thread, taken = self._words, self._mutex, _holder(), False
+        if timeout != -1:
+            check_timeout(blocking, timeout)
+        # Nobody but this thread can make these two its own, or stop them from being.
+        if words[OWNER] == me.token and words[THREAD] == thread:
+            words[DEPTH] += 1
+            return True
+        try:
+            try:
+                problem = _trylock(mutex)
+                if problem:
+                    self._enter(problem)
+                if not words[OWNER] and not words[RESERVED]:
+                    words[THREAD], words[DEPTH] = thread, 1
+                    words[OWNER] = me.token
+                    taken = True
+            except BaseException:
+                _native.consistent(mutex)
+                raise
+            finally:
+                _unlock(mutex)
+            if taken:
+                return True
+        except BaseException:
+            if taken:
+                self._free()
+            raise
+        return self._acquire_slowly(blocking, timeout, thread)
+
+    def release(self) -> None:
+        """Undoes one acquire; RuntimeError for a thread that does not hold it."""
+        words = self._words
+        if words[OWNER] != me.token or words[THREAD] != _holder():
+            raise RuntimeError("cannot release un-acquired lock")
+        if words[DEPTH] > 1:
+            words[DEPTH] -= 1
+        else:
+            super().release()
+
+    __enter__ = acquire
+
+    async def __aenter__(self) -> bool:
+        if not self.acquire(False):
+            holder = _holder()
+            await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, holder, give_up), self._free)
+        return True
+
+    def _is_owned(self) -> bool:
+        return bool(self._words[OWNER] == me.token and self._words[THREAD] == _holder())
+
+    def _release_save(self) -> int:
+        """What ``Condition`` asks for: frees it, however often it was taken, and says how often."""
+        if not self._is_owned():
+            raise RuntimeError("cannot release un-acquired lock")
+        depth = int(self._words[DEPTH])
+        self._words[DEPTH] = 1
+        self.release()
+        return depth
+
+    def _acquire_restore(self, depth: int) -> None:
+        self.acquire()
+        self._words[DEPTH] = depth
+
+    def _recursion_count(self) -> int:
+        return int(self._words[DEPTH]) if self._is_owned() else 0
+
+
+def _holder() -> int:
+    """The thread, or the task of an event loop, that runs this."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        task = asyncio.current_task()
+        if task is not None:
+            return id(task)
+    return threading.get_ident()
+
+
+_trylock, _unlock = _native.trylock, _native.unlock

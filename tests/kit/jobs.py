@@ -1,0 +1,56 @@
+"""What workers do with the kit, in every backend."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import lightwork as lw
+
+
+def add(lock: Any, counter: memoryview, times: int) -> int:
+    """Adds to a number that two at a time would lose: the lock makes it exact."""
+    for _ in range(times):
+        with lock:
+            value = int.from_bytes(counter[:8], "little")
+            counter[:8] = (value + 1).to_bytes(8, "little")
+    return os.getpid()
+
+
+def add_packed(item: tuple[dict[str, Any], int]) -> int:
+    """The same with both deep inside a container."""
+    tools, times = item
+    return add(tools["locks"][0], tools["counter"], times)
+
+
+def give_back(lock: Any) -> Any:
+    """The lock as a result; it is taken meanwhile by whoever sent it."""
+    return lock, lock.acquire(False)
+
+
+def nested(lock: Any, counter: memoryview, backend: str, times: int) -> int:
+    """A worker whose own workers use the lock."""
+    lw.starmap(add, [(lock, counter, times)] * 2, backend=backend, max_workers=2)
+    return os.getpid()
+
+
+def wait_for(event: Any) -> bool:
+    return bool(event.wait(20))
+
+
+def meet(barrier: Any) -> int:
+    return int(barrier.wait(20))
+
+
+def consume(queue: Any, count: int) -> list[Any]:
+    return [queue.get(timeout=20) for _ in range(count)]
+
+
+def produce(queue: Any, values: list[Any]) -> None:
+    for value in values:
+        queue.put(value, timeout=20)
+
+
+def where() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
