@@ -36,7 +36,7 @@ class _Passage(threading.local):
 _passage = _Passage()
 _here: weakref.WeakValueDictionary[bytes, Handle] = weakref.WeakValueDictionary()
 """The handles that this interpreter holds, by key."""
-registering = threading.Lock()
+registering = threading.RLock()
 """Held while a handle is looked up and while a duplicate is closed (which drops record locks: see ``_kit._native``)."""
 thread = threading.get_ident
 

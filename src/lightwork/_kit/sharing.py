@@ -197,7 +197,7 @@ def _reduce_array(array: Any) -> Any:
     address = array.__array_interface__["data"][0]
     lease = _at(address) if array.size and not array.dtype.hasobject else None
     if lease is None:
-        return array.__reduce_ex__(5)
+        return NotImplemented
     layout = (array.dtype, array.shape, array.strides, address - lease.start, array.flags.writeable)
     return _array, (*lease.place(), *layout)
 
@@ -217,7 +217,7 @@ def _reduce_view(view: memoryview) -> Any:
     address = _address(view) if view.nbytes and view.c_contiguous else 0
     lease = _at(address)
     if lease is None:
-        raise TypeError("cannot pickle 'memoryview' object; send bytes(view), or a view of what lightwork.share gave")
+        return NotImplemented
     return _view, (*lease.place(), address - lease.start, view.nbytes, view.format, view.shape, view.readonly)
 
 
@@ -233,7 +233,7 @@ def _view(
 def _reduce_arrow(buffer: Any) -> Any:
     lease = _at(buffer.address) if buffer.size and buffer.is_cpu else None
     if lease is None:
-        return buffer.__reduce_ex__(5)
+        return NotImplemented
     return _arrow, (*lease.place(), buffer.address - lease.start, buffer.size)
 
 
