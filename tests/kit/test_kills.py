@@ -13,9 +13,7 @@ KILLS = int(os.environ.get("LIGHTWORK_KILLS", "150"))
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    "primitive", ["lock", "rlock", "semaphore", "event", "condition", "barrier", "queue", "pipe"]
-)
+@pytest.mark.parametrize("primitive", ["lock", "rlock", "semaphore", "event", "condition", "barrier", "queue", "pipe"])
 def test_killed_at_random_moments(primitive: str) -> None:
     command = [sys.executable, "-m", "tests.kit.kills", primitive, str(KILLS)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=230)

@@ -26,9 +26,7 @@ class Barrier(Monitor):
     comes last, in its process.
     """
 
-    def __init__(
-        self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
-    ) -> None:
+    def __init__(self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None) -> None:
         if parties < 1:
             raise ValueError("parties must be >= 1")
         super().__init__()

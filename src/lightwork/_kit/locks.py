@@ -21,8 +21,8 @@ of an RLock, the holder's thread and how often it has taken it, which mean somet
 CLOSED = 2**64 - 1
 """In RESERVED: nobody may take the lock, because its holder died and ``on_death="raise"``."""
 PATIENCE = 0.002
-"""Seconds that a waiter lets others pass; then the lock is kept for it. Handing it over each time would cost a change of
-threads for each use."""
+"""Seconds that a waiter lets others pass; then the lock is kept for it. Handing it over each time would cost a change
+of threads for each use."""
 
 _now = SystemClock.now
 
@@ -112,7 +112,8 @@ class Lock(Monitor):
 
     def release(self) -> None:
         """Frees the lock, from any thread or process; RuntimeError if nobody holds it."""
-        words, mutex, told = self._words, self._mutex, ()
+        words, mutex = self._words, self._mutex
+        told: Any = ()
         try:
             problem = _trylock(mutex)
             if problem:

@@ -96,7 +96,8 @@ class Queue(Monitor):
         _native.make_mutex(self._head_mutex)
         words = self._words
         words[CHUNKS] = self._chunks
-        words[HEAD] = words[TAIL] = words[NEXT_HEAD] = words[NEXT_TAIL] = self._blocks.new_chunk()
+        words[HEAD] = words[TAIL] = words[NEXT_HEAD] = words[NEXT_TAIL] = FIRST_CHUNK
+        self._blocks.new_chunk()
 
     def _attach(self, handle: Handle, maxsize: int | None = None, chunks: int = 0, size: int = 0) -> None:
         if maxsize is not None:
@@ -116,6 +117,8 @@ class Queue(Monitor):
         Raises ``queue.Full`` after ``timeout`` seconds or, with ``block=False``, at once; ShutDown; whatever pickling
         raises.
         """
+        if timeout is not None and block and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         buffers: Sequence[memoryview] = ()
         if type(item) is bytes:
             kind, data = RAW, item
@@ -170,8 +173,6 @@ class Queue(Monitor):
     def _put_slowly(self, kind: int, data: Any, block: bool, timeout: float | None) -> None:
         if not block:
             raise queue.Full
-        if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
         if not self._wait(lambda *_: self._append(kind, data), timeout, PUTTING, parked=self._look_for_room):
             raise queue.Full
 
@@ -213,7 +214,7 @@ class Queue(Monitor):
             self._signal(GETTING)
 
     def _new_block(self, size: int) -> int | None:
-        number = self._with_tail(lambda: self._blocks.new_block(size))
+        number: int | None = self._with_tail(lambda: self._blocks.new_block(size))
         if number is None:
             self._reclaim()
             number = self._with_tail(lambda: self._blocks.new_block(size))
@@ -254,12 +255,12 @@ class Queue(Monitor):
         Raises ``queue.Empty`` after ``timeout`` seconds or, with ``block=False``, at once; ShutDown where the queue is
         shut down and empty.
         """
+        if timeout is not None and block and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
         found = self._take()
         if found is None:
             if not block:
                 raise queue.Empty
-            if timeout is not None and timeout < 0:
-                raise ValueError("'timeout' must be a non-negative number")
             found = self._wait(lambda *_: self._take(), timeout, GETTING, parked=self._look_for_messages)
             if found is None:
                 raise queue.Empty
@@ -364,6 +365,26 @@ class Queue(Monitor):
 
     # waiting
 
+    def _await_message(self, timeout: float | None, over: Any) -> bool:
+        """Until there is a message, or ``over()``; False if neither is in ``timeout`` seconds."""
+
+        def attempt(*_: Any) -> bool | None:
+            return True if self._words[HEAD] != self._words[TAIL] or over() else None
+
+        if attempt():
+            return True
+        if timeout is not None and timeout <= 0:
+            return False
+        found = self._wait(attempt, timeout, GETTING, parked=self._look_for_messages)
+        if found and self._words[HEAD] != self._words[TAIL]:
+            self._signal(GETTING)  # this one was woken, and takes nothing
+        return bool(found)
+
+    def _stir(self) -> None:
+        """Has all that wait look again."""
+        for group in (GETTING, PUTTING, JOINING):
+            self._signal(group, 2**63)
+
     def _look_for_messages(self) -> None:
         """Once this thread can be woken: what was put just before woke nobody."""
         if self._words[HEAD] != self._words[TAIL] or self._words[CLOSED]:
@@ -426,6 +447,16 @@ class Queue(Monitor):
         """How many messages it holds at most; 0 or less: any number."""
         return self._maxsize
 
+    @property
+    def unfinished_tasks(self) -> int:
+        """How many messages were put and not yet dealt with (``task_done``)."""
+        return int(self._words[PUTS]) - int(self._words[DONE])
+
+    @property
+    def is_shutdown(self) -> bool:
+        """Whether it was shut down."""
+        return bool(self._words[CLOSED])
+
     def qsize(self) -> int:
         """How many messages it holds."""
         return max(0, int(self._words[PUTS]) - int(self._words[GETS]))
@@ -482,8 +513,7 @@ class Queue(Monitor):
                 break
             if found is not None:
                 self._discard(found)
-        for group in (GETTING, PUTTING, JOINING):
-            self._signal(group, 2**63)
+        self._stir()
 
     def _discard(self, found: tuple[int, Any]) -> None:
         if found[0] == BLOCK:
@@ -495,5 +525,3 @@ class Queue(Monitor):
 
     def _what(self) -> str:
         return f"{self!r} gets or gives a message"
-
-

@@ -24,9 +24,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from lightwork import _platform, _wire
 from lightwork._handles import Handle
 
-if TYPE_CHECKING:
-    import numpy
-
 T = TypeVar("T")
 
 ALIGNED = 64
@@ -115,11 +112,11 @@ def share(thing: Any, *, writable: bool = False) -> Any:
         raw = memoryview(thing)
         memory = _filled([raw if raw.contiguous else memoryview(raw.tobytes())], writable)
         view = memoryview(memory)[: raw.nbytes]
-        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)
+        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)  # type: ignore[call-overload, no-any-return]
     return _share_buffers(thing, writable)
 
 
-def _share_array(numpy: Any, array: numpy.ndarray[Any, Any], writable: bool) -> numpy.ndarray[Any, Any]:
+def _share_array(numpy: Any, array: Any, writable: bool) -> Any:
     if array.dtype.hasobject:
         raise TypeError(
             f"an array of dtype {array.dtype} holds references to Python objects, which mean nothing in another "
