@@ -14,7 +14,8 @@ from lightwork._kit.locks import PATIENCE
 
 VALUE, RESERVED, TOTAL, SIGNALS, MEMBERS = range(OWN, OWN + 5)
 """Words: free permits; the ticket of the waiter whose turn it is or 0; permits there are, free or held; whether
-somebody released what it did not hold; rows in use of the table of processes, which tells how many permits each holds."""
+somebody released what it did not hold; rows in use of the table of processes, which tells how many
+permits each holds."""
 _TABLE = SIZE // 8
 MOST_PROCESSES = 512
 

@@ -112,7 +112,7 @@ def share(thing: Any, *, writable: bool = False) -> Any:
         raw = memoryview(thing)
         memory = _filled([raw if raw.contiguous else memoryview(raw.tobytes())], writable)
         view = memoryview(memory)[: raw.nbytes]
-        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)  # type: ignore[call-overload, no-any-return]
+        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)  # type: ignore[call-overload]
     return _share_buffers(thing, writable)
 
 
