@@ -135,7 +135,7 @@ def test_arrow_tables() -> None:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
@@ -166,24 +166,27 @@ def test_eight_workers_share_one_copy() -> None:
     size = 256 << 20
     array = lw.share(np.ones(size // 8))
     with lw.Executor(8, backend="processes", initializer=__import__, initargs=("numpy",)) as executor:
-        warm = [executor.submit(memory_after, array[:1]) for _ in range(64)]
-        assert len({future.result()[0] for future in warm}) > 1
+        barrier = lw.Barrier(8)
+        together = [executor.submit(memory_after, array[:1], barrier) for _ in range(8)]
+        assert len({future.result()[0] for future in together}) == 8
         taken = []
         for _ in range(3):
             began = time.perf_counter()
             for future in [executor.submit(np.shape, array) for _ in range(8)]:
                 future.result()
             taken.append(time.perf_counter() - began)
-        used = dict(future.result() for future in [executor.submit(memory_after, array) for _ in range(32)])
+        used = dict(future.result() for future in [executor.submit(memory_after, array, barrier) for _ in range(8)])
     assert min(taken) < 0.05
     # Each page counts to each of its users as a fraction: together they have it once.
-    assert sum(used.values()) < 1.2 * size
+    assert len(used) == 8 and 0.9 * size < sum(used.values()) < 1.1 * size
 
 
-def memory_after(array) -> tuple[int, int]:
-    """The proportional share of the mapping in this process, in bytes, once all of it was read."""
+def memory_after(array, barrier) -> tuple[int, int]:
+    """This process's share of all shared memory, in bytes, while all have read the whole array and hold it."""
     assert array.sum() == array.size
+    barrier.wait(60)
     text = Path("/proc/self/smaps_rollup").read_text()
+    barrier.wait(60)
     return os.getpid(), next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss_Shmem"))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
-from lightwork._kit._coroutines import in_a_thread
 from lightwork._kit._identity import is_alive, me, pid_of
 from lightwork._kit._monitor import OWN, WAITERS, WAITING, WOKEN, Monitor, check_timeout
 from lightwork.errors import HolderDied
@@ -25,6 +24,8 @@ PATIENCE = 0.002
 of threads for each use."""
 
 _now = SystemClock.now
+_trylock, _unlock = _native.trylock, _native.unlock
+_get_ident, _modules = threading.get_ident, sys.modules
 
 
 class Lock(Monitor):
@@ -210,6 +211,8 @@ class Lock(Monitor):
 
     async def __aenter__(self) -> bool:
         if not self.acquire(False):
+            from lightwork._kit._coroutines import in_a_thread
+
             await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, 0, give_up), self._free)
         return True
 
@@ -230,7 +233,8 @@ class RLock(Lock):
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As Lock's; True at once for the thread that holds it."""
-        words, mutex, thread, taken = self._words, self._mutex, _holder(), False
+        words, mutex, taken = self._words, self._mutex, False
+        thread = _holder() if "asyncio" in _modules else _get_ident()
         if timeout != -1:
             check_timeout(blocking, timeout)
         # Nobody but this thread can make these two its own, or stop them from being.
@@ -262,7 +266,8 @@ class RLock(Lock):
     def release(self) -> None:
         """Undoes one acquire; RuntimeError for a thread that does not hold it."""
         words = self._words
-        if words[OWNER] != me.token or words[THREAD] != _holder():
+        thread = _holder() if "asyncio" in _modules else _get_ident()
+        if words[OWNER] != me.token or words[THREAD] != thread:
             raise RuntimeError("cannot release un-acquired lock")
         if words[DEPTH] > 1:
             words[DEPTH] -= 1
@@ -273,6 +278,8 @@ class RLock(Lock):
 
     async def __aenter__(self) -> bool:
         if not self.acquire(False):
+            from lightwork._kit._coroutines import in_a_thread
+
             holder = _holder()
             await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, holder, give_up), self._free)
         return True
@@ -307,4 +314,3 @@ def _holder() -> int:
     return threading.get_ident()
 
 
-_trylock, _unlock = _native.trylock, _native.unlock
