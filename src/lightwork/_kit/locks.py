@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -35,10 +36,18 @@ class Lock(Monitor):
     ``lock.recovered`` is true as long as it holds it: what the lock protects may be half done. With
     ``on_death="raise"`` whoever wants the lock gets ``lw.HolderDied`` instead, until somebody has called ``reset()``.
 
-    In a coroutine: ``async with lock:``.
+    ``debug``: the lock is checked (see ``lw.Deadlock``, ``lw.DeadlockWarning``, and its ``contention``); by default where
+    the environment has ``LIGHTWORK_DEBUG=1``. In a coroutine: ``async with lock:``.
     """
 
-    def __init__(self, *, on_death: str = "recover") -> None:
+    def __new__(cls, *_: Any, debug: bool | None = None, **__: Any) -> Lock:
+        if cls in (Lock, RLock) and (os.environ.get("LIGHTWORK_DEBUG") == "1" if debug is None else debug):
+            from lightwork._kit import checked
+
+            return object.__new__(checked.CheckedRLock if cls is RLock else checked.CheckedLock)
+        return object.__new__(cls)
+
+    def __init__(self, *, on_death: str = "recover", debug: bool | None = None) -> None:
         if on_death not in ("recover", "raise"):
             raise ValueError(f'on_death is "recover" or "raise", not {on_death!r}')
         super().__init__()
@@ -312,5 +321,3 @@ def _holder() -> int:
         if task is not None:
             return id(task)
     return threading.get_ident()
-
-
