@@ -59,7 +59,7 @@ def __getattr__(name: str) -> object:
 
 
 class Deadlock(LightworkError):
-    """Threads wait for each other's locks in a circle; raised by checked locks (``LIGHTWORK_DEBUG=1``) in one of them."""
+    """Threads wait for each other's locks in a circle: checked locks (``LIGHTWORK_DEBUG=1``) raise it in one."""
 
 
 class DeadlockWarning(RuntimeWarning):

@@ -22,9 +22,9 @@ def test_two_orders_are_told_with_both_places(kind) -> None:
     one, two = kind(debug=True), kind(debug=True)
     with one, two:
         pass
-    with pytest.warns(lw.DeadlockWarning, match=r"(?s)test_two_orders.*then.*test_debugging.py.*then.*test_debugging"):
-        with two, one:
-            pass
+    places = r"(?s)test_two_orders.*then.*test_debugging.py.*then.*test_debugging"
+    with pytest.warns(lw.DeadlockWarning, match=places), two, one:
+        pass
 
 
 def test_a_longer_circle_across_processes() -> None:

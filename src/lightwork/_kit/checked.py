@@ -158,7 +158,8 @@ class _Checked(Lock):
 
     def _raise_if_stuck(self, myself: Thread) -> None:
         waits = self._book.waits()
-        ring, at = [], myself
+        ring: list[tuple[Thread, Thread, bytes, str]] = []
+        at = myself
         while at in waits and len(ring) <= len(waits):
             holder, lock, where = waits[at]
             ring.append((at, holder, lock, where))
@@ -167,8 +168,8 @@ class _Checked(Lock):
                 raise Deadlock(
                     "a deadlock: "
                     + "; ".join(
-                        f"thread {waiter[1]} of process {pid_of(waiter[0])} waits at {where} for lock {lock.hex()[:8]}, "
-                        f"which thread {holder[1]} of process {pid_of(holder[0])} holds"
+                        f"thread {waiter[1]} of process {pid_of(waiter[0])} waits at {where} for lock "
+                        f"{lock.hex()[:8]}, which thread {holder[1]} of process {pid_of(holder[0])} holds"
                         for waiter, holder, lock, where in ring
                     )
                 )

@@ -36,8 +36,8 @@ class Lock(Monitor):
     ``lock.recovered`` is true as long as it holds it: what the lock protects may be half done. With
     ``on_death="raise"`` whoever wants the lock gets ``lw.HolderDied`` instead, until somebody has called ``reset()``.
 
-    ``debug``: the lock is checked (see ``lw.Deadlock``, ``lw.DeadlockWarning``, and its ``contention``); by default where
-    the environment has ``LIGHTWORK_DEBUG=1``. In a coroutine: ``async with lock:``.
+    ``debug``: the lock is checked (see ``lw.Deadlock``, ``lw.DeadlockWarning``, and its ``contention``); by default
+    where the environment has ``LIGHTWORK_DEBUG=1``. In a coroutine: ``async with lock:``.
     """
 
     def __new__(cls, *_: Any, debug: bool | None = None, **__: Any) -> Lock:
