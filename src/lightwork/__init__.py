@@ -61,7 +61,7 @@ _HOMES = {
     "_kit.barrier": ("Barrier",),
     "_kit.condition": ("Condition",),
     "_kit.event": ("Event",),
-    "_kit.locks": ("Lock", "RLock"),
+    "_kit.checked": ("Lock", "RLock"),
     "_kit.pipe": ("Pipe",),
     "_kit.queues": ("Queue",),
     "_kit.semaphore": ("Semaphore",),

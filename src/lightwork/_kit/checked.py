@@ -17,9 +17,11 @@ from typing import Any
 from lightwork._clock import SystemClock
 from lightwork._kit._book import Book, Edge, Thread
 from lightwork._kit._identity import me, pid_of
-from lightwork._kit.locks import OWNER, THREAD, Lock, RLock, _holder
+from lightwork._kit.locks import OWNER, THREAD, Lock, RLock, _holder, checked_kinds
 from lightwork._record import Record
 from lightwork.errors import Deadlock, DeadlockWarning
+
+__all__ = ["CheckedLock", "CheckedRLock", "Contention", "Lock", "RLock"]
 
 ACQUIRED, CONTENDED, WAITED, HELD, SINCE = range(THREAD + 2, THREAD + 7)
 """Words: how often it was taken, and after waiting; nanoseconds of waiting and of holding; since when it is held."""
@@ -183,6 +185,9 @@ class CheckedRLock(_Checked, RLock):
     __doc__ = RLock.__doc__
 
     __enter__ = _Checked.acquire
+
+
+checked_kinds.update({Lock: CheckedLock, RLock: CheckedRLock})
 
 
 def _place() -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
 from lightwork._kit._monitor import SERVED, WAITERS, Monitor
-from lightwork._kit.locks import Lock, RLock
+from lightwork._kit.checked import Lock, RLock
 
 T = TypeVar("T")
 

@@ -29,6 +29,10 @@ _trylock, _unlock = _native.trylock, _native.unlock
 _get_ident, _modules = threading.get_ident, sys.modules
 
 
+checked_kinds: dict[type[Lock], type[Lock]] = {}
+"""What is made instead where locks are to be checked; filled by the module ``checked``, through which users come."""
+
+
 class Lock(Monitor):
     """A lock for threads, processes, sub-interpreters and coroutines; methods and meanings of ``threading.Lock``.
 
@@ -41,10 +45,8 @@ class Lock(Monitor):
     """
 
     def __new__(cls, *_: Any, debug: bool | None = None, **__: Any) -> Lock:
-        if cls in (Lock, RLock) and (os.environ.get("LIGHTWORK_DEBUG") == "1" if debug is None else debug):
-            from lightwork._kit import checked
-
-            return object.__new__(checked.CheckedRLock if cls is RLock else checked.CheckedLock)
+        if cls in checked_kinds and (os.environ.get("LIGHTWORK_DEBUG") == "1" if debug is None else debug):
+            return object.__new__(checked_kinds[cls])
         return object.__new__(cls)
 
     def __init__(self, *, on_death: str = "recover", debug: bool | None = None) -> None:
