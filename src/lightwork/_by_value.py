@@ -38,8 +38,7 @@ def dumps(
     """
     file = io.BytesIO()
     pickler = _classes()[shared](file, protocol=5, buffer_callback=buffer_callback)
-    if reducers:
-        pickler.dispatch_table = {**pickler.dispatch_table, **reducers}
+    pickler.reducers = reducers
     pickler.dump(value)
     return file.getvalue()
 
@@ -51,7 +50,13 @@ def _classes() -> tuple[Any, Any]:
     class Own(cloudpickle.Pickler):  # type: ignore[misc]
         """Functions with globals of their own."""
 
+        reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each pickler gets its own
+
         def reducer_override(self, thing: Any) -> Any:
+            if self.reducers and (reducer := self.reducers.get(type(thing))) is not None:
+                reduced = reducer(thing)
+                if reduced is not NotImplemented:
+                    return reduced
             if type(thing) is functools._lru_cache_wrapper and not _importable(thing):
                 return _cached, (thing.__wrapped__, thing.cache_parameters())
             return super().reducer_override(thing)

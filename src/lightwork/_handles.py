@@ -15,7 +15,7 @@ import os
 import sys
 import weakref
 
-from lightwork._lean import Lock, get_ident, local
+from lightwork._lean import RLock, get_ident, local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Passage(local):
 _passage = _Passage()
 _here: weakref.WeakValueDictionary[bytes, Handle] = weakref.WeakValueDictionary()
 """The handles that this interpreter holds, by key."""
-registering = Lock()
+registering = RLock()
 """Held while a handle is looked up and while a duplicate is closed (which drops record locks: see ``_kit._native``)."""
 thread = get_ident
 

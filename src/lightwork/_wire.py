@@ -14,7 +14,6 @@ Descriptors (see ``_handles``) come before the frame that needs them, with a DES
 
 from __future__ import annotations
 
-import copyreg
 import errno
 import io
 import os
@@ -23,6 +22,7 @@ import struct
 import sys
 import time
 
+from lightwork._handles import Arrived, Collecting, Handle, Unpacking
 from lightwork._lean import deque, pickle, socket
 from lightwork._polling import Polling
 from lightwork._record import Slotted
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from typing import Any
 
-
-from lightwork._handles import Arrived, Collecting, Handle, Unpacking
 
 Bytes = bytes | bytearray | memoryview
 
@@ -94,7 +92,8 @@ class Frame(Slotted):
 
 
 reducers: dict[type, Callable[[Any], Any]] = {}
-"""How things of these very types are pickled for a wire: empty until this process holds shared memory."""
+"""How things of these very types are pickled for a wire: what ``__reduce__`` returns, or NotImplemented for as always.
+Empty until this process holds shared memory."""
 
 
 def dump(
@@ -153,10 +152,14 @@ def _dump(
 
 def _dump_reduced(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
-    pickler.dispatch_table = {**copyreg.dispatch_table, **reducers}
-    pickler.dump(value)
+    _Reducing(file, 5, buffer_callback=buffer_callback).dump(value)
     return file.getvalue()
+
+
+class _Reducing(pickle.Pickler):
+    def reducer_override(self, thing: Any) -> Any:
+        reducer = reducers.get(type(thing))
+        return NotImplemented if reducer is None else reducer(thing)
 
 
 def _by_value_in(data: bytes) -> bool:

@@ -6,6 +6,7 @@
     ├── UnpicklableError              something cannot cross to a worker (also a PicklingError)
     ├── BackendUnavailable            the backend cannot do this here; the message has the remedy
     ├── RemoteError                   an exception that could not cross; carries all its text
+    ├── Deadlock                      threads wait for each other's locks in a circle (checked locks alone find out)
     ├── HolderDied                    a process died while it held a lock that is not to be taken over silently
     ├── InvalidTarget                 the command line's TARGET names nothing that can be called
     └── CalledWhileImporting          a worker imported the caller's module, which called lightwork again
@@ -30,6 +31,8 @@ __all__ = [
     "BackendUnavailable",
     "CallTimeout",
     "CalledWhileImporting",
+    "Deadlock",
+    "DeadlockWarning",
     "Failure",
     "HolderDied",
     "Interrupted",
@@ -52,6 +55,14 @@ def __getattr__(name: str) -> object:
 
     globals()[name] = WorkerCrashed
     return WorkerCrashed
+
+
+class Deadlock(LightworkError):
+    """Threads wait for each other's locks in a circle: checked locks (``LIGHTWORK_DEBUG=1``) raise it in one."""
+
+
+class DeadlockWarning(RuntimeWarning):
+    """Locks were taken in different orders: that can end in a deadlock, though it did not this time."""
 
 
 class HolderDied(LightworkError):

@@ -26,6 +26,10 @@ words = memoryview(mmap.mmap(-1, 4096)).cast("Q")
 """What the children and their parent share beside the primitive."""
 
 
+role = [0]
+"""Of this child: 1 produces, 0 consumes."""
+
+
 def wrong(code: int) -> None:
     words[WRONG] = code
 
@@ -57,7 +61,7 @@ def use_semaphore(semaphore: lw.Semaphore) -> None:
 
 
 def use_event(event: lw.Event) -> None:
-    if os.getpid() % 2:
+    if role[0]:
         event.set()
         event.clear()
     else:
@@ -85,7 +89,7 @@ def use_barrier(barrier: lw.Barrier) -> None:
 
 def use_queue(queue: lw.Queue) -> None:
     """Half produce, half consume. Each message carries its own sum."""
-    if os.getpid() % 2:
+    if role[0]:
         small, size = random.random() < 0.7, random.choice((10, 3000, 200_000))
         body = os.urandom(8) * (10 if small else size // 8)
         message = (sum(body), body if random.random() < 0.5 else np.frombuffer(body, np.uint8))
@@ -105,7 +109,7 @@ def use_queue(queue: lw.Queue) -> None:
 
 def use_pipe(ends: tuple[object, object]) -> None:
     here, there = ends
-    if os.getpid() % 2:
+    if role[0]:
         body = os.urandom(8) * random.choice((1, 400, 30_000))
         if words[INSIDE] < 50:
             here.send((sum(body), body))
@@ -134,12 +138,13 @@ PRIMITIVES: dict[str, tuple[Callable[[], object], Callable[..., None], int]] = {
 }
 
 
-def child(use: Callable[..., None], thing: object) -> int:
+def child(use: Callable[..., None], thing: object, index: int) -> int:
     pid = os.fork()
     if pid:
         return pid
     try:
         random.seed()
+        role[0] = index % 2
         while True:
             use(thing)
     except BaseException:
@@ -154,8 +159,17 @@ def child(use: Callable[..., None], thing: object) -> int:
 def main(name: str, kills: int) -> None:
     make, use, count = PRIMITIVES[name]
     thing = make()
-    children = [child(use, thing) for _ in range(count)]
-    longest = 0.0
+    children = [child(use, thing, index) for index in range(count)]
+    try:
+        strike(name, kills, use, thing, children)
+    finally:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def strike(name: str, kills: int, use: Callable[..., None], thing: object, children: list[int]) -> None:
+    longest, count = 0.0, len(children)
     for _ in range(kills):
         time.sleep(random.random() * 0.003)
         index = random.randrange(count)
@@ -169,7 +183,7 @@ def main(name: str, kills: int) -> None:
                 if time.perf_counter() - began > STANDSTILL:
                     raise SystemExit(f"a standstill of more than {STANDSTILL} s: {thing!r}")
             longest = max(longest, time.perf_counter() - began)
-        children[index] = child(use, thing)
+        children[index] = child(use, thing, index)
         while words[ROUNDS] == before:
             time.sleep(0.0005)
             if time.perf_counter() - began > 2 * STANDSTILL:
@@ -177,9 +191,6 @@ def main(name: str, kills: int) -> None:
         longest = max(longest, time.perf_counter() - began)
         if words[WRONG]:
             raise SystemExit(f"corrupt: {words[WRONG]}")
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
     print(f"sound: {kills} kills, {words[ROUNDS]} rounds, the longest standstill {longest:.3f} s")
 
 

@@ -57,6 +57,8 @@ class Barrier(Monitor):
         def attempt(ticket: int, state: int) -> str | None:
             return self._attempt(place, ticket, state)
 
+        if self._words[COUNT] == self._parties - 1:
+            self._tend()  # this one may be the last: the others must be alive
         try:
             outcome: str | None = "again"
             while outcome == "again":

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
 from lightwork._kit._monitor import SERVED, WAITERS, Monitor
-from lightwork._kit.locks import Lock, RLock
+from lightwork._kit.checked import Lock, RLock
 
 T = TypeVar("T")
 
@@ -46,7 +46,11 @@ class Condition(Monitor):
         saved: list[Any] = []
 
         def give_up_the_lock() -> None:
-            saved.append(self._lock._release_save() if isinstance(self._lock, RLock) else self._lock.release())
+            if isinstance(self._lock, RLock):
+                saved.append(self._lock._release_save())
+            else:
+                self._lock.release()
+                saved.append(None)
 
         try:
             seconds = None if timeout is None else max(0.0, timeout)

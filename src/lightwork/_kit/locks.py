@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from typing import Any
 
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
-from lightwork._kit._coroutines import in_a_thread
 from lightwork._kit._identity import is_alive, me, pid_of
 from lightwork._kit._monitor import OWN, WAITERS, WAITING, WOKEN, Monitor, check_timeout
 from lightwork.errors import HolderDied
@@ -21,10 +21,16 @@ of an RLock, the holder's thread and how often it has taken it, which mean somet
 CLOSED = 2**64 - 1
 """In RESERVED: nobody may take the lock, because its holder died and ``on_death="raise"``."""
 PATIENCE = 0.002
-"""Seconds that a waiter lets others pass; then the lock is kept for it. Handing it over each time would cost a change of
-threads for each use."""
+"""Seconds that a waiter lets others pass; then the lock is kept for it. Handing it over each time would cost a change
+of threads for each use."""
 
 _now = SystemClock.now
+_trylock, _unlock = _native.trylock, _native.unlock
+_get_ident, _modules = threading.get_ident, sys.modules
+
+
+checked_kinds: dict[type[Lock], type[Lock]] = {}
+"""What is made instead where locks are to be checked; filled by the module ``checked``, through which users come."""
 
 
 class Lock(Monitor):
@@ -34,10 +40,16 @@ class Lock(Monitor):
     ``lock.recovered`` is true as long as it holds it: what the lock protects may be half done. With
     ``on_death="raise"`` whoever wants the lock gets ``lw.HolderDied`` instead, until somebody has called ``reset()``.
 
-    In a coroutine: ``async with lock:``.
+    ``debug``: the lock is checked (see ``lw.Deadlock``, ``lw.DeadlockWarning``, and its ``contention``); by default
+    where the environment has ``LIGHTWORK_DEBUG=1``. In a coroutine: ``async with lock:``.
     """
 
-    def __init__(self, *, on_death: str = "recover") -> None:
+    def __new__(cls, *_: Any, debug: bool | None = None, **__: Any) -> Lock:
+        if cls in checked_kinds and (os.environ.get("LIGHTWORK_DEBUG") == "1" if debug is None else debug):
+            return object.__new__(checked_kinds[cls])
+        return object.__new__(cls)
+
+    def __init__(self, *, on_death: str = "recover", debug: bool | None = None) -> None:
         if on_death not in ("recover", "raise"):
             raise ValueError(f'on_death is "recover" or "raise", not {on_death!r}')
         super().__init__()
@@ -112,7 +124,8 @@ class Lock(Monitor):
 
     def release(self) -> None:
         """Frees the lock, from any thread or process; RuntimeError if nobody holds it."""
-        words, mutex, told = self._words, self._mutex, ()
+        words, mutex = self._words, self._mutex
+        told: Any = ()
         try:
             problem = _trylock(mutex)
             if problem:
@@ -209,6 +222,8 @@ class Lock(Monitor):
 
     async def __aenter__(self) -> bool:
         if not self.acquire(False):
+            from lightwork._kit._coroutines import in_a_thread
+
             await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, 0, give_up), self._free)
         return True
 
@@ -229,7 +244,8 @@ class RLock(Lock):
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As Lock's; True at once for the thread that holds it."""
-        words, mutex, thread, taken = self._words, self._mutex, _holder(), False
+        words, mutex, taken = self._words, self._mutex, False
+        thread = _holder() if "asyncio" in _modules else _get_ident()
         if timeout != -1:
             check_timeout(blocking, timeout)
         # Nobody but this thread can make these two its own, or stop them from being.
@@ -261,7 +277,8 @@ class RLock(Lock):
     def release(self) -> None:
         """Undoes one acquire; RuntimeError for a thread that does not hold it."""
         words = self._words
-        if words[OWNER] != me.token or words[THREAD] != _holder():
+        thread = _holder() if "asyncio" in _modules else _get_ident()
+        if words[OWNER] != me.token or words[THREAD] != thread:
             raise RuntimeError("cannot release un-acquired lock")
         if words[DEPTH] > 1:
             words[DEPTH] -= 1
@@ -272,6 +289,8 @@ class RLock(Lock):
 
     async def __aenter__(self) -> bool:
         if not self.acquire(False):
+            from lightwork._kit._coroutines import in_a_thread
+
             holder = _holder()
             await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, holder, give_up), self._free)
         return True
@@ -304,6 +323,3 @@ def _holder() -> int:
         if task is not None:
             return id(task)
     return threading.get_ident()
-
-
-_trylock, _unlock = _native.trylock, _native.unlock

@@ -7,14 +7,14 @@ from typing import Any
 
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
-from lightwork._kit._coroutines import in_a_thread
 from lightwork._kit._identity import me
 from lightwork._kit._monitor import OWN, SIZE, WAITERS, WAITING, WOKEN, Monitor, check_timeout
 from lightwork._kit.locks import PATIENCE
 
 VALUE, RESERVED, TOTAL, SIGNALS, MEMBERS = range(OWN, OWN + 5)
-"""Words: free permits; the ticket of the waiter whose turn it is or 0; permits there are, free or held; whether somebody
-released what it did not hold; rows in use of the table of processes, which tells how many permits each holds."""
+"""Words: free permits; the ticket of the waiter whose turn it is or 0; permits there are, free or held; whether
+somebody released what it did not hold; rows in use of the table of processes, which tells how many
+permits each holds."""
 _TABLE = SIZE // 8
 MOST_PROCESSES = 512
 
@@ -195,6 +195,8 @@ class Semaphore(Monitor):
 
     async def __aenter__(self) -> bool:
         if not self.acquire(False):
+            from lightwork._kit._coroutines import in_a_thread
+
             await in_a_thread(lambda give_up: self._acquire_slowly(None, give_up), self.release)
         return True
 

@@ -24,9 +24,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from lightwork import _platform, _wire
 from lightwork._handles import Handle
 
-if TYPE_CHECKING:
-    import numpy
-
 T = TypeVar("T")
 
 ALIGNED = 64
@@ -115,11 +112,11 @@ def share(thing: Any, *, writable: bool = False) -> Any:
         raw = memoryview(thing)
         memory = _filled([raw if raw.contiguous else memoryview(raw.tobytes())], writable)
         view = memoryview(memory)[: raw.nbytes]
-        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)
+        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)  # type: ignore[call-overload]
     return _share_buffers(thing, writable)
 
 
-def _share_array(numpy: Any, array: numpy.ndarray[Any, Any], writable: bool) -> numpy.ndarray[Any, Any]:
+def _share_array(numpy: Any, array: Any, writable: bool) -> Any:
     if array.dtype.hasobject:
         raise TypeError(
             f"an array of dtype {array.dtype} holds references to Python objects, which mean nothing in another "
@@ -197,7 +194,7 @@ def _reduce_array(array: Any) -> Any:
     address = array.__array_interface__["data"][0]
     lease = _at(address) if array.size and not array.dtype.hasobject else None
     if lease is None:
-        return array.__reduce_ex__(5)
+        return NotImplemented
     layout = (array.dtype, array.shape, array.strides, address - lease.start, array.flags.writeable)
     return _array, (*lease.place(), *layout)
 
@@ -217,7 +214,7 @@ def _reduce_view(view: memoryview) -> Any:
     address = _address(view) if view.nbytes and view.c_contiguous else 0
     lease = _at(address)
     if lease is None:
-        raise TypeError("cannot pickle 'memoryview' object; send bytes(view), or a view of what lightwork.share gave")
+        return NotImplemented
     return _view, (*lease.place(), address - lease.start, view.nbytes, view.format, view.shape, view.readonly)
 
 
@@ -233,7 +230,7 @@ def _view(
 def _reduce_arrow(buffer: Any) -> Any:
     lease = _at(buffer.address) if buffer.size and buffer.is_cpu else None
     if lease is None:
-        return buffer.__reduce_ex__(5)
+        return NotImplemented
     return _arrow, (*lease.place(), buffer.address - lease.start, buffer.size)
 
 

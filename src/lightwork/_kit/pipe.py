@@ -1,0 +1,143 @@
+"""Pipe: two ends that send each other messages, over a queue each way, and a socket that tells when an end is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import select
+import socket
+from types import TracebackType
+from typing import Any
+
+from lightwork._handles import Handle
+from lightwork._kit._monitor import SLICE
+from lightwork._kit.queues import Queue, ShutDown
+
+AHEAD = 1000
+"""Messages that a sender may be ahead, at most."""
+
+
+class Connection:
+    """One end; methods and meanings of ``multiprocessing.connection.Connection``, but there is no file number.
+
+    An end is gone when everybody who had it has closed it or died: the kernel tells by a socket that all of them hold.
+    """
+
+    def __init__(self, incoming: Queue | None, outgoing: Queue | None, tether: Handle) -> None:
+        self._incoming, self._outgoing, self._tether = incoming, outgoing, tether
+        self._closed = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._check()
+        return Connection, (self._incoming, self._outgoing, self._tether)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this process has closed it."""
+        return self._closed
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can receive."""
+        return self._incoming is not None
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can send."""
+        return self._outgoing is not None
+
+    def send(self, obj: Any) -> None:
+        """Sends a message; waits while the other end is far behind. BrokenPipeError where the other end is gone."""
+        outgoing = self._check(self._outgoing, "write-only end needed: this one only receives")
+        while not self._gone():
+            with contextlib.suppress(queue.Full):
+                outgoing.put(obj, timeout=SLICE)
+                return
+        raise BrokenPipeError("the other end of this pipe is gone")
+
+    def recv(self) -> Any:
+        """The next message; waits for it. EOFError where the other end is gone and nothing is left."""
+        incoming = self._check(self._incoming, "read-only end needed: this one only sends")
+        while True:
+            gone = self._gone()
+            try:
+                return incoming.get(timeout=SLICE) if not gone else incoming.get(False)
+            except queue.Empty:
+                if gone:
+                    raise EOFError("the other end of this pipe is gone") from None
+            except ShutDown:
+                raise EOFError("the other end of this pipe was closed") from None
+
+    def send_bytes(self, buffer: Any, offset: int = 0, size: int | None = None) -> None:
+        """Sends the bytes of a buffer, from ``offset`` on, ``size`` of them."""
+        view = memoryview(buffer).cast("B")
+        if offset < 0 or offset > len(view):
+            raise ValueError("offset is negative" if offset < 0 else "buffer length < offset")
+        if size is not None and (size < 0 or offset + size > len(view)):
+            raise ValueError("size is negative" if size < 0 else "buffer length < offset + size")
+        self.send(bytes(view[offset : None if size is None else offset + size]))
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """The next message, which must be bytes."""
+        if maxlength is not None and maxlength < 0:
+            raise ValueError("negative maxlength")
+        data = self.recv()
+        if not isinstance(data, bytes):
+            raise OSError(f"a message of bytes was expected; a {type(data).__name__} came")
+        if maxlength is not None and len(data) > maxlength:
+            self.close()
+            raise OSError("bad message length")
+        return data
+
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Whether something can be received, or the end is there; waits up to ``timeout`` seconds for it."""
+        incoming = self._check(self._incoming, "read-only end needed: this one only sends")
+        return incoming._await_message(timeout, self._gone)
+
+    def close(self) -> None:
+        """Lets go of this end."""
+        if not self._closed:
+            self._closed = True
+            incoming, outgoing = self._incoming, self._outgoing
+            del self._tether  # the kernel tells the other end, if nobody else holds this one
+            self._incoming = self._outgoing = None
+            for each in (incoming, outgoing):
+                if each is not None:
+                    each._stir()
+
+    def _check(self, end: Queue | None = None, problem: str = "") -> Queue:
+        if self._closed:
+            raise OSError("handle is closed")
+        if end is None and problem:
+            raise OSError(problem)
+        return end  # type: ignore[return-value]
+
+    def _gone(self) -> bool:
+        """Whether nobody holds the other end any more."""
+        poll = select.poll()
+        poll.register(self._tether.descriptor, 0)
+        return bool(poll.poll(0))
+
+    def __enter__(self) -> Connection:
+        self._check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<lightwork.Connection {'closed' if self._closed else self._tether.key.hex()[:8]}>"
+
+
+def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
+    """Two connected ends, for threads, processes and sub-interpreters.
+
+    Without ``duplex`` the first one receives and the second one sends. Messages are pickled; large arrays lie in shared
+    memory and are received where they lie.
+    """
+    one, other = (Handle(each.detach()) for each in socket.socketpair())
+    forth = Queue(AHEAD)
+    back = Queue(AHEAD) if duplex else None
+    return Connection(forth, back, one), Connection(back, forth, other)

@@ -1,0 +1,91 @@
+"""Checked locks: orders that could deadlock are told, deadlocks raise, contention is counted."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+import pytest
+
+import lightwork as lw
+
+
+def take(first, second) -> int:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        with first, second:
+            return len(found)
+
+
+@pytest.mark.parametrize("kind", [lw.Lock, lw.RLock])
+def test_two_orders_are_told_with_both_places(kind) -> None:
+    one, two = kind(debug=True), kind(debug=True)
+    with one, two:
+        pass
+    places = r"(?s)test_two_orders.*then.*test_debugging.py.*then.*test_debugging"
+    with pytest.warns(lw.DeadlockWarning, match=places), two, one:
+        pass
+
+
+def test_a_longer_circle_across_processes() -> None:
+    locks = [lw.Lock(debug=True) for _ in range(3)]
+    pairs = [(locks[0], locks[1]), (locks[1], locks[2]), (locks[2], locks[0])]
+    told = [lw.starmap(take, [pair], backend="processes")[0] for pair in pairs]
+    assert told == [0, 0, 1]
+
+
+def test_one_order_is_no_news() -> None:
+    one, two = lw.Lock(debug=True), lw.RLock(debug=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            with one, two, two:
+                pass
+
+
+def cross(first, second, barrier) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with first:
+            barrier.wait(20)
+            try:
+                with second:
+                    return "went on"
+            except lw.Deadlock as problem:
+                return str(problem)
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_a_deadlock_is_told_and_ended(backend: str) -> None:
+    one, two, barrier = lw.Lock(debug=True), lw.Lock(debug=True), lw.Barrier(2)
+    with lw.Executor(2, backend=backend) as executor:
+        both = [executor.submit(cross, one, two, barrier), executor.submit(cross, two, one, barrier)]
+        said = [future.result() for future in both]
+    reports = [text for text in said if text != "went on"]
+    assert reports and all("waits at" in text and "holds" in text and "test_debugging.py" in text for text in reports)
+
+
+def test_contention_is_counted() -> None:
+    lock, held = lw.Lock(debug=True), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            threading.Event().wait(0.1)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with lock:
+        pass
+    thread.join()
+    seen = lock.contention
+    assert (seen.acquired, seen.waited_for) == (2, 1)
+    assert 0.02 < seen.waiting < 5 and 0.09 < seen.holding < 5
+
+
+def test_all_locks_are_checked_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTWORK_DEBUG", "1")
+    assert lw.Lock().contention.acquired == 0
+    monkeypatch.setenv("LIGHTWORK_DEBUG", "0")
+    assert type(lw.Lock()) is lw.Lock
