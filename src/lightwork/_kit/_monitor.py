@@ -162,7 +162,7 @@ class Monitor:
         semaphore: Any = None
         try:
             while True:
-                passed = []
+                passed, armed = [], False
                 try:
                     problem = _native.trylock(self._mutex)
                     if problem:
@@ -182,8 +182,11 @@ class Monitor:
                         record = self._park(group() if callable(group) else group)
                         at = _RECORDS + 8 * record
                         ticket, semaphore = words[at + _TICKET], self._semaphore(record)
+                        armed = True
                     elif words[at + _STATE] == WOKEN:
                         words[at + _STATE] = WAITING
+                        self._rearmed()
+                        armed = True
                 except BaseException:
                     _native.consistent(self._mutex)
                     raise
@@ -191,6 +194,8 @@ class Monitor:
                     _native.unlock(self._mutex)
                     for each in passed:
                         _native.post(each)
+                if armed:
+                    self._armed(ticket & 0xFF)
                 if parked is not None:
                     parked()
                     parked = None
@@ -225,6 +230,12 @@ class Monitor:
             _native.unlock(self._mutex)
         for each in passed:
             _native.post(each)
+
+    def _rearmed(self) -> None:
+        """Inside the guard: one that was woken found nothing, and will sleep again."""
+
+    def _armed(self, group: int) -> None:
+        """Outside of it: a waiter can be woken from now on. What came just before woke nobody."""
 
     def _tend(self) -> None:
         """After a slice in which nothing came: clears away what the dead have left."""

@@ -26,6 +26,8 @@ class Connection:
     def __init__(self, incoming: Queue | None, outgoing: Queue | None, tether: Handle) -> None:
         self._incoming, self._outgoing, self._tether = incoming, outgoing, tether
         self._closed = False
+        self._hang_up = select.poll()
+        self._hang_up.register(tether.descriptor, 0)
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._check()
@@ -59,7 +61,7 @@ class Connection:
         """The next message; waits for it. EOFError where the other end is gone and nothing is left."""
         incoming = self._check(self._incoming, "read-only end needed: this one only sends")
         while True:
-            gone = self._gone()
+            gone = incoming.empty() and self._gone()  # what was sent before the end is received before it
             try:
                 return incoming.get(timeout=SLICE) if not gone else incoming.get(False)
             except queue.Empty:
@@ -99,7 +101,7 @@ class Connection:
         if not self._closed:
             self._closed = True
             incoming, outgoing = self._incoming, self._outgoing
-            del self._tether  # the kernel tells the other end, if nobody else holds this one
+            del self._hang_up, self._tether  # the kernel tells the other end, if nobody else holds this one
             self._incoming = self._outgoing = None
             for each in (incoming, outgoing):
                 if each is not None:
@@ -114,9 +116,7 @@ class Connection:
 
     def _gone(self) -> bool:
         """Whether nobody holds the other end any more."""
-        poll = select.poll()
-        poll.register(self._tether.descriptor, 0)
-        return bool(poll.poll(0))
+        return bool(self._hang_up.poll(0))
 
     def __enter__(self) -> Connection:
         self._check()

@@ -131,7 +131,7 @@ class Queue(Monitor):
         if not self._append(kind, data):
             self._put_slowly(kind, data, block, timeout)
         if self._words[GETTERS]:
-            self._signal(GETTING)
+            self._signal(GETTING)  # if that one finds more, it wakes the next
 
     def _append(self, kind: int, data: Any) -> bool | None:
         """One record, if there is room."""
@@ -173,7 +173,7 @@ class Queue(Monitor):
     def _put_slowly(self, kind: int, data: Any, block: bool, timeout: float | None) -> None:
         if not block:
             raise queue.Full
-        if not self._wait(lambda *_: self._append(kind, data), timeout, PUTTING, parked=self._look_for_room):
+        if not self._wait(lambda *_: self._append(kind, data), timeout, PUTTING):
             raise queue.Full
 
     def _put_block(
@@ -261,11 +261,14 @@ class Queue(Monitor):
         if found is None:
             if not block:
                 raise queue.Empty
-            found = self._wait(lambda *_: self._take(), timeout, GETTING, parked=self._look_for_messages)
+            found = self._wait(lambda *_: self._take(), timeout, GETTING)
             if found is None:
                 raise queue.Empty
-        if self._words[PUTTERS]:
-            self._signal(PUTTING)
+        words = self._words
+        if words[PUTTERS] and words[PUTS] - words[GETS] <= self._maxsize - self._maxsize // 8 - 1:
+            self._signal(PUTTING)  # not for each place: one that is woken fills many
+        if words[GETTERS] and words[HEAD] != words[TAIL]:
+            self._signal(GETTING)
         kind, data = found
         if kind == RAW:
             return data
@@ -375,7 +378,7 @@ class Queue(Monitor):
             return True
         if timeout is not None and timeout <= 0:
             return False
-        found = self._wait(attempt, timeout, GETTING, parked=self._look_for_messages)
+        found = self._wait(attempt, timeout, GETTING)
         if found and self._words[HEAD] != self._words[TAIL]:
             self._signal(GETTING)  # this one was woken, and takes nothing
         return bool(found)
@@ -385,14 +388,15 @@ class Queue(Monitor):
         for group in (GETTING, PUTTING, JOINING):
             self._signal(group, 2**63)
 
-    def _look_for_messages(self) -> None:
-        """Once this thread can be woken: what was put just before woke nobody."""
-        if self._words[HEAD] != self._words[TAIL] or self._words[CLOSED]:
+    def _armed(self, group: int) -> None:
+        words = self._words
+        if group == GETTING and (words[HEAD] != words[TAIL] or words[CLOSED]):
             self._signal(GETTING)
-
-    def _look_for_room(self) -> None:
-        if self._words[PUTS] - self._words[GETS] < self._maxsize or self._words[CLOSED]:
+        elif group == PUTTING and (words[PUTS] - words[GETS] < self._maxsize or words[CLOSED]):
             self._signal(PUTTING)
+
+    def _rearmed(self) -> None:
+        self._count()
 
     def _signal(self, group: int, count: int = 1) -> None:
         told = []
@@ -425,12 +429,14 @@ class Queue(Monitor):
         return told
 
     def _count(self) -> None:
-        """Inside the guard: notes how many could be woken, for those who look without it."""
-        asleep = [0, 0, 0]
+        """Inside the guard: notes how many should be woken, for those who look without it: none while one that was
+        woken has not looked yet."""
+        asleep, woken = [0, 0, 0], [0, 0, 0]
         for record, ticket in enumerate(self._tickets()):
-            if ticket and self._state(record) == WAITING:
-                asleep[ticket & 0xFF] += 1
-        self._words[GETTERS], self._words[PUTTERS] = asleep[GETTING], asleep[PUTTING]
+            if ticket:
+                (asleep if self._state(record) == WAITING else woken)[ticket & 0xFF] += 1
+        self._words[GETTERS] = 0 if woken[GETTING] else asleep[GETTING]
+        self._words[PUTTERS] = 0 if woken[PUTTING] else asleep[PUTTING]
 
     def _repair(self) -> None:
         super()._repair()
