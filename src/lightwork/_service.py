@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from concurrent.futures import BrokenExecutor, Future
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -58,11 +59,20 @@ class Work(Slotted):
         self.future = future
 
 
+class _Condition(threading.Condition):
+    """A condition whose ``with`` takes and gives back the lock in C: ``Condition``'s own methods are written in Python,
+    and a Ctrl-C that strikes in them leaves the lock taken for ever."""
+
+    __enter__ = property(attrgetter("_lock.__enter__"))
+    __exit__ = property(attrgetter("_lock.__exit__"))
+
+
 class LedFuture(Future[Any]):
     """A future for whose outcome its caller may work instead of waiting."""
 
     def __init__(self, service: Service) -> None:
         super().__init__()
+        self._condition = _Condition()
         self._service = service
 
     def result(self, timeout: float | None = None) -> Any:
