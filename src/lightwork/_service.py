@@ -292,11 +292,14 @@ class Service:
         last, torn, self._run = self._leader, self._run, self._opened()
         self._leader = None
         torn.close()
-        for future in {last, *self._futures.values()}:
-            if future is not None:
-                _settle(future, WorkerCrashed(reason="was ended: Ctrl-C struck while its result was taken in"))
+        untouched = [self._inbox.get() for _ in range(self._inbox.qsize())]
+        lost = {*self._futures.values(), *([] if last is None else [last])} - {work.future for work in untouched}
         self._futures.clear()
         self._indices.clear()
+        for future in lost:
+            _settle(future, WorkerCrashed(reason="was ended: Ctrl-C struck while its result was taken in"))
+        for work in untouched:
+            self._inbox.put(work)
 
     def _leave_to_thread(self) -> None:
         self._led, self._alone = False, 0

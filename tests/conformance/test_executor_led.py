@@ -145,42 +145,35 @@ def test_ctrl_c_at_any_moment_leaves_an_executor_that_works(backend):
         import os, random, signal, threading
         import lightwork as lw
         from tests.conformance import jobs
-        struck = 0
         executor = lw.Executor(1, backend={backend!r})
-        over = threading.Event()
+        armed, over = [False], threading.Event()
         def strike():
             while not over.wait(random.random() * 0.02):
-                os.kill(os.getpid(), signal.SIGINT)
+                if armed[0]:
+                    armed[0] = False
+                    os.kill(os.getpid(), signal.SIGINT)
         thread = threading.Thread(target=strike)
         future, x = None, 0
         thread.start()
-        while struck < 40:
+        for struck in range(40):
             try:
-                for x in range(1000):
-                    future = executor.submit(jobs.square, x)
-                    assert future.result() == x * x
-            except KeyboardInterrupt:
-                struck += 1
-            except lw.WorkerCrashed:
-                pass
-        try:
-            over.set()
-            thread.join()
-        except KeyboardInterrupt:
-            pass
-        while True:
-            try:
-                thread.join()
-                if future is not None and not future.done():
+                armed[0] = True
+                while True:
+                    x += 1
                     try:
-                        future.result(10)
+                        future = executor.submit(jobs.square, x)
+                        assert future.result() == x * x
                     except lw.WorkerCrashed:
-                        pass
-                assert [executor.submit(jobs.square, x).result(10) for x in range(30)] == [x * x for x in range(30)]
-                executor.shutdown()
-                break
+                        continue
             except KeyboardInterrupt:
-                continue
+                try:
+                    future.result(10)
+                except lw.WorkerCrashed:
+                    pass
+        over.set()
+        thread.join()
+        assert [executor.submit(jobs.square, x).result(10) for x in range(30)] == [x * x for x in range(30)]
+        executor.shutdown()
         print("works")
     """
     run = subprocess.run(
