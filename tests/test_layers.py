@@ -17,7 +17,7 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_typing errors _root _crashed _clock _machine _platform _polling _record _sizes _stats",
+    "ground": "_typing errors _root _crashed _clock _extensions _machine _platform _polling _record _sizes _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "backends": "_backends.*",
@@ -26,7 +26,7 @@ FLOORS: dict[str, str] = {
     "engine": "_auto _engine _opening _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
-    "_target _verdicts amapping comparing executor mapping probing",
+    "_target _verdicts _hazards.* amapping checking comparing executor mapping probing",
     "package": "lightwork",
     "lab": "lab.*",
     "command line": "cli __main__",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lightwork._per_worker import per_worker
     from lightwork._trace import Progress, Report
     from lightwork.amapping import aimap, amap
+    from lightwork.checking import Finding, Findings, check
     from lightwork.comparing import Comparison, compare
     from lightwork.errors import (
         BackendUnavailable,
@@ -52,6 +53,7 @@ _HOMES = {
     "_trace": ("Progress", "Report"),
     "amapping": ("aimap", "amap"),
     "_backends._registry": ("backends",),
+    "checking": ("Finding", "Findings", "check"),
     "comparing": ("Comparison", "compare"),
     "errors": (
         "BackendUnavailable",
@@ -79,6 +81,8 @@ __all__ = [
     "Comparison",
     "Executor",
     "Failure",
+    "Finding",
+    "Findings",
     "Interrupted",
     "InvalidTarget",
     "LightworkError",
@@ -94,6 +98,7 @@ __all__ = [
     "aimap",
     "amap",
     "backends",
+    "check",
     "compare",
     "config",
     "gather",

@@ -1,7 +1,7 @@
 """The command line: the only place that parses arguments, prints and exits.
 
-Exit codes: 0 all is well; 1 the function failed, backends disagree, or an experiment could not finish; 2 the command
-itself is wrong (usage, TARGET, items, a backend that cannot run here); 130 Ctrl-C.
+Exit codes: 0 all is well; 1 the function failed or would fail, backends disagree, or an experiment could not finish; 2
+the command itself is wrong (usage, TARGET, items, a backend that cannot run here); 130 Ctrl-C.
 
 What the user's function prints goes to standard error, so that standard output holds results alone.
 """
@@ -526,6 +526,44 @@ def probe(target: str, budget: float, as_json: bool, **where: str | None) -> Non
         put(profile.to_json())
     else:
         click.echo(profile.text(shutil.get_terminal_size().columns))
+
+
+# --- check -----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@takes_items
+@click.option("--backends", metavar="A,B", help="Backends to judge; by default all that suit the function.")
+@click.option("--as-json", is_flag=True, help="Print data instead of text.")
+def check(target: str, backends: str | None, as_json: bool, **where: str | None) -> None:
+    """Say what would go wrong if TARGET ran in parallel, without calling it.
+
+    Items are optional. Exit codes: 1 if something would fail in a backend that lightwork may choose by itself (or that
+    --backends names), 0 if nothing would; what would only change results or cost time does not count.
+    """
+    names = None if backends is None else [name.strip() for name in backends.split(",") if name.strip()]
+    with prints_to_stderr():
+        found = load_target(target)
+        items = _finite(found.module, where) if _has_items(found.module, where) else None
+        from lightwork import checking
+
+        try:
+            findings = checking.check(found.function, *([] if items is None else [items]), backends=names)
+        except ValueError as error:
+            fail(str(error), USAGE)
+    if as_json:
+        put(findings.to_json())
+    else:
+        for line in findings.text(width()).splitlines():
+            click.echo(click.style(line, fg="red", bold=True) if colourful() and line.startswith("!!") else line)
+    if findings.failing:
+        raise Stop(FAILED)
+
+
+def _has_items(module: Any, where: dict[str, str | None]) -> bool:
+    return any(value is not None for value in where.values()) or any(
+        hasattr(module, name) for name in ("items", "ITEMS")
+    )
 
 
 # --- lab -------------------------------------------------------------------------------------------------

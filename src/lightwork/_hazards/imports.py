@@ -1,0 +1,155 @@
+"""Rules on extension modules: those that turn the GIL on, and those that no sub-interpreter loads.
+
+Looked at are the modules that the function uses and what these have imported, as far as they are loaded: each
+extension module says of itself what it supports (``_extensions``). Nothing is imported to find out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
+
+from lightwork import _machine
+from lightwork._extensions import Extension, extension
+from lightwork._hazards.finding import COSTS, FAILS, UNKNOWN, Finding
+from lightwork._hazards.subject import Subject
+
+_SHOWN = 4
+
+
+def turn_gil_on(subject: Subject) -> Iterator[Finding]:
+    """On a free-threaded build one module that needs the GIL takes it from all threads of the process."""
+    if not (_machine.free_threaded_build() and subject.sharing) or _gil_is_forced_off():
+        return
+    guilty = [one for one in _loaded(subject) if one.needs_gil]
+    if guilty:
+        yield Finding(
+            "gil",
+            COSTS,
+            f"{_named(guilty)} {'needs' if len(guilty) == 1 else 'need'} the GIL: importing "
+            f"{'it' if len(guilty) == 1 else 'them'} turns it on for the whole process, so that threads compute "
+            "in turns on this free-threaded Python.",
+            _where(subject, guilty),
+            "Take a newer release that supports free threading, or PYTHON_GIL=0 if you know that it is safe; "
+            'backend="processes" computes side by side all the same.',
+            subject.sharing,
+        )
+    elif _machine.gil_enabled():
+        yield Finding(
+            "gil",
+            COSTS,
+            "The GIL is on in this free-threaded Python, though no module that the function uses asks for it: another "
+            "import has turned it on, or PYTHON_GIL=1.",
+            "",
+            "lightwork doctor tells more.",
+            subject.sharing,
+        )
+
+
+def _gil_is_forced_off() -> bool:
+    return os.environ.get("PYTHON_GIL") == "0" or sys._xoptions.get("gil") == "0"
+
+
+def refuse_interpreters(subject: Subject) -> Iterator[Finding]:
+    """A sub-interpreter has a GIL of its own; modules that are not written for that raise ImportError there."""
+    if "interpreters" not in subject.backends:
+        return
+    refusing = [one for one in _loaded(subject) if one.refuses_interpreters]
+    if refusing:
+        yield Finding(
+            "interpreters",
+            FAILS,
+            f"{_named(refusing)} cannot be imported in a sub-interpreter: "
+            f"{'it was' if len(refusing) == 1 else 'they were'} not written for more than one in a process.",
+            _where(subject, refusing),
+            'Use backend="threads" or "processes". backend="auto" does not use interpreters.',
+            ("interpreters",),
+        )
+
+
+def not_loaded(subject: Subject) -> Iterator[Finding]:
+    """What a function imports only when it is called cannot be looked at."""
+    asked = "interpreters" in subject.backends or (_machine.free_threaded_build() and subject.sharing)
+    missing = {use.package: use.where for use in reversed(subject.uses) if use.imported}
+    for package, where in missing.items():
+        if asked and package not in sys.modules and package not in sys.stdlib_module_names:
+            yield Finding(
+                "imports",
+                UNKNOWN,
+                f"The function imports {package} when it is called. It is not loaded here, so that nobody can say "
+                "whether it turns the GIL on or refuses sub-interpreters.",
+                where,
+                f"Import {package} before you call check.",
+                tuple(name for name in subject.backends if name in ("interpreters", *subject.sharing)),
+            )
+
+
+# what is loaded
+
+
+def _loaded(subject: Subject) -> list[Extension]:
+    """What the extension modules say that a worker would load for this function."""
+    packages = _packages(subject)
+    found = []
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] in packages and isinstance(module, ModuleType) and _is_extension(module):
+            declared = extension(module)
+            if declared is not None:
+                found.append(declared)
+    return found
+
+
+def _is_extension(module: ModuleType) -> bool:
+    file = vars(module).get("__file__")
+    return isinstance(file, str) and not file.endswith((".py", ".pyc"))
+
+
+def _packages(subject: Subject) -> set[str]:
+    """Top-level names of what the function uses, and of all that those have imported in their turn."""
+    roots = {use.package for use in subject.uses}
+    roots |= {_home(thing) for _, thing in subject.things}
+    by_package: dict[str, list[ModuleType]] = {}
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType):
+            by_package.setdefault(name.partition(".")[0], []).append(module)
+    main = vars(sys.modules["__main__"])
+    seen: set[str] = set()
+    # What is sent from __main__ takes nothing of it along but what it uses; any other module is imported whole.
+    waiting = [name for name in roots if name and name not in ("__main__", "lightwork", "builtins")]
+    while waiting:
+        package = waiting.pop()
+        if package in seen:
+            continue
+        seen.add(package)
+        for module in by_package.get(package, ()):
+            if vars(module) is main:
+                continue
+            names = {_home(value) for value in list(vars(module).values())}
+            waiting += [name for name in names if name not in seen and name not in ("", "__main__", "lightwork")]
+    return seen
+
+
+def _home(value: object) -> str:
+    """The top-level name of the module that something is, or comes from."""
+    if isinstance(value, ModuleType):
+        name = value.__name__
+    elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        name = value.__module__
+    else:
+        name = type(value).__module__
+    return name.partition(".")[0] if isinstance(name, str) else ""
+
+
+def _where(subject: Subject, found: list[Extension]) -> str:
+    """The first line that uses one of these packages, where the function itself does."""
+    packages = {one.name.partition(".")[0] for one in found}
+    return next((use.where for use in subject.uses if use.package in packages), "")
+
+
+def _named(found: list[Extension]) -> str:
+    names = [one.name for one in found]
+    if len(names) > _SHOWN:
+        names = [*names[:_SHOWN], f"{len(names) - _SHOWN} more"]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
