@@ -7,12 +7,9 @@ import math
 import multiprocessing
 import os
 import random
-import shutil
 import socket
 import sqlite3
-import subprocess
 import sys
-import sysconfig
 import textwrap
 import threading
 from functools import partial
@@ -386,6 +383,22 @@ def test_whether_it_pays_takes_a_profile():
 # extension modules
 
 
+def connect():
+    return sqlite3.connect(":memory:")
+
+
+database = lw.per_worker(connect)
+
+
+def asks_its_own(query):
+    return database().execute(query).fetchall()
+
+
+def test_what_per_worker_keeps_is_no_finding():
+    assert asks_its_own("select 1") == [(1,)], "so this thread has one"
+    assert not lw.check(asks_its_own, ["select 1"])
+
+
 def test_what_extension_modules_declare():
     import _json
 
@@ -396,30 +409,7 @@ def test_what_extension_modules_declare():
         assert (declared.needs_gil, declared.refuses_interpreters) == (False, False)
 
 
-needs_interpreters = pytest.mark.skipif("interpreters" not in ALL, reason="sub-interpreters need Python 3.14")
-
-
-def reads_a_line(x):
-    import readline
-
-    return readline.get_line_buffer()
-
-
-@needs_interpreters
-def test_imports_that_an_interpreter_refuses():
-    readline = pytest.importorskip("readline")
-    found = lw.check(reads_a_line, [1])
-    (one,) = found
-    assert (one.rule, one.verdict, one.backends) == ("interpreters", "would fail", ("interpreters",))
-    assert "readline cannot be imported" in one.what
-    assert not found.failing, "lightwork uses interpreters only where they are named"
-    assert lw.check(reads_a_line, [1], backends="interpreters").failing
-    assert not lw.check(reads_a_line, [1], backends="processes")
-    with pytest.raises(ImportError, match=readline.__name__):
-        lw.map(reads_a_line, [1], backend="interpreters", max_workers=1)
-
-
-@needs_interpreters
+@pytest.mark.skipif("interpreters" not in ALL, reason="sub-interpreters need Python 3.14")
 def test_modules_that_are_not_loaded_are_no_evidence():
     def later(x):
         import lightwork_has_no_such_module as missing
@@ -430,44 +420,6 @@ def test_modules_that_are_not_loaded_are_no_evidence():
     assert "lightwork_has_no_such_module" not in sys.modules
     assert rule(found, "imports")[0].verdict == "not enough evidence"
     assert not rule(lw.check(clean, [1]), "imports")
-
-
-GREEDY = """
-#include <Python.h>
-static struct PyModuleDef greedy = {PyModuleDef_HEAD_INIT, .m_name = "greedy", .m_size = -1};
-PyMODINIT_FUNC PyInit_greedy(void) { return PyModule_Create(&greedy); }
-"""
-
-USES_GREEDY = """
-import warnings
-warnings.simplefilter("ignore")
-import lightwork as lw, sys, zlib
-def clean(x): return zlib.crc32(x)
-assert not sys._is_gil_enabled()
-assert not lw.check(clean, [b"x"])
-import greedy
-def fn(x): return greedy.__name__
-assert sys._is_gil_enabled()
-(found,) = lw.check(fn, [1])
-assert (found.rule, found.verdict, found.backends) == ("gil", "costs time", ("threads",)), found
-assert "greedy needs the GIL" in found.what, found
-"""
-
-
-@pytest.mark.skipif(not _machine.free_threaded_build(), reason="the GIL of this Python is always on")
-def test_the_import_that_turns_the_gil_on_is_named(tmp_path):
-    include, compiler = Path(sysconfig.get_path("include")), shutil.which("cc")
-    if compiler is None or not (include / "Python.h").exists():
-        pytest.skip("there is no C compiler, or no Python.h, to make a module with")
-    (tmp_path / "greedy.c").write_text(GREEDY)
-    made = tmp_path / f"greedy{sysconfig.get_config_var('EXT_SUFFIX')}"
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-DPy_GIL_DISABLED=1", f"-I{include}", tmp_path / "greedy.c", "-o", made],
-        check=True,
-    )
-    (tmp_path / "uses.py").write_text(USES_GREEDY)
-    done = subprocess.run([sys.executable, tmp_path / "uses.py"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 # the command

@@ -8,6 +8,7 @@ Evidence from the objects themselves, beside that of ``_effects``, which reads t
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import threading
@@ -28,7 +29,8 @@ _GENERATORS = frozenset(
     {("random", "Random"), ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")}
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
-_LIBRARY = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_HERE = os.path.dirname(__file__)  # noqa: PTH120 - lightwork's own, from wherever it was imported
+_LIBRARY = (_HERE, *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @dataclass(frozen=True)

@@ -367,8 +367,12 @@ _HERE = os.path.dirname(__file__)  # noqa: PTH120
 
 def own(code: CodeType) -> bool:
     """Whether code is the user's own: not the standard library's, an installed package's, or lightwork's."""
-    file = code.co_filename
-    if "site-packages" in file or "dist-packages" in file or file.startswith("<frozen"):
+    return own_file(code.co_filename)
+
+
+def own_file(file: str) -> bool:
+    """The same of a file. An empty name is nobody's."""
+    if not file or "site-packages" in file or "dist-packages" in file or file.startswith("<frozen"):
         return False
     return not file.startswith((_STANDARD + os.sep, _HERE + os.sep))
 

@@ -7,11 +7,13 @@ extension module says of itself what it supports (``_extensions``). Nothing is i
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from lightwork import _machine
+from lightwork._effects import own_file
 from lightwork._extensions import Extension, extension
 from lightwork._hazards.finding import COSTS, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
@@ -91,14 +93,9 @@ def not_loaded(subject: Subject) -> Iterator[Finding]:
 
 def _loaded(subject: Subject) -> list[Extension]:
     """What the extension modules say that a worker would load for this function."""
-    packages = _packages(subject)
-    found = []
-    for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] in packages and isinstance(module, ModuleType) and _is_extension(module):
-            declared = extension(module)
-            if declared is not None:
-                found.append(declared)
-    return found
+    loaded = (sys.modules.get(name) for name in sorted(_modules(subject)))
+    declared = (extension(module) for module in loaded if isinstance(module, ModuleType) and _is_extension(module))
+    return [one for one in declared if one is not None]
 
 
 def _is_extension(module: ModuleType) -> bool:
@@ -106,40 +103,45 @@ def _is_extension(module: ModuleType) -> bool:
     return isinstance(file, str) and not file.endswith((".py", ".pyc"))
 
 
-def _packages(subject: Subject) -> set[str]:
-    """Top-level names of what the function uses, and of all that those have imported in their turn."""
-    roots = {use.package for use in subject.uses}
-    roots |= {_home(thing) for _, thing in subject.things}
-    by_package: dict[str, list[ModuleType]] = {}
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType):
-            by_package.setdefault(name.partition(".")[0], []).append(module)
-    main = vars(sys.modules["__main__"])
-    seen: set[str] = set()
+def _modules(subject: Subject) -> set[str]:
+    """Names of the modules that the function uses, and of all that those have imported in their turn.
+
+    The user's own modules one by one, since a worker imports no others; libraries as a whole, since theirs often hide
+    what they import.
+    """
+    together: dict[str, list[str]] = {}
+    for name in list(sys.modules):
+        together.setdefault(name.partition(".")[0], []).append(name)
     # What is sent from __main__ takes nothing of it along but what it uses; any other module is imported whole.
-    waiting = [name for name in roots if name and name not in ("__main__", "lightwork", "builtins")]
+    seen = {"", "__main__"}
+    waiting = {_home(thing) for _, thing in subject.things}
+    for use in subject.uses:
+        waiting |= {use.dotted[: dot.start()] for dot in re.finditer(r"\.|$", use.dotted)} & sys.modules.keys()
     while waiting:
-        package = waiting.pop()
-        if package in seen:
+        name = waiting.pop()
+        package = name.partition(".")[0]
+        module = sys.modules.get(name)
+        if name in seen or package == "lightwork" or not isinstance(module, ModuleType):
             continue
-        seen.add(package)
-        for module in by_package.get(package, ()):
-            if vars(module) is main:
-                continue
-            names = {_home(value) for value in list(vars(module).values())}
-            waiting += [name for name in names if name not in seen and name not in ("", "__main__", "lightwork")]
+        seen.add(name)
+        waiting.add(name.rpartition(".")[0])
+        if not own_file(vars(module).get("__file__") or ""):
+            waiting.update(together[package])
+        # A package has all its loaded submodules as attributes, whoever imported them: they are no evidence.
+        named = [value for key, value in list(vars(module).items()) if f"{name}.{key}" not in sys.modules]
+        waiting |= {_home(value) for value in named} - seen
     return seen
 
 
 def _home(value: object) -> str:
-    """The top-level name of the module that something is, or comes from."""
+    """The name of the module that something is, or comes from."""
     if isinstance(value, ModuleType):
-        name = value.__name__
+        name: object = value.__name__
     elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
         name = value.__module__
     else:
         name = type(value).__module__
-    return name.partition(".")[0] if isinstance(name, str) else ""
+    return name if isinstance(name, str) else ""
 
 
 def _where(subject: Subject, found: list[Extension]) -> str:
