@@ -62,6 +62,7 @@ class AutoRun(Run):
         self._cpus: list[float] = []
         self._refused: dict[str, str] = {}
         self._kept = False
+        self._instead: Demand | None = None
         self.demand: Demand | None = None
         self._make_policy = policy
         self._made_policy: Policy | None = None
@@ -275,7 +276,8 @@ class AutoRun(Run):
             return
         newest = max(self.dispatch.lanes)
         name, workers = self._live[newest].backend.name, self.dispatch.lanes[newest].target
-        self._kept, self.demand = False, seen_since(past.demand, self._walls, self._cpus)
+        self._kept = False
+        self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
         self._gil_known, forgot = past.gil_known, "forgot what was remembered, and"
         over = not self.dispatch.more and not self.dispatch.pending
         if over or still(self._policy, self._seen(self.clock.now() - self.began), name):
@@ -290,9 +292,11 @@ class AutoRun(Run):
 
     def _learnt(self) -> Past | None:
         """What is worth remembering of this run."""
-        report, demand = self.report(), self.demand
-        if demand is None or report.seconds < WORTH_KEEPING or report.failures or self.dispatch.broken:
+        report, demand = self.report(), self.demand or self._instead
+        if demand is None or report.failures or self.dispatch.broken:
             return None
+        if report.seconds < WORTH_KEEPING and self._instead is None:
+            return None  # but what was found to be wrong is put right in any case
         assert self._memory is not None
         if len(self._walls) >= ENOUGH and not computes(demand.wall, demand.cpu):
             # Calls that wait do so beside others as they do alone: all that ended are better than the first few.
