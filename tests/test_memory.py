@@ -377,3 +377,10 @@ def test_the_command_lists_and_clears(file, capsys, monkeypatch):
     assert "Nothing is remembered" in capsys.readouterr().out
     assert main(["memory", "list", str(file) + ".not"]) == 2
     assert "there is no file" in capsys.readouterr().err
+
+
+def test_a_short_run_does_not_make_a_longer_one_forgotten(file):
+    known = past(Demand(wait=0.0, cpu=0.03, gil=0.0), gil_known=True)
+    remember(file, count, known)
+    run(file, count, [3_000_000])
+    assert _memory.rows(str(file))[0].past.gil_known

@@ -8,7 +8,7 @@ timed are the job's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
@@ -19,14 +19,10 @@ from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint
 from lightwork._opening import DONE_EARLY, Opening
-from lightwork._past import ENOUGH, WORTH_KEEPING, Past, begin, differs, seen_since, still
-from lightwork._policy import Ask, Policy, Seen, Verdict, computes
+from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._record import replace
 from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
-
-if TYPE_CHECKING:
-    from lightwork._memory import Memory
 
 CANARY_SECONDS = 0.012
 """How much computing the canary watches before it is asked."""
@@ -36,9 +32,6 @@ FIRST_LOOK = 0.002
 
 CANARY_PATIENCE = 0.1
 """Seconds after which the choice is made without the canary's word."""
-
-MOST_NOTED = 256
-"""Batches whose times are noted, where there is a memory to be kept."""
 
 
 class AutoRun(Run):
@@ -51,21 +44,14 @@ class AutoRun(Run):
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Any],
         opening: Opening | None = None,
-        memory: Memory | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(replace(plan, crew=opening.crew) if opening else plan, clock)
         self._opening = opening
-        self._memory = memory
-        self._past: Past | None = None
-        self._walls: list[float] = []
-        self._cpus: list[float] = []
-        self._refused: dict[str, str] = {}
-        self._kept = False
-        self._instead: Demand | None = None
         self.demand: Demand | None = None
         self._make_policy = policy
         self._made_policy: Policy | None = None
+        self._refused: dict[str, str] = {}
         self._usable = usable
         self._grow = grow
         self._settled = False
@@ -90,8 +76,6 @@ class AutoRun(Run):
         super().attach(fn, source)
         if self._opening is not None:
             self._adopt(self._opening)
-        elif self._memory is not None and self._memory.past is not None:
-            self._begin(self._memory.past, self._memory.began)
 
     def _adopt(self, opening: Opening) -> None:
         """Goes on from the opening, whose batches were the first that this run would have sent."""
@@ -111,8 +95,10 @@ class AutoRun(Run):
         super().absorb(timeout)
         if self.dispatch.broken is not None:
             self._come_back()
-        if self._past is not None and len(self._walls) >= ENOUGH:
-            self._compare(self._past)
+        self._see_to()
+
+    def _see_to(self) -> None:
+        """What is due after each round of events."""
         if self._handover is not None:
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
@@ -252,67 +238,6 @@ class AutoRun(Run):
             self.close_lane(self.first)
             self._handover = None
 
-    # what was remembered
-
-    def _begin(self, past: Past, began: float) -> None:
-        """Begins with what was best before, where that is another backend than the plain loop."""
-        self.began = min(self.began, began)
-        verdict = begin(self._policy, past, self.total, None, False)
-        if verdict.ask is Ask.EFFECTS:
-            self._find_out(Ask.EFFECTS, 0.0)
-            verdict = begin(self._policy, past, self.total, self._effects, True)
-        if verdict.switch is not None:
-            self._past, self.demand, self._kept = past, past.demand, True
-            self._change_over(verdict.switch, verdict.workers)
-            self.decide(f"began with {verdict.workers} {verdict.switch}", f"remembered from {past}: {verdict.why}")
-
-    def _compare(self, past: Past) -> None:
-        """Compares the first calls with what was remembered. Where they differ, that is forgotten: the run goes on
-        in the caller's thread and learns anew, unless it is plain that its backend is the best all the same."""
-        self._past = None
-        why = differs(past, self._walls, self._cpus)
-        if why is None:
-            self.crews()[0].meter = None
-            return
-        newest = max(self.dispatch.lanes)
-        name, workers = self._live[newest].backend.name, self.dispatch.lanes[newest].target
-        self._kept = False
-        self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
-        self._gil_known, forgot = past.gil_known, "forgot what was remembered, and"
-        over = not self.dispatch.more and not self.dispatch.pending
-        if over or still(self._policy, self._seen(self.clock.now() - self.began), name):
-            self.decide(f"{forgot} stayed with {workers} {name}", why)
-            return
-        self.decide(f"{forgot} went on in the calling thread", why)
-        self.demand, self._settled, self._gil_known = None, False, False
-        self._walls.clear()
-        self._cpus.clear()
-        self._look = self.clock.now() - self.began + FIRST_LOOK
-        self._retreat(newest)
-
-    def _learnt(self) -> Past | None:
-        """What is worth remembering of this run."""
-        report, demand = self.report(), self.demand or self._instead
-        if demand is None or report.failures or self.dispatch.broken:
-            return None
-        if report.seconds < WORTH_KEEPING and self._instead is None:
-            return None  # but what was found to be wrong is put right in any case
-        assert self._memory is not None
-        if len(self._walls) >= ENOUGH and not computes(demand.wall, demand.cpu):
-            # Calls that wait do so beside others as they do alone: all that ended are better than the first few.
-            demand = seen_since(demand, self._walls, self._cpus)
-        known = self._memory.past if self._kept else None
-        return Past(
-            demand=demand,
-            gil_known=known.gil_known if known else self._gil_known,
-            wire_known=known.wire_known if known else self._wire is not None,
-            refused=known.refused if known else tuple(self._refused.items()),
-            backend=report.backend,
-            workers=report.workers,
-            throughput=report.calls / report.seconds,
-            calls=report.calls,
-        )
-
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""
         newest = max(self.dispatch.lanes)
@@ -341,9 +266,6 @@ class AutoRun(Run):
         outcomes = event.outcomes
         if not outcomes.count:
             return
-        if self._memory is not None and len(self._walls) < MOST_NOTED:
-            self._walls.append(outcomes.seconds / outcomes.count)
-            self._cpus.append(outcomes.cpu / outcomes.count)
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if number == self.first:
             position, place = outcomes.start, outcomes.placed or 0
@@ -380,7 +302,4 @@ class AutoRun(Run):
             self._canary = None
         if not self.closed and not self._settled:
             self.decide("stayed in the calling thread", self._last or DONE_EARLY)
-        ended = not self.closed
         super().close()
-        if ended and self._memory is not None and (learnt := self._learnt()) is not None:
-            self._memory.keep(learnt)

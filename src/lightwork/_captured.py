@@ -14,6 +14,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -85,7 +86,7 @@ def _parts(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         if depth and value.__code__.co_filename.startswith(_LIBRARY):
             return
         yield from _of_function(value)
-    elif hasattr(value, "func") and hasattr(value, "keywords"):
+    elif isinstance(value, partial):
         yield "func", value.func
         yield from ((f"argument {place}", argument) for place, argument in enumerate(value.args))
         yield from value.keywords.items()

@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from types import CodeType
 from typing import Any
 from zlib import crc32
@@ -104,7 +105,7 @@ class Memory:
 
 def identity(fn: Any) -> tuple[str, str]:
     """A function's name with its module, and a checksum of its bytecode and constants ("" where it has none)."""
-    while hasattr(fn, "func") and hasattr(fn, "keywords"):  # functools.partial
+    while isinstance(fn, partial):
         fn = fn.func
     fn = getattr(fn, "__func__", fn)
     if not hasattr(fn, "__qualname__"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import os
 from contextlib import contextmanager
+from functools import partial
 
 from lightwork import _context
 from lightwork._backends._registry import backend, usable
@@ -317,7 +318,7 @@ def _progress(wanted: Any) -> Callable[[Progress], None] | None:
 
 def is_coroutine_function(fn: Any) -> bool:
     """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
-    while hasattr(fn, "func") and hasattr(fn, "keywords"):
+    while isinstance(fn, partial):
         fn = fn.func
     code = getattr(getattr(fn, "__func__", fn), "__code__", None)
     if code is None and not isinstance(fn, type):
@@ -524,4 +525,8 @@ def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | Non
             return None
         return Growth(1.0 if gil_enabled() else float(share), MOST_THREADS, workers)
 
-    return AutoRun(plan, policy, usable, grow, opening, memory)
+    if memory is None:
+        return AutoRun(plan, policy, usable, grow, opening)
+    from lightwork._remembering import RememberingRun
+
+    return RememberingRun(memory, plan, policy, usable, grow, opening)

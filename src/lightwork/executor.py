@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -345,6 +346,6 @@ def _weakly(executor: Executor) -> Callable[[Callable[..., Any], float, float], 
 
 def _code(fn: Any) -> Any:
     """What is the same for all closures and bound methods of one function."""
-    while hasattr(fn, "func") and hasattr(fn, "keywords"):
+    while isinstance(fn, partial):
         fn = fn.func
     return getattr(getattr(fn, "__func__", fn), "__code__", None)
