@@ -38,7 +38,7 @@ TIMEOUT = 0.5
 GROWTH = 50e6
 """Bytes that the caller may have grown since the first rounds: allocators keep some."""
 
-OURS = ("lightwork", "psm_", "sem.", "pym-")
+OURS = ("lightwork", "psm_")
 """How names in /dev/shm begin that this program could leave there; other programs have theirs."""
 
 FAULTS = ("raise", "exit", "os._exit", "segfault", "kill")

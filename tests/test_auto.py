@@ -363,3 +363,9 @@ def _spin(seconds):
     while time.perf_counter() < end:
         pass
     return seconds
+
+
+def test_a_mock_is_a_function_like_another():
+    from unittest.mock import MagicMock
+
+    assert lw.map(MagicMock(return_value=3), range(50)) == [3] * 50

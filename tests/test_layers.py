@@ -17,17 +17,18 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_lean _typing errors _root _crashed _clock _handles _machine _platform _polling _record _sizes _stats",
+    "ground": "_lean _typing errors _root _crashed _clock _extensions _handles _machine "
+    "_platform _polling _record _sizes _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _policy "
-    "_shared",
-    "engine": "_auto _engine _opening _watchdog",
+    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _past "
+    "_policy _shared",
+    "engine": "_auto _engine _memory _opening _remembering _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
-    "_target _verdicts amapping comparing executor mapping probing",
+    "_target _verdicts _hazards.* amapping checking comparing executor mapping probing",
     "package": "lightwork",
     "lab": "lab.*",
     "command line": "cli __main__",

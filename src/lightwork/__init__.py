@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lightwork._per_worker import per_worker
     from lightwork._trace import Progress, Report
     from lightwork.amapping import aimap, amap
+    from lightwork.checking import Finding, Findings, check
     from lightwork.comparing import Comparison, compare
     from lightwork.errors import (
         BackendUnavailable,
@@ -69,6 +70,7 @@ _HOMES = {
     "_trace": ("Progress", "Report"),
     "amapping": ("aimap", "amap"),
     "_backends._registry": ("backends",),
+    "checking": ("Finding", "Findings", "check"),
     "comparing": ("Comparison", "compare"),
     "errors": (
         "BackendUnavailable",
@@ -104,6 +106,8 @@ __all__ = [
     "Event",
     "Executor",
     "Failure",
+    "Finding",
+    "Findings",
     "HolderDied",
     "Interrupted",
     "InvalidTarget",
@@ -125,6 +129,7 @@ __all__ = [
     "aimap",
     "amap",
     "backends",
+    "check",
     "compare",
     "config",
     "gather",

@@ -7,9 +7,6 @@ timed are the job's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Finished, Outcomes
@@ -23,6 +20,12 @@ from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._record import replace
 from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
 
 CANARY_SECONDS = 0.012
 """How much computing the canary watches before it is asked."""
@@ -51,6 +54,7 @@ class AutoRun(Run):
         self.demand: Demand | None = None
         self._make_policy = policy
         self._made_policy: Policy | None = None
+        self._refused: dict[str, str] = {}
         self._usable = usable
         self._grow = grow
         self._settled = False
@@ -94,6 +98,10 @@ class AutoRun(Run):
         super().absorb(timeout)
         if self.dispatch.broken is not None:
             self._come_back()
+        self._see_to()
+
+    def _see_to(self) -> None:
+        """What is due after each round of events."""
         if self._handover is not None:
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
@@ -186,6 +194,7 @@ class AutoRun(Run):
     def _keep_out_of_processes(self, why: str) -> None:
         for candidate in self._policy.candidates:
             if candidate.capabilities.needs_pickling:
+                self._refused[candidate.name] = why
                 self._made_policy = self._policy.refuse(candidate.name, why)
 
     def _listen(self, busy: float) -> None:
@@ -211,11 +220,14 @@ class AutoRun(Run):
             # Nothing is to be seen to before the next look.
             first.patience = UNDISTURBED if self._settled else min(max(TRIAL_BATCH, self._look - elapsed), UNDISTURBED)
             return
-        self._settled = True
         first.meter, first.patience = None, TRIAL_BATCH
-        backend = self._usable(verdict.switch)
-        number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
+        self._change_over(verdict.switch, verdict.workers)
         self.decide(f"changed over to {verdict.workers} {verdict.switch}", verdict.why)
+
+    def _change_over(self, name: str, workers: int) -> None:
+        self._settled = True
+        backend = self._usable(name)
+        number = self.open(backend, workers, self._grow(backend, workers))
         assert self.demand is not None
         if backend.capabilities.startup > self.demand.wall:
             # Short calls go on here while the workers start; a long one would be waited for by all.

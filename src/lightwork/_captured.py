@@ -8,13 +8,17 @@ Evidence from the objects themselves, beside that of ``_effects``, which reads t
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType
+from functools import partial
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+from lightwork._bytecode import decode
 
 DEEP = 3
 """How many functions away from the first one is looked."""
@@ -26,7 +30,8 @@ _GENERATORS = frozenset(
     {("random", "Random"), ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")}
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
-_LIBRARY = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_HERE = os.path.dirname(__file__)  # noqa: PTH120 - lightwork's own, from wherever it was imported
+_LIBRARY = (_HERE, *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Tie:
 def ties(fn: Callable[..., Any]) -> list[Tie]:
     """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything."""
     found = []
-    for name, value in _reach(fn):
+    for name, value in reach(fn):
         kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
         if kinds & _GENERATORS:
             why = f'draws from the generator "{name}", whose numbers every process would repeat; lw.rng() is per call'
@@ -56,7 +61,8 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
     return found
 
 
-def _reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """``fn`` and what it brings along, each with its name; functions of the user's own are followed."""
     seen: set[int] = set()
     queue: list[tuple[str, Any, int]] = [(getattr(fn, "__name__", "fn"), fn, 0)]
     while queue and len(seen) < MOST:
@@ -73,11 +79,14 @@ def _parts(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     if isinstance(value, MethodType):
         yield value.__func__.__name__, value.__func__
         yield "self", value.__self__
+    elif isinstance(value, BuiltinFunctionType):
+        if not isinstance(value.__self__, (ModuleType, type(None))):
+            yield "self", value.__self__
     elif isinstance(value, FunctionType):
         if depth and value.__code__.co_filename.startswith(_LIBRARY):
             return
         yield from _of_function(value)
-    elif hasattr(value, "func") and hasattr(value, "keywords"):
+    elif isinstance(value, partial):
         yield "func", value.func
         yield from ((f"argument {place}", argument) for place, argument in enumerate(value.args))
         yield from value.keywords.items()
@@ -105,7 +114,12 @@ def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+    # Not co_names as they are: those of attributes stand there, too.
+    for step in decode(code).steps:
+        if step.op == "LOAD_GLOBAL":
+            yield code.co_names[step.arg >> 1]
+        elif step.op == "LOAD_NAME":
+            yield code.co_names[step.arg]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)

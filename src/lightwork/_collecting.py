@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
 from lightwork._opening import Opening
-from lightwork._options import begins_here, prepare, settle
+from lightwork._options import begins_here, prepare, remembered, settle
 from lightwork._trace import Report
 from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted
@@ -34,12 +34,16 @@ def collect(
     """Makes all calls and fills ``results``; returns what ran where."""
     settings = settle(options)
     source = Source(iterables, style, settings.strict)
-    opening = None
-    if source.whole and begins_here(fn, settings):
+    opening = memory = None
+    here = begins_here(fn, settings)
+    if here and settings.memory is not None:
+        memory = remembered(fn, settings)
+        here = memory is None or memory.past is None  # what is remembered need not be found out
+    if source.whole and here:
         opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results)
         if (report := opening.report()) is not None:
             return report
-    run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)
+    run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
     order = Reorder()
     run.place(results)
     try:

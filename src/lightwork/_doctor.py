@@ -27,7 +27,7 @@ Containers have 64 MiB by default. lightwork itself passes memory without a name
 ROOM_FOR_A_WORKER = 300 * 2**20
 """Bytes that a worker with NumPy and some data needs; with less for each core, memory runs out before cores do."""
 
-SETTINGS = ("LIGHTWORK_BACKEND", "LIGHTWORK_MAX_WORKERS", "LIGHTWORK_PORTABLE")
+SETTINGS = ("LIGHTWORK_BACKEND", "LIGHTWORK_MAX_WORKERS", "LIGHTWORK_MEMORY", "LIGHTWORK_PORTABLE")
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 

@@ -36,12 +36,14 @@ class Effect:
 
     ``what``: in words. ``name``: of what is changed ("counter", "self.total"). ``where``: "file:line", or "" for
     a function without bytecode. ``certain``: False if it happens on some paths only, or is a guess from a name.
+    ``kind``: what it belongs to: "argument", "global", "closure", "default", "object" or "process".
     """
 
     what: str
     where: str
     certain: bool
     name: str
+    kind: str = "object"
 
     def __str__(self) -> str:
         file, _, number = self.where.rpartition(":")
@@ -194,10 +196,10 @@ class _Reader:
         listener = _Listener(self, inner.code, scope, depth)
         Flow(inner.code, slots, inner.free, scope, listener, inner.foreign).run()
 
-    def _add(self, what: str, where: str, certain: bool, name: str) -> None:
+    def _add(self, what: str, where: str, certain: bool, name: str, kind: str = "object") -> None:
         key = (what, where)
         if key not in self.found or (certain and not self.found[key].certain):
-            self.found[key] = Effect(what, where, certain, name)
+            self.found[key] = Effect(what, where, certain, name, kind)
 
 
 class _Listener:
@@ -211,22 +213,22 @@ class _Listener:
         self.reader.steps -= 1
         return self.reader.steps > 0
 
-    def report(self, what: str, name: str, at: int, certain: bool = True) -> None:
-        self.reader._add(what, f"{self.code.co_filename}:{line(self.code, at)}", certain, name)
+    def report(self, what: str, name: str, at: int, kind: str, certain: bool = True) -> None:
+        self.reader._add(what, f"{self.code.co_filename}:{line(self.code, at)}", certain, name, kind)
 
     def stored_global(self, name: str, at: int) -> None:
         """``global name`` and an assignment."""
-        self.report(f'changes the global "{name}"', name, at)
+        self.report(f'changes the global "{name}"', name, at, "global")
 
     def stored_free(self, name: str, at: int) -> None:
         """``nonlocal name`` and an assignment."""
-        self.report(f'changes the closure variable "{name}"', name, at)
+        self.report(f'changes the closure variable "{name}"', name, at, "closure")
 
     def changed(self, val: Val | None, at: int, certain: bool = True) -> None:
         """An attribute, item or content of ``val`` was written."""
         if val is None or _each_thread_its_own(val.obj):
             return
-        self.report(f'changes {_KINDS[val.kind]} "{val.name}"', val.name, at, certain and not val.maybe)
+        self.report(f'changes {_KINDS[val.kind]} "{val.name}"', val.name, at, val.kind, certain and not val.maybe)
 
     def inplace(self, val: Val | None, at: int, new_list: bool) -> None:
         """``val += …``: a change for a list, a new object for a number."""
@@ -268,7 +270,7 @@ class _Listener:
             name = obj.__func__.__name__ if isinstance(obj.__func__, FunctionType) else ""
         state = _PROCESS_STATE.get((getattr(obj, "__module__", None) or "", name)) if name else None
         if state is not None:
-            self.report(f"changes {state} of the process", state, at)
+            self.report(f"changes {state} of the process", state, at, "process")
         elif name in _CHANGES_FIRST and not _is_own(obj):
             self.changed(first, at)
         else:
@@ -365,8 +367,12 @@ _HERE = os.path.dirname(__file__)  # noqa: PTH120
 
 def own(code: CodeType) -> bool:
     """Whether code is the user's own: not the standard library's, an installed package's, or lightwork's."""
-    file = code.co_filename
-    if "site-packages" in file or "dist-packages" in file or file.startswith("<frozen"):
+    return own_file(code.co_filename)
+
+
+def own_file(file: str) -> bool:
+    """The same of a file. An empty name is nobody's."""
+    if not file or "site-packages" in file or "dist-packages" in file or file.startswith("<frozen"):
         return False
     return not file.startswith((_STANDARD + os.sep, _HERE + os.sep))
 

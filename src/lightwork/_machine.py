@@ -362,6 +362,13 @@ def start_methods() -> tuple[str, ...]:
     return ("fork", "forkserver", "spawn")
 
 
+def default_start_method() -> str:
+    """How ``multiprocessing`` starts a process where nobody has chosen, without importing it."""
+    if sys.platform in ("win32", "darwin"):
+        return "spawn"
+    return "forkserver" if sys.version_info >= (3, 14) else "fork"
+
+
 def interpreters_missing() -> str | None:
     """None if sub-interpreters can be used from Python, else the reason and the remedy."""
     if sys.version_info < (3, 14):

@@ -1,7 +1,7 @@
 """The options that the whole family takes, what they default to, and what is made of them.
 
 Order of precedence: an explicit argument, ``lw.config``, the environment (``LIGHTWORK_BACKEND``,
-``LIGHTWORK_MAX_WORKERS``), the library's own default.
+``LIGHTWORK_MAX_WORKERS``, ``LIGHTWORK_MEMORY``), the library's own default.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextvars
 import os
 from contextlib import contextmanager
+from functools import partial
 
 from lightwork import _context
 from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._calls import Terms
+from lightwork._clock import SystemClock
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
@@ -29,6 +31,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, Literal, Unpack
+
+    from lightwork._memory import Memory
 
 
 MOST_THREADS = 128
@@ -95,6 +99,7 @@ class Defaults(TypedDict, total=False):
 
     backend: str | Backend | Sequence[str] | None
     max_workers: int | None
+    memory: str | os.PathLike[str] | None
 
 
 _configured: contextvars.ContextVar[Defaults] = contextvars.ContextVar("lightwork_config")
@@ -120,9 +125,14 @@ _ELSEWHERE = {
 def config(**defaults: Unpack[Defaults]) -> Iterator[None]:
     """Replaces the defaults of ``backend`` and ``max_workers`` inside a ``with`` block, in this context only.
 
-    An explicit argument still wins. Raises TypeError and ValueError as the functions themselves would.
+    An explicit argument still wins. ``memory``: a file in which ``auto`` keeps what it learns of functions, so that
+    their next run begins with what was best; it is made where there is none. None (the default): nothing is kept.
+
+    Raises TypeError and ValueError as the functions themselves would.
     """
-    _refuse_unknown(defaults, ("backend", "max_workers"))
+    _refuse_unknown(defaults, ("backend", "max_workers", "memory"))
+    if defaults.get("memory") is not None:
+        defaults["memory"] = _file(defaults["memory"])
     if defaults.get("max_workers") is not None:
         _positive("max_workers", defaults["max_workers"])
     chosen = defaults.get("backend")
@@ -148,6 +158,7 @@ class Settings(Record, frozen=True):
     stall_timeout: float | None
     rules: Rules
     terms: Terms
+    memory: str | None = None
 
 
 def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Settings:
@@ -241,7 +252,21 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
             seed_globals=seed is not None,
             stop_on_failure=errors == "raise",
         ),
+        memory=_memory_file(configured),
     )
+
+
+def _memory_file(configured: Defaults) -> str | None:
+    if "memory" in configured:
+        return configured["memory"]  # type: ignore[return-value]  # ``config`` has made it a str
+    named = os.environ.get("LIGHTWORK_MEMORY")
+    return _file(named) if named else None
+
+
+def _file(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"memory takes the path of a file, not {path!r}")
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - pathlib would be a new import
 
 
 def _positive(name: str, value: Any) -> None:
@@ -293,7 +318,7 @@ def _progress(wanted: Any) -> Callable[[Progress], None] | None:
 
 def is_coroutine_function(fn: Any) -> bool:
     """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
-    while hasattr(fn, "func") and hasattr(fn, "keywords"):
+    while isinstance(fn, partial):
         fn = fn.func
     code = getattr(getattr(fn, "__func__", fn), "__code__", None)
     if code is None and not isinstance(fn, type):
@@ -333,9 +358,10 @@ def prepare(
     window: int | None,
     blocking: bool,
     opening: Opening | None = None,
+    memory: Memory | None = None,
 ) -> Run:
     """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls; ``opening``: what
-    it did already, where ``begins_here``."""
+    it did already, where ``begins_here``; ``memory``: of past runs, where it was looked at already."""
     plan = Plan(
         backend=backend("serial"),
         workers=1,
@@ -350,12 +376,22 @@ def prepare(
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
     if made is None:
-        return _auto(plan, settings, blocking, opening)
+        return _auto(plan, settings, blocking, opening, memory or remembered(fn, settings))
     check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
     workers, growth = how_many(made, settings.max_workers)
     return Run(replace(plan, backend=made, workers=workers, growth=growth))
+
+
+def remembered(fn: Callable[..., Any], settings: Settings) -> Memory | None:
+    """The memory of this function's past runs, for those who keep one."""
+    if settings.memory is None:
+        return None
+    began = SystemClock.now()
+    from lightwork._memory import Memory  # a database is nothing that other maps should load
+
+    return Memory(settings.memory, fn, cores(), began)
 
 
 def _chosen(fn: Callable[..., Any], settings: Settings, coroutine: bool, blocking: bool) -> Backend | None:
@@ -464,7 +500,7 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
     return begin, None
 
 
-def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | None) -> Run:
+def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | None, memory: Memory | None) -> Run:
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 
@@ -489,4 +525,8 @@ def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | Non
             return None
         return Growth(1.0 if gil_enabled() else float(share), MOST_THREADS, workers)
 
-    return AutoRun(plan, policy, usable, grow, opening)
+    if memory is None:
+        return AutoRun(plan, policy, usable, grow, opening)
+    from lightwork._remembering import RememberingRun
+
+    return RememberingRun(memory, plan, policy, usable, grow, opening)

@@ -1,7 +1,7 @@
 """The command line: the only place that parses arguments, prints and exits.
 
-Exit codes: 0 all is well; 1 the function failed, backends disagree, or an experiment could not finish; 2 the command
-itself is wrong (usage, TARGET, items, a backend that cannot run here); 130 Ctrl-C.
+Exit codes: 0 all is well; 1 the function failed or would fail, backends disagree, or an experiment could not finish; 2
+the command itself is wrong (usage, TARGET, items, a backend that cannot run here); 130 Ctrl-C.
 
 What the user's function prints goes to standard error, so that standard output holds results alone.
 """
@@ -526,6 +526,94 @@ def probe(target: str, budget: float, as_json: bool, **where: str | None) -> Non
         put(profile.to_json())
     else:
         click.echo(profile.text(shutil.get_terminal_size().columns))
+
+
+# --- check -----------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@takes_items
+@click.option("--backends", metavar="A,B", help="Backends to judge; by default all that suit the function.")
+@click.option("--as-json", is_flag=True, help="Print data instead of text.")
+def check(target: str, backends: str | None, as_json: bool, **where: str | None) -> None:
+    """Say what would go wrong if TARGET ran in parallel, without calling it.
+
+    Items are optional. Exit codes: 1 if something would fail in a backend that lightwork may choose by itself (or that
+    --backends names), 0 if nothing would; what would only change results or cost time does not count.
+    """
+    names = None if backends is None else [name.strip() for name in backends.split(",") if name.strip()]
+    with prints_to_stderr():
+        found = load_target(target)
+        items = _finite(found.module, where) if _has_items(found.module, where) else None
+        from lightwork import checking
+
+        try:
+            findings = checking.check(found.function, *([] if items is None else [items]), backends=names)
+        except ValueError as error:
+            fail(str(error), USAGE)
+    if as_json:
+        put(findings.to_json())
+    else:
+        for line in findings.text(width()).splitlines():
+            click.echo(click.style(line, fg="red", bold=True) if colourful() and line.startswith("!!") else line)
+    if findings.failing:
+        raise Stop(FAILED)
+
+
+def _has_items(module: Any, where: dict[str, str | None]) -> bool:
+    return any(value is not None for value in where.values()) or any(
+        hasattr(module, name) for name in ("items", "ITEMS")
+    )
+
+
+# --- memory ----------------------------------------------------------------------------------------------
+
+
+@cli.group()
+def memory() -> None:
+    """Show or clear what lightwork remembers of functions (lw.config(memory=PATH), LIGHTWORK_MEMORY)."""
+
+
+_memory_path = click.argument("path", envvar="LIGHTWORK_MEMORY", type=click.Path())
+
+
+@memory.command("list")
+@_memory_path
+@click.option("--as-json", is_flag=True, help="Print data instead of text.")
+def memory_list(path: str, as_json: bool) -> None:
+    """What is remembered in the file PATH, the latest first."""
+    from lightwork import _memory
+    from lightwork._record import asdict
+    from lightwork.report.text import fill
+
+    try:
+        rows = _memory.rows(path)
+    except _memory.Unreadable as error:
+        fail(str(error), USAGE)
+    if as_json:
+        put([asdict(row) for row in rows])
+        return
+    for row in rows:
+        click.echo("\n".join(fill(row.function, width())))
+        click.echo("\n".join(fill(f"one call: {row.past.demand}", width(), "    ", first="  ")))
+        click.echo("\n".join(fill(f"{row.past}", width(), "    ", first="  ")))
+        click.echo("\n".join(fill(f"learnt {row.learnt} UTC on {row.machine}", width(), "    ", first="  ")))
+    if not rows:
+        click.echo("Nothing is remembered.")
+
+
+@memory.command("clear")
+@_memory_path
+@click.option("--function", metavar="TEXT", help="Only of functions whose name contains TEXT.")
+def memory_clear(path: str, function: str | None) -> None:
+    """Forget what is remembered in the file PATH."""
+    from lightwork import _memory
+
+    try:
+        count = _memory.clear(path, function)
+    except _memory.Unreadable as error:
+        fail(str(error), USAGE)
+    click.echo(f"Forgot {count:,} {'entry' if count == 1 else 'entries'}.")
 
 
 # --- lab -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import deque
 from concurrent.futures import Executor as BaseExecutor
+from functools import partial
 
 from lightwork._backends._spawning import hasten
 from lightwork._clock import SystemClock
@@ -369,6 +370,6 @@ def _weakly(executor: Executor) -> Callable[[Callable[..., Any], float, float], 
 
 def _code(fn: Any) -> Any:
     """What is the same for all closures and bound methods of one function."""
-    while hasattr(fn, "func") and hasattr(fn, "keywords"):
+    while isinstance(fn, partial):
         fn = fn.func
     return getattr(getattr(fn, "__func__", fn), "__code__", None)
