@@ -14,6 +14,13 @@ KEPT: list[tuple[Any, str]] = []
 """Slices of arguments that this worker was given, with their digests at the time."""
 
 
+def count_and_nap(begun: memoryview, x: int, seconds: float) -> int:
+    """Counts in shared memory that it began."""
+    begun[x] += 1
+    time.sleep(seconds)
+    return x
+
+
 def nap(path: str, x: int, seconds: float) -> int:
     mark(path, x)
     time.sleep(seconds)
