@@ -144,6 +144,7 @@ def zlib_compress(scale: float) -> Work:
 
 # NumPy
 
+
 def np_sort(item: int) -> float:
     import numpy as np
 
@@ -154,7 +155,7 @@ def np_sort(item: int) -> float:
 
 @job
 def numpy_sorts(scale: float) -> Work:
-    import numpy  # noqa: F401, ICN001 - loaded already, as by the caller's own module
+    import numpy  # noqa: F401 - loaded already, as by the caller's own module
 
     return Work(np_sort, range(count(150, scale)))
 
@@ -170,7 +171,7 @@ def np_small(item: int) -> float:
 
 @job
 def numpy_small_calls(scale: float) -> Work:
-    import numpy  # noqa: F401, ICN001
+    import numpy  # noqa: F401
 
     return Work(np_small, range(count(1_500, scale)))
 
@@ -184,7 +185,7 @@ def np_matmul(item: int) -> float:
 
 @job
 def blas_threads(scale: float) -> Work:
-    import numpy  # noqa: F401, ICN001
+    import numpy  # noqa: F401
 
     return Work(np_matmul, range(count(80, scale)))
 
@@ -200,12 +201,13 @@ def np_stream(item: int) -> float:
 
 @job
 def memory_bandwidth(scale: float) -> Work:
-    import numpy  # noqa: F401, ICN001
+    import numpy  # noqa: F401
 
     return Work(np_stream, range(count(60, scale)))
 
 
 # much to carry
+
 
 def np_total(array: Any) -> float:
     return float((array * array % 7).sum())
@@ -244,7 +246,7 @@ def np_block(item: int) -> Any:
 
 @job
 def big_array_results(scale: float) -> Work:
-    import numpy  # noqa: F401, ICN001
+    import numpy  # noqa: F401
 
     return Work(np_block, range(count(80, scale)))
 

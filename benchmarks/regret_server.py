@@ -1,6 +1,6 @@
 """A server for ``regret_waiting.py``: answers after a while, so many requests at a time, and prints its port.
 
-    python benchmarks/regret_server.py SECONDS MOST
+python benchmarks/regret_server.py SECONDS MOST
 """
 
 from __future__ import annotations

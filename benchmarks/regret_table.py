@@ -78,4 +78,6 @@ def summary(found: Sequence[Times], strategy: str = OURS) -> dict[str, float]:
 
 
 def shown(name: str, told: Mapping[str, float]) -> str:
-    return f"{name}: " + ", ".join(f"{key} {value:.2f}" if value % 1 else f"{key} {value:g}" for key, value in told.items())
+    return f"{name}: " + ", ".join(
+        f"{key} {value:.2f}" if value % 1 else f"{key} {value:g}" for key, value in told.items()
+    )

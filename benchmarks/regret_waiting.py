@@ -134,6 +134,7 @@ def subprocesses_that_wait(scale: float) -> Work:
 
 # the disk
 
+
 class Save:
     """A small file, written through to the disk."""
 

@@ -23,7 +23,7 @@ FLOORS: dict[str, str] = {
     "backends": "_backends.*",
     "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _policy "
     "_shared",
-    "engine": "_auto _engine _opening _watchdog",
+    "engine": "_auto _engine _opening _scout _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
     "_target _verdicts amapping comparing executor mapping probing",

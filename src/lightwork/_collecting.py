@@ -34,16 +34,25 @@ def collect(
     """Makes all calls and fills ``results``; returns what ran where."""
     settings = settle(options)
     source = Source(iterables, style, settings.strict)
-    opening = None
+    opening, begun = None, list[Run]()
     if source.whole and begins_here(fn, settings):
-        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results)
+
+        def begin(opening: Opening) -> Any:
+            run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)
+            run.place(results)
+            run.attach(fn, source)
+            begun.append(run)
+            return run
+
+        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results, begin)
         if (report := opening.report()) is not None:
             return report
-    run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)
+    run = begun[0] if begun else prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)
     order = Reorder()
     run.place(results)
     try:
-        run.attach(fn, source)
+        if not begun:
+            run.attach(fn, source)
         if opening is not None and opening.interrupt is not None:
             raise opening.interrupt
         sort(run, order, results)

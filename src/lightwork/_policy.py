@@ -18,8 +18,9 @@ from lightwork._record import Record, replace
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
 
-WORTH_ASKING = 0.02
-"""Seconds of remaining computing under which nothing is asked: answers cost up to 5 ms, processes need 50 to start."""
+WORTH_ASKING = 0.12
+"""Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
+most of it for the modules that know them, and processes need 50 more to start."""
 
 CLEARLY = 0.85
 """Another backend must be predicted to take less than this part of the plain loop's time."""
@@ -68,6 +69,8 @@ class Seen(Record, frozen=True):
     wire_known: bool
     effects: str | None = None
     effects_known: bool = False
+    travels: bool = True
+    """Whether there is evidence that arguments and results are good for other processes."""
 
 
 class Verdict(Record, frozen=True):
@@ -125,6 +128,10 @@ class Policy(Record, frozen=True):
             return Verdict(why="no other backend can take over: " + self._refusals())
         if demand.wall < min(c.capabilities.per_item for c in usable):
             return Verdict(again=again, why="a call is over sooner than it could be handed to anybody")
+        if not seen.travels:
+            usable = [c for c in usable if not c.capabilities.needs_pickling]
+            if not usable:
+                return Verdict(again=again, why="no call has ended yet, to show that its result can travel")
         computing = computes(demand.wall, demand.cpu)
         if computing and too_little(left * demand.wall):
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")

@@ -16,12 +16,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from lightwork._calls import Batch, Event, Terms
+from lightwork._calls import Batch, Event, Terms, Turn
 from lightwork._record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from lightwork._crashed import WorkerCrashed
@@ -68,6 +69,8 @@ class Crew(ABC):
 
     meter: Meter | None = None
     """Times the calls of a crew that runs them in the caller's thread, where somebody wants to know."""
+    around: Callable[[Turn], AbstractContextManager[None]] | None = None
+    """Entered around each batch of a crew that runs it in the caller's thread, where somebody looks on."""
     results: list[Any] | None = None
     """The caller's list, to which a crew that runs in the caller's thread may append what comes next in it."""
     asleep: bool = False
