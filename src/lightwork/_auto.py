@@ -19,8 +19,9 @@ from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint, immutable
+from lightwork._machine import gil_enabled
 from lightwork._opening import DONE_EARLY, Opening
-from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork._policy import Ask, Policy, Seen, Verdict, computes
 from lightwork._record import replace
 from lightwork._scout import Scout
 from lightwork._trace import Report
@@ -57,7 +58,7 @@ class AutoRun(Run):
     def __init__(
         self,
         plan: Plan,
-        policy: Callable[[], Policy],
+        policy: Callable[[bool], Policy],
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Any],
         opening: Opening | None = None,
@@ -68,6 +69,8 @@ class AutoRun(Run):
         self.demand: Demand | None = None
         self._make_policy = policy
         self._made_policy: Policy | None = None
+        self._for_waiting = False
+        self._stays: str | None = None
         self._usable = usable
         self._grow = grow
         self._settled = False
@@ -144,8 +147,11 @@ class AutoRun(Run):
     @property
     def _policy(self) -> Policy:
         # Made at the first look: short jobs do without loading the other backends.
-        if self._made_policy is None:
-            self._made_policy = self._make_policy()
+        waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
+        if self._made_policy is None or (self._for_waiting and not waits):
+            self._made_policy, self._for_waiting = self._make_policy(waits), waits
+            if self._stays is not None:
+                self._keep_out_of_processes(self._stays)
         return self._made_policy
 
     # while the caller's thread is inside a call; see ``_scout``
@@ -193,7 +199,7 @@ class AutoRun(Run):
             wall, used = wall + before * known.wall, used + before * (known.cpu - known.hidden)
             hidden = known.hidden
         wall, used = wall / calls, used / calls
-        share = self._gil_share if self._gil_share is not None else float(self._policy.gil)
+        share = self._gil_share if self._gil_share is not None else float(gil_enabled())
         wire = self._wire
         return Demand(
             wait=max(0.0, wall - used),
@@ -262,7 +268,7 @@ class AutoRun(Run):
         # The trial runs in a thread of its own: its clocks came with the outcomes.
         lane, wire = self.dispatch.lanes[self.first], self._wire
         wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
-        share = self._gil_share if self._gil_share is not None else float(self._policy.gil)
+        share = self._gil_share if self._gil_share is not None else float(gil_enabled())
         return Demand(
             wait=max(0.0, wall - cpu),
             cpu=cpu,
@@ -317,6 +323,7 @@ class AutoRun(Run):
         return True
 
     def _keep_out_of_processes(self, why: str) -> None:
+        self._stays = why
         for candidate in self._policy.candidates:
             if candidate.capabilities.needs_pickling:
                 self._made_policy = self._policy.refuse(candidate.name, why)

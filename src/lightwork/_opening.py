@@ -109,6 +109,8 @@ class Opening:
         from lightwork._policy import computes, too_little  # here first: most jobs are done
 
         wall, cpu = last.seconds / last.count, last.cpu / last.count
+        if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
+            return last.position
         if not (computes(wall, cpu) and too_little((self._total - last.position) * wall)):
             return None
         self.crew.patience = UNDISTURBED

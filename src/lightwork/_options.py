@@ -475,8 +475,12 @@ def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | Non
         plan = replace(plan, backend=backend("threads"))
     share = cores()
 
-    def policy() -> Policy:
-        others = [] if settings.max_workers == 1 else [backend(name) for name in names]
+    def policy(waits: bool) -> Policy:
+        others: list[Backend] = []
+        for name in names if settings.max_workers != 1 else ():
+            others.append(backend(name))
+            if waits and others[-1].capabilities.shares_memory and not others[-1].capabilities.in_caller:
+                break  # nobody does better then, and the others' modules take their time to load
         candidates = tuple(
             Candidate(made.name, made.capabilities, made.unavailable())
             for made in others

@@ -61,6 +61,7 @@ class Scout:
         self._baton = threading.RLock()
         self._alarm = threading.Lock()
         self._over = False
+        self.loading = self.loaded = False
         self._turn: Turn | None = None
         self._seen: Turn | None = None
         self._stolen_before = 0.0
@@ -112,6 +113,13 @@ class Scout:
         if interrupt is not None:
             raise interrupt
 
+    def load(self) -> bool:
+        """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
+        if not self.loading and not self._over:
+            self.loading = True
+            self._alarm.release()
+        return self.loaded or self._over
+
     def dismiss(self) -> None:
         """Ends the watch. To be called with the baton; idempotent."""
         if self._over:
@@ -129,7 +137,14 @@ class Scout:
     def _watch(self) -> None:
         _context.descend(self._depth)
         pause, self._stolen_before = LOOK, self._stolen()
-        while not self._alarm.acquire(timeout=pause):
+        while not (self._alarm.acquire(timeout=pause) and self._over):
+            if self.loading and not self.loaded:
+                import lightwork._auto
+                import lightwork._backends.threads
+                import lightwork._captured
+                import lightwork._effects
+
+                self.loaded = lightwork._auto is not None
             turn, lasted = self._turn, self._clock.now() - self._since
             if turn is None or lasted < LOOK:
                 pause = LOOK if turn is None else LOOK - lasted + 1e-4
