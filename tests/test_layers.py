@@ -21,8 +21,8 @@ FLOORS: dict[str, str] = {
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _policy "
-    "_shared",
+    "decisions": "_batching _bytecode _captured _change _dispatch _effects _fingerprint _flow _growth _headroom _model "
+    "_policy _shared",
     "engine": "_auto _engine _opening _scout _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "

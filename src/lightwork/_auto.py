@@ -14,6 +14,7 @@ from lightwork import _context
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Turn
+from lightwork._change import Change
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._dispatch import Send
@@ -71,6 +72,7 @@ class AutoRun(Run):
         self._made_policy: Policy | None = None
         self._for_waiting = False
         self._stays: str | None = None
+        self._change: Change | None = None
         self._usable = usable
         self._grow = grow
         self._settled = False
@@ -143,6 +145,30 @@ class AutoRun(Run):
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
+        elif self._change is not None and self.dispatch.pending:
+            self._look_again(self._change)
+
+    def _look_again(self, change: Change) -> None:
+        """Opens the choice again where the work is no longer what it was chosen for."""
+        newest = max(self._live)
+        lane, current = self.dispatch.lanes[newest], self._live[newest].backend
+        recent = change.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+        if recent is None or self.demand is None:
+            return
+        wall, cpu = recent
+        held = cpu if change.shared and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
+        self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
+        self._gil_known = self._effects_known = True
+        seen = self._seen(self.clock.now() - self.began)
+        verdict = self._policy.advise(seen)
+        if verdict.ask is Ask.WIRE:
+            self._find_out(Ask.WIRE, 0.0)
+            verdict = self._policy.advise(self._seen(seen.elapsed))
+        if verdict.switch is None or verdict.switch == current.name:
+            return
+        self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
+        self._change = Change(not change.shared, 2 * change.settles)
+        self.close_lane(newest)
 
     @property
     def _policy(self) -> Policy:
@@ -359,15 +385,21 @@ class AutoRun(Run):
         first.patience = TRIAL_BATCH
         if self._running is None:
             first.meter = None
-        backend = self._usable(verdict.switch)
-        number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
-        self.decide(f"changed over to {verdict.workers} {verdict.switch}", verdict.why)
+        number, backend = self._switch(verdict, f"changed over to {verdict.workers} {verdict.switch}")
+        self._change = Change(backend.capabilities.shares_memory)
         assert self.demand is not None
         if backend.capabilities.startup > self.demand.wall:
             # Short calls go on here while the workers start; a long one would be waited for by all.
             self._handover = number
         else:
             self.close_lane(self.first)
+
+    def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
+        assert verdict.switch is not None
+        backend = self._usable(verdict.switch)
+        number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
+        self.decide(what, verdict.why)
+        return number, backend
 
     def _hand_over(self) -> None:
         lane = self.dispatch.lanes[self._handover or 0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
 from lightwork._opening import Opening
-from lightwork._options import begins_here, prepare, settle
+from lightwork._options import begins_here, load, prepare, settle
 from lightwork._trace import Report
 from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted
@@ -44,7 +44,7 @@ def collect(
             begun.append(run)
             return run
 
-        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results, begin)
+        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results, begin, load)
         if (report := opening.report()) is not None:
             return report
     run = begun[0] if begun else prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening)

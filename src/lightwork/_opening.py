@@ -46,6 +46,7 @@ class Opening:
         terms: Terms,
         results: list[Any],
         begin: Callable[[Opening], Watched] | None = None,
+        load: Callable[[], None] | None = None,
     ) -> None:
         self._clock = SystemClock()
         self.began = self._clock.now()
@@ -59,7 +60,7 @@ class Opening:
         self._total = total
         self.scout: Scout | None = None
         if begin is not None and total > 1:
-            self.scout = self.crew.around = Scout(self._begin)
+            self.scout = self.crew.around = Scout(self._begin, load)
             self._make_run = begin
         self.worker = self.crew.start_worker()
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import os
 from contextlib import contextmanager
+from importlib import import_module
 
 from lightwork import _context
 from lightwork._backends._registry import backend, usable
@@ -462,6 +463,12 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
         begin = min(32, begin + 4)
         return begin, Growth(ceiling, MOST_THREADS, begin)
     return begin, None
+
+
+def load() -> None:
+    """Loads what the choice for a function that waits takes, so that it need not be waited for later."""
+    for name in ("_auto", "_effects", "_captured", "_backends.threads"):
+        import_module("lightwork." + name)
 
 
 def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | None) -> Run:

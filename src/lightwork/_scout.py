@@ -50,12 +50,15 @@ NEVER = 3600.0
 
 class Scout:
     """``begin`` makes the run where there is none yet and one would pay, given how many seconds the batch has lasted;
-    ``run`` is it from then on."""
+    ``run`` is it from then on. ``load`` loads what a run takes."""
 
-    def __init__(self, begin: Begin | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, begin: Begin | None = None, load: Callable[[], None] | None = None, clock: Clock | None = None
+    ) -> None:
         self.run: Watched | None = None
         self.error: BaseException | None = None
         self._begin = begin
+        self._load = load or (lambda: None)
         self._clock: Clock = clock or SystemClock()
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._baton = threading.RLock()
@@ -139,12 +142,8 @@ class Scout:
         pause, self._stolen_before = LOOK, self._stolen()
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:
-                import lightwork._auto
-                import lightwork._backends.threads
-                import lightwork._captured
-                import lightwork._effects
-
-                self.loaded = lightwork._auto is not None
+                self._load()
+                self.loaded = True
             turn, lasted = self._turn, self._clock.now() - self._since
             if turn is None or lasted < LOOK:
                 pause = LOOK if turn is None else LOOK - lasted + 1e-4
