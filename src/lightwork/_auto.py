@@ -323,10 +323,12 @@ class AutoRun(Run):
     def _find_out(self, ask: Ask, busy: float) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
         if ask is Ask.EFFECTS:
-            from lightwork._captured import ties
+            from lightwork._captured import has_locals, ties
             from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
 
             assert self._fn is not None
+            if self._running is not None and has_locals(self._fn):
+                return False  # what the caller's thread has in them can be seen there alone
             found = [effect for effect in effects(self._fn) if effect.certain]
             tied = ties(self._fn)
             to_thread = [*found, *(tie for tie in tied if tie.to == "thread")]

@@ -56,6 +56,11 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
     return found
 
 
+def has_locals(fn: Callable[..., Any]) -> bool:
+    """Whether ``fn`` reads what each thread has its own of, so that ``ties`` must be asked in the caller's thread."""
+    return any(isinstance(value, threading.local) for _, value in _reach(fn))
+
+
 def _reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     seen: set[int] = set()
     queue: list[tuple[str, Any, int]] = [(getattr(fn, "__name__", "fn"), fn, 0)]

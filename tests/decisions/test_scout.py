@@ -75,6 +75,20 @@ def test_the_first_error_of_others_is_raised_when_the_caller_is_back():
         lw.map(fail, range(3))
 
 
+@pytest.mark.timeout(30)
+def test_what_the_callers_thread_has_filled_is_looked_at_there():
+    mine = threading.local()
+    mine.n = 5
+
+    def read(item):
+        time.sleep(0.05)
+        return mine.n + item
+
+    results = lw.map(read, range(6))
+    assert results == list(range(5, 11))
+    assert "mine" in str(results.report)
+
+
 @pytest.mark.timeout(60)
 def test_every_call_is_made_once_however_long_each_takes():
     made = []
