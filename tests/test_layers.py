@@ -26,7 +26,7 @@ FLOORS: dict[str, str] = {
     "engine": "_auto _engine _opening _scout _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
-    "_target _verdicts amapping comparing executor mapping probing",
+    "_target _verdicts amapping comparing executor mapping probing testing",
     "package": "lightwork",
     "lab": "lab.*",
     "command line": "cli __main__",

@@ -64,6 +64,8 @@ class AutoRun(Run):
         grow: Callable[[Backend, int], Any],
         opening: Opening | None = None,
         clock: Clock | None = None,
+        meter: Meter | None = None,
+        watched: bool = True,
     ) -> None:
         super().__init__(replace(plan, crew=opening.crew) if opening else plan, clock)
         self._opening = opening
@@ -90,13 +92,13 @@ class AutoRun(Run):
         self._print = opening.print if opening else None
         self._item_changed = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-        self._meter = opening.meter if opening else Meter()
+        self._meter = opening.meter if opening else meter or Meter()
         crew = self.crews()[0]
         crew.meter = self._meter
         self._running: tuple[float, float, int] | None = None
         self._aside: list[tuple[int, Event]] = []
         self._scout = opening.scout if opening else None
-        if self._scout is None and plan.backend.capabilities.in_caller and not _context.depth():
+        if watched and self._scout is None and plan.backend.capabilities.in_caller and not _context.depth():
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self

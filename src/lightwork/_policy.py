@@ -8,6 +8,7 @@ it wins clearly.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from lightwork._backends.base import Capabilities
@@ -213,6 +214,10 @@ class Policy(Record, frozen=True):
             return self.max_workers if calls is None else max(1, min(self.max_workers, calls))
         suggested = suggest_workers(demand, name, cores=self.cores, gil=self.gil, calls=calls)
         can = next(c.capabilities for c in self.candidates if c.name == name)
+        if can.startup_each and calls is not None:
+            # Workers that come one after another, each by f later, have done work W together after W/K + f(K-1)/2.
+            most = math.sqrt(2 * calls * demand.wall / can.startup_each)
+            suggested = max(1, min(suggested, math.ceil(most)))
         # Each process costs memory and a start: what waits goes to threads, and what computes needs no more than cores.
         return min(suggested, self.cores) if can.local and not can.shares_memory else suggested
 

@@ -60,6 +60,8 @@ class Capabilities(Record, frozen=True):
     """Workers have memory of their own, and a ceiling can be set for it."""
     can_show_stacks: bool = False
     """What a worker is doing can be asked for."""
+    startup_each: float = 0.0
+    """Seconds by which each further worker can take calls later than the one before it."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 
