@@ -41,6 +41,9 @@ with the other."""
 UNCLEAR = 0.1
 """Seconds after which its share is believed whatever it is."""
 
+FEW = 3
+"""Calls: after so many it is no longer only one that may have been a giant, or have paid for the others."""
+
 CHANGED = "the function changes its argument"
 
 WATCH = 0.05
@@ -204,14 +207,30 @@ class AutoRun(Run):
             if len(self._live) < 2:
                 return False
             self._take_rest(turn)
-            self.hand_out()
             newest = max(self._live)
+            self._widen(newest)
+            self.hand_out()
             if not dispatch.in_flight(newest):
                 return False
             self._take_in(newest, self._live[newest], self.timeout(WATCH))
             return True
         finally:
             self._running = None
+
+    def _widen(self, newest: int) -> None:
+        """Wants more workers than at first where the running call turns out to be a longer one."""
+        live, lane = self._live[newest], self.dispatch.lanes[newest]
+        if not lane.target or not self.dispatch.pending or self.total is None:
+            return
+        demand, elapsed = self._measure(), self.clock.now() - self.began
+        if not computes(demand.wall, demand.cpu):
+            return  # ``Growth`` sees to those
+        left = self.total - self.dispatch.done
+        workers = self._policy.affordable(live.backend.name, demand, left, elapsed)
+        if workers > lane.wanted:
+            self.dispatch.set_lane(newest, workers)
+            if live.growth is not None:
+                live.growth.workers = max(live.growth.workers, workers)
 
     def _so_far(self, lasted: float, cpu: float, done: int) -> Demand:
         """What one call asks for, with one that is still running and ``done`` others in ``lasted`` seconds.
@@ -400,8 +419,11 @@ class AutoRun(Run):
 
     def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
         assert verdict.switch is not None
-        backend = self._usable(verdict.switch)
-        number = self.open(backend, verdict.workers, self._grow(backend, verdict.workers))
+        backend, workers = self._usable(verdict.switch), verdict.workers
+        if self.demand is not None and self.demand.calls < FEW and self.total is not None:
+            left, elapsed = self.total - self.dispatch.done, self.clock.now() - self.began
+            workers = min(workers, self._policy.affordable(verdict.switch, self.demand, left, elapsed))
+        number = self.open(backend, workers, self._grow(backend, workers))
         self.decide(what, verdict.why)
         return number, backend
 

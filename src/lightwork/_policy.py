@@ -208,6 +208,18 @@ class Policy(Record, frozen=True):
             per_call=per_call,
         )
 
+    def affordable(self, name: str, demand: Demand, calls: int | None, elapsed: float) -> int:
+        """The same where the demand is that of one call that still runs, and has ``elapsed`` so many seconds.
+
+        Starting workers is not to cost more than what has been seen: so a giant among small calls does no harm, and
+        as it goes on there are more and more.
+        """
+        can = next(c.capabilities for c in self.candidates if c.name == name)
+        wanted = self.workers(name, demand, calls)
+        if can.shares_memory or not can.startup_each:
+            return wanted
+        return max(1, min(wanted, max(2, int(elapsed / can.startup_each))))
+
     def workers(self, name: str, demand: Demand, calls: int | None) -> int:
         """How many workers a backend should have for this demand."""
         if self.max_workers is not None:

@@ -372,9 +372,10 @@ class _CallersCrew(Crew):
             while outcomes.began + look < ends:
                 world.horizon = ends
                 world.happen(max(world.clock.now(), outcomes.began + look))
-                used = outcomes.cpu + max(0.0, world.clock.now() - max(computing, ends - cpu))
-                while self.run.look_in(turn, world.clock.now() - outcomes.began, used) and world.clock.now() < ends:
-                    pass
+                driven = True
+                while driven and world.clock.now() < ends:
+                    used = outcomes.cpu + max(0.0, world.clock.now() - max(computing, ends - cpu))
+                    driven = self.run.look_in(turn, world.clock.now() - outcomes.began, used)
                 look = max(SLOWER * look, world.clock.now() - outcomes.began + LOOK)
             world.horizon = float("inf")
             world.happen(max(ends, world.clock.now()))
