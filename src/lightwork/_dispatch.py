@@ -318,9 +318,9 @@ class Dispatch:
         lane.workers[worker[1]] = lane.idle[worker[1]] = _Worker()
         lane.peak = max(lane.peak, len(lane.workers))
 
-    def in_flight(self, lane: int) -> int:
-        """Batches that are with this lane's workers."""
-        return sum(len(worker.sent) for worker in self.lanes[lane].workers.values())
+    def in_flight(self, lane: int) -> bool:
+        """Whether a batch is with one of this lane's workers."""
+        return len(self.lanes[lane].idle) < len(self.lanes[lane].workers)
 
     def running(self) -> dict[WorkerId, tuple[int, bool]]:
         """The call that each busy worker is at, by its index, and whether the worker was ready for it."""
