@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 
@@ -72,13 +73,13 @@ def alternating(scale: float) -> Work:
     return Work(either, [-0.01, 80_000] * count(80, scale))
 
 
-CACHE: dict[str, int] = {}
+@functools.cache
+def table() -> int:
+    return burn(3_000_000)
 
 
 def slow_at_first(item: int) -> int:
-    if "table" not in CACHE:
-        CACHE["table"] = burn(3_000_000)
-    return CACHE["table"] + burn(80_000) + item
+    return table() + burn(80_000) + item
 
 
 @job

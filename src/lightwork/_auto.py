@@ -41,6 +41,9 @@ with the other."""
 UNCLEAR = 0.1
 """Seconds after which its share is believed whatever it is."""
 
+MANY = 32
+"""Threads to begin with where all that is known is that one call waits; as many as the standard library's pool has."""
+
 FEW = 3
 """Calls: after so many it is no longer only one that may have been a giant, or have paid for the others."""
 
@@ -95,9 +98,7 @@ class AutoRun(Run):
         self._print = opening.print if opening else None
         self._item_changed = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-        self._meter = opening.meter if opening else meter or Meter()
         crew = self.crews()[0]
-        crew.meter = self._meter
         self._running: tuple[float, float, int] | None = None
         self._aside: list[tuple[int, Event]] = []
         self._scout = opening.scout if opening else None
@@ -105,6 +106,8 @@ class AutoRun(Run):
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self
+            meter = meter or Meter(process_cpu=self._scout.process_cpu)
+        self._meter = crew.meter = opening.meter if opening else meter or Meter()
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
         super().attach(fn, source)
@@ -420,9 +423,13 @@ class AutoRun(Run):
     def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
         assert verdict.switch is not None
         backend, workers = self._usable(verdict.switch), verdict.workers
-        if self.demand is not None and self.demand.calls < FEW and self.total is not None:
+        few = self.demand is not None and self.demand.calls < FEW
+        if few and self.demand and self.total is not None and self._policy.max_workers is None:
             left, elapsed = self.total - self.dispatch.done, self.clock.now() - self.began
             workers = min(workers, self._policy.affordable(verdict.switch, self.demand, left, elapsed))
+            if backend.capabilities.shares_memory and not computes(self.demand.wall, self.demand.cpu):
+                # A first call computes more than others do: it opens files, and imports.
+                workers = max(workers, min(left, MANY))
         number = self.open(backend, workers, self._grow(backend, workers))
         self.decide(what, verdict.why)
         return number, backend

@@ -52,7 +52,6 @@ class Opening:
         self.began = self._clock.now()
         self.crew: Crew = SerialCrew(terms)
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
-        self.meter = self.crew.meter = Meter()
         self.print = fingerprint(items[0])
         self.events: list[Event] = []
         self.interrupt: KeyboardInterrupt | None = None
@@ -62,6 +61,7 @@ class Opening:
         if begin is not None and total > 1:
             self.scout = self.crew.around = Scout(self._begin, load)
             self._make_run = begin
+        self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
         self.worker = self.crew.start_worker()
         try:
             position: int | None = 0

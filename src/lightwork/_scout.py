@@ -63,6 +63,7 @@ class Scout:
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._baton = threading.RLock()
         self._alarm = threading.Lock()
+        self._own_cpu: Callable[[], float] = lambda: 0.0
         self._over = False
         self.loading = self.loaded = False
         self._turn: Turn | None = None
@@ -116,6 +117,10 @@ class Scout:
         if interrupt is not None:
             raise interrupt
 
+    def process_cpu(self) -> float:
+        """CPU seconds of this process but for the scout's own, which are no call's."""
+        return time.process_time() - self._own_cpu()
+
     def load(self) -> bool:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
         if not self.loading and not self._over:
@@ -139,6 +144,14 @@ class Scout:
 
     def _watch(self) -> None:
         _context.descend(self._depth)
+        self._own_cpu = thread_cpu_clock(threading.get_ident())
+        try:
+            self._look_on()
+        finally:
+            spent = time.thread_time()
+            self._own_cpu = lambda: spent
+
+    def _look_on(self) -> None:
         pause, self._stolen_before = LOOK, self._stolen()
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:

@@ -46,6 +46,8 @@ class SimulatedMachine(Record, frozen=True):
     """Until the first worker process takes a call, in a program that has started none before."""
     fork: float = 0.004
     """Until each further one does: they are forked one after another."""
+    loading: float = 0.0
+    """Of a program's first map, before its first decision: for modules. 0.03 on an idle machine."""
     handoff_thread: float = 2e-5
     """Of the caller's time for each batch that goes to a thread and comes back."""
     handoff_process: float = 6e-5
@@ -435,6 +437,7 @@ class _Simulated(AutoRun):
     def _find_out(self, ask: Ask, busy: float) -> bool:
         workload, machine = self._world.workload, self._world.machine
         if ask is Ask.EFFECTS:
+            self._world.happen(self._world.clock.now() + machine.loading)
             self._effects_known = True
         elif ask is Ask.WIRE:
             self._wire = Wire(workload.wire, workload.wire, 0, 0)
