@@ -125,15 +125,20 @@ class Scout:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
         if not self.loading and not self._over:
             self.loading = True
-            self._alarm.release()
+            self._ring()
         return self.loaded or self._over
+
+    def _ring(self) -> None:
+        """Ends the scout's sleep."""
+        with suppress(RuntimeError):  # it has been rung for already, and not been heard yet
+            self._alarm.release()
 
     def dismiss(self) -> None:
         """Ends the watch. To be called with the baton; idempotent."""
         if self._over:
             return
         self._over = True
-        self._alarm.release()
+        self._ring()
         if threading.get_native_id() == self._caller:
             # The scout may be waiting for it, and nobody else will.
             with suppress(RuntimeError):  # it is not this thread's any more

@@ -377,7 +377,8 @@ class _CallersCrew(Crew):
                 driven = True
                 while driven and world.clock.now() < ends:
                     used = outcomes.cpu + max(0.0, world.clock.now() - max(computing, ends - cpu))
-                    driven = self.run.look_in(turn, world.clock.now() - outcomes.began, used)
+                    # Loading modules may take longer than the call, which does not last longer for that.
+                    driven = self.run.look_in(turn, min(world.clock.now(), ends) - outcomes.began, used)
                 look = max(SLOWER * look, world.clock.now() - outcomes.began + LOOK)
             world.horizon = float("inf")
             world.happen(max(ends, world.clock.now()))

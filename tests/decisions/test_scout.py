@@ -38,6 +38,27 @@ def test_without_evidence_that_results_travel_nothing_goes_to_processes():
     assert policy().advise(waits).switch == "threads"
 
 
+def test_a_scout_that_was_rung_for_twice_ends():
+    """Once to load something, once to end, before it has heard the first."""
+    from lightwork._scout import Scout
+
+    loaded, go = threading.Event(), threading.Event()
+
+    def load() -> None:
+        loaded.set()
+        assert go.wait(10)
+
+    scout = Scout(load=load)
+    assert not scout.load()
+    assert loaded.wait(10)
+    scout.loading = False
+    scout.load()  # rings while the scout is busy
+    scout.dismiss()
+    scout.dismiss()
+    go.set()
+    assert scout.load()
+
+
 @pytest.mark.timeout(30)
 def test_four_long_waits_overlap_from_the_first_one_on():
     together = threading.Barrier(4)
