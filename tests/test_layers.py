@@ -23,12 +23,12 @@ FLOORS: dict[str, str] = {
     "wire": "_wire _by_value _culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _captured _dispatch _effects _fingerprint _flow _growth _headroom _model _past "
+    "decisions": "_batching _bytecode _captured _change _dispatch _effects _fingerprint _flow _growth _headroom _model _past "
     "_policy _shared",
-    "engine": "_auto _engine _memory _opening _remembering _watchdog",
+    "engine": "_auto _engine _memory _opening _remembering _scout _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
-    "_target _verdicts _hazards.* amapping checking comparing executor mapping probing",
+    "_target _verdicts _hazards.* amapping checking comparing executor mapping probing testing",
     "package": "lightwork",
     "lab": "lab.*",
     "command line": "cli __main__",

@@ -7,17 +7,21 @@ timed are the job's own.
 
 from __future__ import annotations
 
+from lightwork import _context
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
-from lightwork._calls import Batch, Finished, Outcomes
+from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Turn
+from lightwork._change import Change
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
-from lightwork._fingerprint import fingerprint
+from lightwork._fingerprint import fingerprint, immutable
+from lightwork._machine import gil_enabled
 from lightwork._opening import DONE_EARLY, Opening
-from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork._policy import Ask, Policy, Seen, Verdict, computes
 from lightwork._record import replace
+from lightwork._scout import Scout
 from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
 
@@ -33,6 +37,27 @@ CANARY_SECONDS = 0.012
 FIRST_LOOK = 0.002
 """Seconds before which nothing is considered: jobs that end sooner pay for nothing but the loop."""
 
+SOME, MOST = 0.1, 0.7
+"""CPU shares between which a running call is not yet taken to wait or to compute: many begin with the one and go on
+with the other."""
+
+UNCLEAR = 0.1
+"""Seconds after which its share is believed whatever it is."""
+
+MANY = 32
+"""Threads to begin with where all that is known is that one call waits; as many as the standard library's pool has."""
+
+FEW = 3
+"""Calls: after so many it is no longer only one that may have been a giant, or have paid for the others."""
+
+CHANGED = "the function changes its argument"
+
+WATCH = 0.05
+"""Seconds that the scout waits for workers at a time. The caller ends its wait when it is back."""
+
+_PLAIN = frozenset({"int", "float", "str", "bytes", "bool", "None", "complex"})
+"""What a function may be said to return that certainly travels, by name."""
+
 CANARY_PATIENCE = 0.1
 """Seconds after which the choice is made without the canary's word."""
 
@@ -43,11 +68,13 @@ class AutoRun(Run):
     def __init__(
         self,
         plan: Plan,
-        policy: Callable[[], Policy],
+        policy: Callable[[bool], Policy],
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Any],
         opening: Opening | None = None,
         clock: Clock | None = None,
+        meter: Meter | None = None,
+        watched: bool = True,
     ) -> None:
         super().__init__(replace(plan, crew=opening.crew) if opening else plan, clock)
         self._opening = opening
@@ -55,6 +82,9 @@ class AutoRun(Run):
         self._make_policy = policy
         self._made_policy: Policy | None = None
         self._refused: dict[str, str] = {}
+        self._for_waiting = False
+        self._stays: str | None = None
+        self._change: Change | None = None
         self._usable = usable
         self._grow = grow
         self._settled = False
@@ -72,8 +102,16 @@ class AutoRun(Run):
         self._print = opening.print if opening else None
         self._item_changed = False
         self._sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-        self._meter = opening.meter if opening else Meter()
-        self.crews()[0].meter = self._meter
+        crew = self.crews()[0]
+        self._running: tuple[float, float, int] | None = None
+        self._aside: list[tuple[int, Event]] = []
+        self._scout = opening.scout if opening else None
+        if watched and self._scout is None and plan.backend.capabilities.in_caller and not _context.depth():
+            self._scout = crew.around = Scout()
+        if self._scout is not None:
+            self._scout.run = self
+            meter = meter or Meter(process_cpu=self._scout.process_cpu)
+        self._meter = crew.meter = opening.meter if opening else meter or Meter()
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
         super().attach(fn, source)
@@ -91,11 +129,28 @@ class AutoRun(Run):
             if isinstance(event, Finished):
                 self.dispatch.plan(now)
             self._take_event(self.first, event)
-        if not self.dispatch.finished:
+        if opening.running:
+            self.dispatch.plan(now)  # that batch is the next
+        elif not self.dispatch.finished:
             self._consider()
+
+    def overtake(self, events: Sequence[Event]) -> None:
+        """Takes in what the first crew told meanwhile."""
+        for event in events:
+            self._take_event(self.first, event)
+        self._go_on()
 
     def absorb(self, timeout: float | None) -> None:
         super().absorb(timeout)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._aside:
+            number, event = self._aside.pop(0)
+            super()._take_event(number, event)
+        if self._settled and self._scout is not None and not self.dispatch.lanes[self.first].target:
+            self._scout.dismiss()
+            self._scout = None
         if self.dispatch.broken is not None:
             self._come_back()
         self._see_to()
@@ -106,39 +161,172 @@ class AutoRun(Run):
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
+        elif self._change is not None and self.dispatch.pending:
+            self._look_again(self._change)
+
+    def _look_again(self, change: Change) -> None:
+        """Opens the choice again where the work is no longer what it was chosen for."""
+        newest = max(self._live)
+        lane, current = self.dispatch.lanes[newest], self._live[newest].backend
+        recent = change.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+        if recent is None or self.demand is None:
+            return
+        wall, cpu = recent
+        held = cpu if change.shared and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
+        self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
+        self._gil_known = self._effects_known = True
+        seen = self._seen(self.clock.now() - self.began)
+        verdict = self._policy.advise(seen)
+        if verdict.ask is Ask.WIRE:
+            self._find_out(Ask.WIRE, 0.0)
+            verdict = self._policy.advise(self._seen(seen.elapsed))
+        if verdict.switch is None or verdict.switch == current.name:
+            return
+        self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
+        self._change = Change(not change.shared, 2 * change.settles)
+        self.close_lane(newest)
 
     @property
     def _policy(self) -> Policy:
         # Made at the first look: short jobs do without loading the other backends.
-        if self._made_policy is None:
-            self._made_policy = self._make_policy()
+        waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
+        if self._made_policy is None or (self._for_waiting and not waits):
+            self._made_policy, self._for_waiting = self._make_policy(waits), waits
+            if self._stays is not None:
+                self._keep_out_of_processes(self._stays)
         return self._made_policy
+
+    # while the caller's thread is inside a call; see ``_scout``
+
+    def look_in(self, turn: Turn, lasted: float, cpu: float) -> bool:
+        """A batch has ``lasted`` so many seconds in the caller's thread, which used ``cpu`` seconds meanwhile.
+
+        Returns whether there is something to be driven: it is then to be called again at once.
+        """
+        dispatch = self.dispatch
+        if dispatch.broken is not None or dispatch.failure is not None or self._aside:
+            return False
+        self._running = lasted, cpu, turn.outcomes.count
+        if not self._sample[0]:
+            self._sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
+        try:
+            if not self._settled:
+                if lasted > UNCLEAR or not SOME * lasted < cpu < MOST * lasted:
+                    self._consider()
+                if not self._settled:
+                    return False
+            if len(self._live) < 2:
+                return False
+            self._take_rest(turn)
+            newest = max(self._live)
+            self._widen(newest)
+            self.hand_out()
+            if not dispatch.in_flight(newest):
+                return False
+            self._take_in(newest, self._live[newest], self.timeout(WATCH))
+            return True
+        finally:
+            self._running = None
+
+    def _widen(self, newest: int) -> None:
+        """Wants more workers than at first where the running call turns out to be a longer one."""
+        live, lane = self._live[newest], self.dispatch.lanes[newest]
+        if not lane.target or not self.dispatch.pending or self.total is None:
+            return
+        demand, elapsed = self._measure(), self.clock.now() - self.began
+        if not computes(demand.wall, demand.cpu):
+            return  # ``Growth`` sees to those
+        left = self.total - self.dispatch.done
+        workers = self._policy.affordable(live.backend.name, demand, left, elapsed)
+        if workers > lane.wanted:
+            self.dispatch.set_lane(newest, workers)
+            if live.growth is not None:
+                live.growth.workers = max(live.growth.workers, workers)
+
+    def _so_far(self, lasted: float, cpu: float, done: int) -> Demand:
+        """What one call asks for, with one that is still running and ``done`` others in ``lasted`` seconds.
+
+        The one that is running will last at least so long.
+        """
+        known = self._meter.demand(self._gil_share, self._wire) if self._meter.first is not None else None
+        before = known.calls if known is not None else 0
+        calls = before + done + 1
+        wall, used = lasted, min(cpu, lasted)
+        hidden = 0.0
+        if known is not None:
+            wall, used = wall + before * known.wall, used + before * (known.cpu - known.hidden)
+            hidden = known.hidden
+        wall, used = wall / calls, used / calls
+        share = self._gil_share if self._gil_share is not None else float(gil_enabled())
+        wire = self._wire
+        return Demand(
+            wait=max(0.0, wall - used),
+            cpu=used + hidden,
+            gil=min(used, share * wall),
+            wire_caller=wire.caller if wire else 0.0,
+            wire_worker=wire.worker if wire else 0.0,
+            bytes_out=wire.bytes_out if wire else 0,
+            bytes_back=wire.bytes_back if wire else 0,
+            calls=calls,
+            hidden=hidden,
+        )
+
+    def _can_travel(self) -> bool:
+        """Whether there is evidence that calls are good for other processes: one has ended, or, as long as none has,
+        the item cannot be changed and the function is said to return something plain."""
+        if self.dispatch.done:
+            return True
+        if self._running is None or not self._sample[0] or not immutable(self._sample[0][0]):
+            return False
+        try:
+            returns = getattr(self._fn, "__annotations__", {}).get("return", "")
+        except Exception:  # noqa: BLE001 - from Python 3.14 on annotations are code of the caller's
+            return False
+        return (returns if isinstance(returns, str) else getattr(returns, "__name__", str(returns))) in _PLAIN
+
+    def _take_rest(self, turn: Turn) -> None:
+        """What the caller's thread has not begun is for others."""
+        position = turn.cut()
+        for sent in self.dispatch.lanes[self.first].workers[turn.worker].sent.values():
+            if sent.batch.id == turn.batch.id and position < sent.batch.stop:
+                self.dispatch.handle(self.first, Revoked(turn.worker, {sent.batch.id: position}), self.clock.now())
+                return
+
+    def _take_event(self, number: int, event: Event) -> None:
+        if self._running is not None and isinstance(event, Finished) and event.outcomes.failures:
+            # It may have to be made in the calling thread, or end the run, which is for that thread to see to.
+            self._aside.append((number, event))
+        else:
+            super()._take_event(number, event)
 
     # what was seen
 
     def _consider(self) -> None:
         lane = self.dispatch.lanes[self.first]
         elapsed = self.clock.now() - self.began
-        if not lane.calls or elapsed < self._look:
+        if not (lane.calls or self._running) or elapsed < self._look:
             return
+        busy = lane.busy + (self._running[0] if self._running else 0.0)
         if self._canary is not None:
-            self._listen(lane.busy)
+            self._listen(busy)
         while not self._settled:
             self.demand = self._measure()
             verdict = self._policy.advise(self._seen(elapsed))
             if verdict.ask is Ask.NOTHING:
                 self._follow(verdict, elapsed)
                 return
-            if not self._find_out(verdict.ask, lane.busy):
+            if not self._find_out(verdict.ask, busy):
                 return
 
     def _measure(self) -> Demand:
+        if self._running is not None:
+            return self._so_far(*self._running)
         if self._meter.first is not None:
             return self._meter.demand(self._gil_share, self._wire)
         # The trial runs in a thread of its own: its clocks came with the outcomes.
         lane, wire = self.dispatch.lanes[self.first], self._wire
         wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
-        share = self._gil_share if self._gil_share is not None else float(self._policy.gil)
+        share = self._gil_share if self._gil_share is not None else float(gil_enabled())
         return Demand(
             wait=max(0.0, wall - cpu),
             cpu=cpu,
@@ -161,15 +349,18 @@ class AutoRun(Run):
             self._wire is not None,
             self._effects,
             self._effects_known,
+            self._can_travel(),
         )
 
     def _find_out(self, ask: Ask, busy: float) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
         if ask is Ask.EFFECTS:
-            from lightwork._captured import ties
+            from lightwork._captured import has_locals, ties
             from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
 
             assert self._fn is not None
+            if self._running is not None and has_locals(self._fn):
+                return False  # what the caller's thread has in them can be seen there alone
             found = [effect for effect in effects(self._fn) if effect.certain]
             tied = ties(self._fn)
             to_thread = [*found, *(tie for tie in tied if tie.to == "thread")]
@@ -178,7 +369,7 @@ class AutoRun(Run):
             if tied:
                 self._keep_out_of_processes(f"the function {tied[0]}")
             elif self._item_changed:
-                self._keep_out_of_processes("the function changes its argument")
+                self._keep_out_of_processes(CHANGED)
         elif ask is Ask.WIRE:
             self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:
@@ -192,6 +383,7 @@ class AutoRun(Run):
         return True
 
     def _keep_out_of_processes(self, why: str) -> None:
+        self._stays = why
         for candidate in self._policy.candidates:
             if candidate.capabilities.needs_pickling:
                 self._refused[candidate.name] = why
@@ -213,27 +405,46 @@ class AutoRun(Run):
         first = self.crews()[0]
         if verdict.switch is None:
             if verdict.again is None:
-                self._settled, first.meter = True, None
+                self._settled = True
+                if self._running is None:
+                    first.meter = None
+                if self._scout is not None:
+                    self._scout.dismiss()
                 self.decide("stayed in the calling thread", verdict.why)
             self._look = verdict.again or 0.0
             self._last = verdict.why
             # Nothing is to be seen to before the next look.
             first.patience = UNDISTURBED if self._settled else min(max(TRIAL_BATCH, self._look - elapsed), UNDISTURBED)
             return
-        first.meter, first.patience = None, TRIAL_BATCH
-        self._change_over(verdict.switch, verdict.workers)
-        self.decide(f"changed over to {verdict.workers} {verdict.switch}", verdict.why)
-
-    def _change_over(self, name: str, workers: int) -> None:
         self._settled = True
-        backend = self._usable(name)
-        number = self.open(backend, workers, self._grow(backend, workers))
+        first.patience = TRIAL_BATCH
+        if self._running is None:
+            first.meter = None
+        self._take_over(*self._switch(verdict, f"changed over to {verdict.workers} {verdict.switch}"))
+
+    def _take_over(self, number: int, backend: Backend) -> None:
+        """Has the calls go to the lane ``number`` from now on, or from when a worker is there."""
+        self._change = Change(backend.capabilities.shares_memory)
         assert self.demand is not None
         if backend.capabilities.startup > self.demand.wall:
             # Short calls go on here while the workers start; a long one would be waited for by all.
             self._handover = number
         else:
             self.close_lane(self.first)
+
+    def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
+        assert verdict.switch is not None
+        backend, workers = self._usable(verdict.switch), verdict.workers
+        few = self.demand is not None and self.demand.calls < FEW
+        if few and self.demand and self.total is not None and self._policy.max_workers is None:
+            left, elapsed = self.total - self.dispatch.done, self.clock.now() - self.began
+            workers = min(workers, self._policy.affordable(verdict.switch, self.demand, left, elapsed))
+            if backend.capabilities.shares_memory and not computes(self.demand.wall, self.demand.cpu):
+                # A first call computes more than others do: it opens files, and imports.
+                workers = max(workers, min(left, MANY))
+        number = self.open(backend, workers, self._grow(backend, workers))
+        self.decide(what, verdict.why)
+        return number, backend
 
     def _hand_over(self) -> None:
         lane = self.dispatch.lanes[self._handover or 0]
@@ -275,6 +486,8 @@ class AutoRun(Run):
             if self._print is not None:
                 self._item_changed = fingerprint(sent.batch.items[position]) != self._print
                 self._print = None
+                if self._item_changed and self._effects_known:
+                    self._keep_out_of_processes(CHANGED)
             self._sample = (sent.batch.items[position : position + 2], outcomes.values[place : place + 2])
             return
         if self.plan.backend.capabilities.in_caller:
@@ -300,6 +513,9 @@ class AutoRun(Run):
             del outcomes.failures[position]
 
     def close(self) -> None:
+        if self._scout is not None:
+            self._scout.dismiss()
+            self._scout = None
         if self._canary is not None:
             self._canary.stop()
             self._canary = None

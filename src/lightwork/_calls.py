@@ -6,6 +6,8 @@ input. A *batch* is a stretch of calls with consecutive indices, sent to one wor
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 from lightwork._record import Record, Slotted
 
 TYPE_CHECKING = False
@@ -114,6 +116,33 @@ class Outcomes(Slotted):
             placed, self.placed = self.placed, None
             self.values, whole = self.values[placed:], self.values
             del whole[placed:]
+
+
+class Turn:
+    """A batch that the caller's thread runs, with what others may know of it and do to it meanwhile."""
+
+    __slots__ = ("_end", "_lock", "batch", "begun", "outcomes", "worker")
+
+    def __init__(self, worker: int, batch: Batch, outcomes: Outcomes) -> None:
+        self.worker = worker
+        self.batch = batch
+        self.outcomes = outcomes
+        self.begun = batch.start
+        self._end = batch.stop
+        self._lock = allocate_lock()
+
+    def begin(self, at: int, size: int) -> tuple[int, int]:
+        """Begins up to ``size`` calls at position ``at``; returns how many, and where the batch ends."""
+        with self._lock:
+            size = min(size, self._end - at)
+            self.begun = at + size
+            return size, self._end
+
+    def cut(self) -> int:
+        """Ends the batch behind what has begun; returns that position."""
+        with self._lock:
+            self._end = self.begun
+            return self.begun
 
 
 class Death(Slotted):

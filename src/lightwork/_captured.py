@@ -61,6 +61,11 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
     return found
 
 
+def has_locals(fn: Callable[..., Any]) -> bool:
+    """Whether ``fn`` reads what each thread has its own of, so that ``ties`` must be asked in the caller's thread."""
+    return any(isinstance(value, threading.local) for _, value in reach(fn))
+
+
 def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     """``fn`` and what it brings along, each with its name; functions of the user's own are followed."""
     seen: set[int] = set()

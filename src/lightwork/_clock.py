@@ -6,6 +6,10 @@ import time
 
 from lightwork._typing import Protocol
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Clock(Protocol):
     """Seconds from an arbitrary start; only differences mean something."""
@@ -33,3 +37,12 @@ class ManualClock:
         if seconds < 0:
             raise ValueError(f"time does not run backwards: {seconds}")
         self._now += seconds
+
+
+def thread_cpu_clock(thread: int) -> Callable[[], float]:
+    """A clock of the CPU seconds that a thread, by its ``ident``, has used, which other threads may read too; where
+    there is none, the process's."""
+    if hasattr(time, "pthread_getcpuclockid"):
+        number = time.pthread_getcpuclockid(thread)
+        return lambda: time.clock_gettime(number)
+    return time.process_time

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
 from lightwork._opening import Opening
-from lightwork._options import begins_here, prepare, remembered, settle
+from lightwork._options import begins_here, load, prepare, remembered, settle
 from lightwork._trace import Report
 from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted
@@ -35,19 +35,32 @@ def collect(
     settings = settle(options)
     source = Source(iterables, style, settings.strict)
     opening = memory = None
+    begun: list[Run] = []
     here = begins_here(fn, settings)
     if here and settings.memory is not None:
         memory = remembered(fn, settings)
         here = memory is None or memory.past is None  # what is remembered need not be found out
+
+    def begin(opening: Opening) -> Run:
+        run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
+        run.place(results)
+        run.attach(fn, source)
+        begun.append(run)
+        return run
+
     if source.whole and here:
-        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results)
+        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results, begin, load)
         if (report := opening.report()) is not None:
             return report
-    run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
+    if begun:
+        run = begun[0]
+    else:
+        run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
     order = Reorder()
     run.place(results)
     try:
-        run.attach(fn, source)
+        if not begun:
+            run.attach(fn, source)
         if opening is not None and opening.interrupt is not None:
             raise opening.interrupt
         sort(run, order, results)

@@ -179,6 +179,7 @@ class _Lane(Slotted):
         "cap",
         "cpu",
         "crash",
+        "idle",
         "max_queued",
         "open",
         "peak",
@@ -217,6 +218,8 @@ class _Lane(Slotted):
         self.cap = NO_CAP
         self.peak = peak
         self.workers: dict[int, _Worker] = {} if workers is None else workers
+        # Those of them that have nothing: with a thousand workers nobody is to look through all at every event.
+        self.idle: dict[int, _Worker] = {name: one for name, one in self.workers.items() if not one.sent}
         self.starting = starting
         self.stillborn = stillborn
         self.calls = calls
@@ -312,12 +315,12 @@ class Dispatch:
         """A ``Start`` was carried out for this worker."""
         lane = self.lanes[worker[0]]
         lane.starting -= 1
-        lane.workers[worker[1]] = _Worker()
+        lane.workers[worker[1]] = lane.idle[worker[1]] = _Worker()
         lane.peak = max(lane.peak, len(lane.workers))
 
-    def in_flight(self, lane: int) -> int:
-        """Batches that are with this lane's workers."""
-        return sum(len(worker.sent) for worker in self.lanes[lane].workers.values())
+    def in_flight(self, lane: int) -> bool:
+        """Whether a batch is with one of this lane's workers."""
+        return len(self.lanes[lane].idle) < len(self.lanes[lane].workers)
 
     def running(self) -> dict[WorkerId, tuple[int, bool]]:
         """The call that each busy worker is at, by its index, and whether the worker was ready for it."""
@@ -367,10 +370,7 @@ class Dispatch:
     def _somebody_idles(self, lane: _Lane) -> bool:
         """Whether a worker would take more calls and there are none."""
         return (
-            lane.revocable
-            and lane.open
-            and not self.pending
-            and (len(lane.workers) < lane.target or any(not worker.sent for worker in lane.workers.values()))
+            lane.revocable and lane.open and not self.pending and (len(lane.workers) < lane.target or bool(lane.idle))
         )
 
     @staticmethod
@@ -385,13 +385,16 @@ class Dispatch:
         if self.pending and lane.open:
             # First one batch for each idle worker, then a second one behind short batches.
             for depth in range(lane.max_queued):
-                for name, worker in lane.workers.items():
+                if depth and not lane.batching.queue_ahead(1):
+                    break
+                for name, worker in list((lane.workers if depth else lane.idle).items()):
                     if not self.pending:
                         break
                     if len(worker.sent) == depth and self._has_room(lane, worker, depth):
                         worker.since = now if not depth else worker.since
+                        lane.idle.pop(name, None)
                         instructions.append(Send((number, name), self._next_batch(lane, worker)))
-            waiting = self.pending and sum(not worker.sent for worker in lane.workers.values()) == 0
+            waiting = self.pending and not lane.idle
             wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting if waiting else 0
             if wanted > 0:
                 lane.starting += wanted
@@ -405,10 +408,10 @@ class Dispatch:
                     instructions.append(Revoke((number, name)))
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
-        for name, worker in list(lane.workers.items()):
+        for name, worker in list(lane.idle.items()):
             worn = worker.worn or (limit is not None and worker.given >= limit)
             if not worker.sent and (worn or surplus > 0):
-                del lane.workers[name]
+                del lane.workers[name], lane.idle[name]
                 surplus -= 1
                 instructions.append(Retire((number, name)))
                 if worn and self.pending and lane.open and len(lane.workers) + lane.starting < lane.target:
@@ -474,6 +477,7 @@ class Dispatch:
         elif isinstance(event, Revoked):
             self._revoked(lane, event)
         elif isinstance(event, WorkerFailed):
+            lane.idle.pop(event.worker, None)
             if (failed := lane.workers.pop(event.worker, None)) is not None:
                 self._take_back(failed, None)
             if event.scarce and lane.workers:
@@ -502,6 +506,8 @@ class Dispatch:
         batch = sent.batch
         if event.last:
             del worker.sent[outcomes.batch]
+            if not worker.sent:
+                lane.idle[event.worker] = worker
             worker.since = now
             worker.revoked = worker.revoked and bool(worker.sent)
             if sent.done < batch.stop:
@@ -559,10 +565,13 @@ class Dispatch:
             if not position:
                 del worker.sent[number]
         worker.revoked = bool(worker.sent)
+        if not worker.sent:
+            lane.idle[event.worker] = worker
 
     def _lost(self, lane_number: int, event: WorkerLost, now: float) -> None:
         lane = self.lanes[lane_number]
         worker = lane.workers.pop(event.worker, None)
+        lane.idle.pop(event.worker, None)
         if worker is None:
             return
         self.lost += 1

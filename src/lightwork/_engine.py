@@ -260,6 +260,11 @@ class Run:
     def prepare(self) -> bool:
         """Draws input and hands out work; returns whether more input could be drawn at once."""
         hungry = self._draw()
+        self.hand_out()
+        return hungry
+
+    def hand_out(self) -> None:
+        """Hands out work that was drawn."""
         now = self.clock.now()
         if now >= self._memory_look:
             for number, live in self._live.items():
@@ -268,7 +273,6 @@ class Run:
                     self._mind_memory(number, live, len(lane.workers), lane.wanted)
         while self._carry_out(now):
             pass
-        return hungry
 
     def _carry_out(self, now: float) -> bool:
         """Carries out the dispatch's instructions; returns whether they call for another look."""
@@ -342,7 +346,7 @@ class Run:
             self._watch(self._watchdog)
         timeout = self.timeout(timeout)
         others = {}
-        for number, live in self._live.items():
+        for number, live in list(self._live.items()):
             if not live.backend.capabilities.in_caller:
                 others[number] = live
             else:

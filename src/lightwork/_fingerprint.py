@@ -23,6 +23,11 @@ SAMPLE = 4096
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 
 
+def immutable(value: Any) -> bool:
+    """Whether a call certainly cannot change it."""
+    return type(value) in _ATOMS
+
+
 class _TooLarge(Exception):
     """Ends the pickling."""
 
@@ -59,7 +64,7 @@ class _Sum:
 
 def fingerprint(value: Any) -> int | None:
     """A checksum that differs where ``value`` was changed; None where it cannot change or cannot be looked at."""
-    if type(value) in _ATOMS:
+    if immutable(value):
         return None
     total = _Sum()
     try:

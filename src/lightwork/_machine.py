@@ -403,12 +403,13 @@ def system() -> str:
     return platform.system()
 
 
-def run_delay() -> float | None:
-    """Seconds that this thread has been ready to run and had no core, because others had them; None where the kernel
-    does not say. Linux: the second field of ``/proc/thread-self/schedstat``, in nanoseconds."""
+def run_delay(thread: int | None = None) -> float | None:
+    """Seconds that this thread, or the one of this ``native_id``, has been ready to run and had no core, because others
+    had them; None where the kernel does not say. Linux: the second field of ``schedstat``, in nanoseconds."""
+    where = "/proc/thread-self" if thread is None else f"/proc/self/task/{thread}"
     try:
         # Bare calls: a file object takes three times as long, which the shortest maps would notice.
-        file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+        file = os.open(f"{where}/schedstat", os.O_RDONLY)
         try:
             return int(os.read(file, 100).split()[1]) / 1e9
         finally:

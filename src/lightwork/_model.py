@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from lightwork._demand import Demand, seconds
+from lightwork._record import Record, replace
 
 Binding = Literal["start-up", "waiting", "cores", "the GIL", "the wire", "one at a time"]
 
@@ -45,8 +45,7 @@ _BATCH_SHARE = 0.05  # short calls travel in batches, large enough to hold the o
 _BATCHES_EACH = 4  # ... but small enough for every worker to have this many
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Record, frozen=True):
     """What a backend is predicted to do. ``seconds``: for all calls with the start; where their number is not
     known, of one call on average without the start. ``throughput``: calls a second once it runs. ``lifted``: how
     many times less it would take without what binds."""
@@ -63,8 +62,7 @@ class Prediction:
         return f"{self.backend} × {self.workers}: {seconds(self.seconds)} ({self.reason})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(Record, frozen=True):
     """One question to the model, with everything in seconds for one call."""
 
     backend: str

@@ -13,6 +13,7 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Meter
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED
 from lightwork._fingerprint import fingerprint
+from lightwork._scout import Scout
 from lightwork._trace import Decision, Lane, Report, Span
 
 TYPE_CHECKING = False
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from lightwork._calls import Style
+    from lightwork._calls import Style, Turn
+    from lightwork._scout import Watched
 
 
 DONE_EARLY = "it was done before another backend could pay"
@@ -31,31 +33,70 @@ class Opening:
 
     ``crew`` made them, with its ``worker``; ``events`` are what the crew told, for the run that goes on; ``meter``
     timed the calls; ``print`` is the first item's fingerprint from before its call; ``interrupt`` is the Ctrl-C that
-    ended it.
+    ended it. ``scout`` looks on: where a call lasts long it makes the run, with ``begin``, while a batch is
+    ``running``.
     """
 
     def __init__(
-        self, fn: Callable[..., Any], items: Sequence[Any], total: int, style: Style, terms: Terms, results: list[Any]
+        self,
+        fn: Callable[..., Any],
+        items: Sequence[Any],
+        total: int,
+        style: Style,
+        terms: Terms,
+        results: list[Any],
+        begin: Callable[[Opening], Watched] | None = None,
+        load: Callable[[], None] | None = None,
     ) -> None:
         self._clock = SystemClock()
         self.began = self._clock.now()
         self.crew: Crew = SerialCrew(terms)
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
-        self.meter = self.crew.meter = Meter()
         self.print = fingerprint(items[0])
         self.events: list[Event] = []
         self.interrupt: KeyboardInterrupt | None = None
+        self.running = False
         self._total = total
+        self.scout: Scout | None = None
+        if begin is not None and total > 1:
+            self.scout = self.crew.around = Scout(self._begin, load)
+            self._make_run = begin
+        self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
         self.worker = self.crew.start_worker()
         try:
             position: int | None = 0
             while position is not None:
                 self.crew.send(self.worker, Batch(len(self._outcomes()), fn, style, 0, items, position, total))
-                self.events += self.crew.wait(0.0)
+                if self._take(self.crew.wait(0.0)):
+                    return
                 position = self._go_on()
         except KeyboardInterrupt as interrupt:
             self.interrupt = interrupt
-            self.events += self.crew.wait(0.0)
+            self._take(self.crew.wait(0.0))
+
+    def _take(self, events: list[Event]) -> bool:
+        """Takes in what the crew told, or has the run do that; returns whether there is one."""
+        if self.run is None:
+            self.events += events
+            return False
+        self.run.overtake(events)
+        return True
+
+    def _begin(self, turn: Turn, lasted: float) -> Watched | None:
+        """In the scout's thread: a batch has ``lasted`` so many seconds. A run, if it would find enough to do."""
+        from lightwork._policy import too_little
+
+        done = turn.outcomes.count
+        left = self._total - turn.batch.start - done - 1
+        if too_little(left * lasted / (done + 1)):
+            return None
+        self.running = True
+        return self._make_run(self)
+
+    @property
+    def run(self) -> Watched | None:
+        """The run that the scout has made, if so."""
+        return None if self.scout is None else self.scout.run
 
     def _outcomes(self) -> list[Outcomes]:
         return [event.outcomes for event in self.events if isinstance(event, Finished)]
@@ -69,6 +110,8 @@ class Opening:
         from lightwork._policy import computes, too_little  # here first: most jobs are done
 
         wall, cpu = last.seconds / last.count, last.cpu / last.count
+        if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
+            return last.position
         if not (computes(wall, cpu) and too_little((self._total - last.position) * wall)):
             return None
         self.crew.patience = UNDISTURBED
@@ -77,8 +120,16 @@ class Opening:
     def report(self) -> Report | None:
         """The report if all was done here and nothing failed, else None: then a run must take over."""
         outcomes = self._outcomes()
-        if self.interrupt is not None or not outcomes or outcomes[-1].failures or outcomes[-1].position < self._total:
+        if (
+            self.run is not None
+            or self.interrupt is not None
+            or not outcomes
+            or outcomes[-1].failures
+            or outcomes[-1].position < self._total
+        ):
             return None
+        if self.scout is not None:
+            self.scout.dismiss()
         self.crew.close()
         now, busy, cpu = self._clock.now() - self.began, 0.0, 0.0
         spans = []

@@ -500,6 +500,12 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
     return begin, None
 
 
+def load() -> None:
+    """Loads what the choice for a function that waits takes, so that it need not be waited for later."""
+    for name in ("_auto", "_effects", "_captured", "_backends.threads"):
+        __import__("lightwork." + name)
+
+
 def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | None, memory: Memory | None) -> Run:
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
@@ -511,8 +517,12 @@ def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | Non
         plan = replace(plan, backend=backend("threads"))
     share = cores()
 
-    def policy() -> Policy:
-        others = [] if settings.max_workers == 1 else [backend(name) for name in names]
+    def policy(waits: bool) -> Policy:
+        others: list[Backend] = []
+        for name in names if settings.max_workers != 1 else ():
+            others.append(backend(name))
+            if waits and others[-1].capabilities.shares_memory and not others[-1].capabilities.in_caller:
+                break  # nobody does better then, and the others' modules take their time to load
         candidates = tuple(
             Candidate(made.name, made.capabilities, made.unavailable())
             for made in others

@@ -8,6 +8,7 @@ it wins clearly.
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from lightwork._backends.base import Capabilities
@@ -18,8 +19,9 @@ from lightwork._record import Record, replace
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
 
-WORTH_ASKING = 0.02
-"""Seconds of remaining computing under which nothing is asked: answers cost up to 5 ms, processes need 50 to start."""
+WORTH_ASKING = 0.12
+"""Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
+most of it for the modules that know them, and processes need 50 more to start."""
 
 CLEARLY = 0.85
 """Another backend must be predicted to take less than this part of the plain loop's time."""
@@ -68,6 +70,8 @@ class Seen(Record, frozen=True):
     wire_known: bool
     effects: str | None = None
     effects_known: bool = False
+    travels: bool = True
+    """Whether there is evidence that arguments and results are good for other processes."""
 
 
 class Verdict(Record, frozen=True):
@@ -125,6 +129,10 @@ class Policy(Record, frozen=True):
             return Verdict(why="no other backend can take over: " + self._refusals())
         if demand.wall < min(c.capabilities.per_item for c in usable):
             return Verdict(again=again, why="a call is over sooner than it could be handed to anybody")
+        if not seen.travels:
+            usable = [c for c in usable if not c.capabilities.needs_pickling]
+            if not usable:
+                return Verdict(again=again, why="no call has ended yet, to show that its result can travel")
         computing = computes(demand.wall, demand.cpu)
         if computing and too_little(left * demand.wall):
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
@@ -200,12 +208,28 @@ class Policy(Record, frozen=True):
             per_call=per_call,
         )
 
+    def affordable(self, name: str, demand: Demand, calls: int | None, elapsed: float) -> int:
+        """The same where the demand is that of one call that still runs, and has ``elapsed`` so many seconds.
+
+        Starting workers is not to cost more than what has been seen: so a giant among small calls does no harm, and
+        as it goes on there are more and more.
+        """
+        can = next(c.capabilities for c in self.candidates if c.name == name)
+        wanted = self.workers(name, demand, calls)
+        if can.shares_memory or not can.startup_each:
+            return wanted
+        return max(1, min(wanted, max(2, int(elapsed / can.startup_each))))
+
     def workers(self, name: str, demand: Demand, calls: int | None) -> int:
         """How many workers a backend should have for this demand."""
         if self.max_workers is not None:
             return self.max_workers if calls is None else max(1, min(self.max_workers, calls))
         suggested = suggest_workers(demand, name, cores=self.cores, gil=self.gil, calls=calls)
         can = next(c.capabilities for c in self.candidates if c.name == name)
+        if can.startup_each and calls is not None:
+            # Workers that come one after another, each by f later, have done work W together after W/K + f(K-1)/2.
+            most = math.sqrt(2 * calls * demand.wall / can.startup_each)
+            suggested = max(1, min(suggested, math.ceil(most)))
         # Each process costs memory and a start: what waits goes to threads, and what computes needs no more than cores.
         return min(suggested, self.cores) if can.local and not can.shares_memory else suggested
 

@@ -49,8 +49,11 @@ class RememberingRun(AutoRun):
             verdict = begin(self._policy, past, self.total, self._effects, True)
         if verdict.switch is not None:
             self._unchecked, self.demand, self._kept = past, past.demand, True
-            self._change_over(verdict.switch, verdict.workers)
-            self.decide(f"began with {verdict.workers} {verdict.switch}", f"remembered from {past}: {verdict.why}")
+            self._settled = True
+            backend, workers = self._usable(verdict.switch), verdict.workers
+            number = self.open(backend, workers, self._grow(backend, workers))
+            self._take_over(number, backend)
+            self.decide(f"began with {workers} {backend.name}", f"remembered from {past}: {verdict.why}")
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)

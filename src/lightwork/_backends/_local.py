@@ -11,7 +11,7 @@ from types import FunctionType
 
 from lightwork import _context
 from lightwork._backends.base import Crew
-from lightwork._calls import Batch, Event, Outcomes, Terms, apply
+from lightwork._calls import Batch, Event, Outcomes, Terms, Turn, apply
 from lightwork._demand import Meter
 from lightwork._lean import Empty, SimpleQueue, suppress
 from lightwork._machine import gil_enabled
@@ -32,17 +32,18 @@ def run_batch(
     backend: str,
     patience: float = math.inf,
     meter: Meter | None = None,
+    turn: Turn | None = None,
 ) -> None:
     """Runs the calls of a batch in this thread and context, and fills ``outcomes``, each failure in its place.
 
     Begins no further call after ``patience`` seconds, nor after a failure that ends the run. KeyboardInterrupt passes
-    through; ``outcomes`` then holds the calls that had ended.
+    through; ``outcomes`` then holds the calls that had ended. ``turn``: others may cut the batch short meanwhile.
     """
     began, cpu = time.perf_counter(), time.thread_time()
     if batch.style == "full":
         _one_by_one(batch, terms, backend, outcomes)
     else:
-        _in_a_row(batch, terms, backend, outcomes, began + patience, meter)
+        _in_a_row(batch, terms, backend, outcomes, began + patience, meter, turn)
     outcomes.began = began
     outcomes.seconds = time.perf_counter() - began
     outcomes.cpu = time.thread_time() - cpu
@@ -64,7 +65,15 @@ def run_batch_in_copies(
     outcomes.cpu = time.thread_time() - cpu
 
 
-def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes, until: float, meter: Meter | None) -> None:
+def _in_a_row(
+    batch: Batch,
+    terms: Terms,
+    backend: str,
+    outcomes: Outcomes,
+    until: float,
+    meter: Meter | None,
+    turn: Turn | None,
+) -> None:
     """Calls with nothing between them but the loop itself; the length of the results says which one raised.
 
     They are made in stretches, each up to eight times as long as the one before: between two of them is a look at the
@@ -83,7 +92,12 @@ def _in_a_row(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes, unti
     with _context.stretch(batch.first - before, values, terms.seed, backend):
         now = clock()
         while at < end:
-            size = min(size, end - at)
+            if turn is not None:
+                size, end = turn.begin(at, size)
+                if size <= 0:
+                    return
+            else:
+                size = min(size, end - at)
             stretch = islice(left, size)
             exception: BaseException | None = None
             if meter is not None and not metered:

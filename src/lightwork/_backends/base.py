@@ -16,12 +16,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from lightwork._calls import Batch, Event, Terms
+from lightwork._calls import Batch, Event, Terms, Turn
 from lightwork._record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from lightwork._crashed import WorkerCrashed
@@ -59,6 +60,8 @@ class Capabilities(Record, frozen=True):
     """Workers have memory of their own, and a ceiling can be set for it."""
     can_show_stacks: bool = False
     """What a worker is doing can be asked for."""
+    startup_each: float = 0.0
+    """Seconds by which each further worker can take calls later than the one before it."""
     max_queued: int = 2
     """Batches that may be with one worker at a time, the running one included."""
 
@@ -68,6 +71,8 @@ class Crew(ABC):
 
     meter: Meter | None = None
     """Times the calls of a crew that runs them in the caller's thread, where somebody wants to know."""
+    around: Callable[[Turn], AbstractContextManager[None]] | None = None
+    """Entered around each batch of a crew that runs it in the caller's thread, where somebody looks on."""
     results: list[Any] | None = None
     """The caller's list, to which a crew that runs in the caller's thread may append what comes next in it."""
     asleep: bool = False

@@ -51,6 +51,7 @@ class ProcessBackend(Backend):
         local=True,
         in_caller=False,
         startup=0.060,
+        startup_each=0.004,
         per_call=0.000_120,
         per_item=3e-7,
         can_revoke=True,

@@ -7,7 +7,7 @@ from collections import deque
 from lightwork import _per_worker
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
 
 
 class SerialCrew(Crew):
@@ -43,7 +43,12 @@ class SerialCrew(Crew):
             # In the list before it runs: what ended before a Ctrl-C is then found there.
             self._events.append(Finished(worker, outcomes, last=True))
             try:
-                run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter)
+                if self.around is None or batch.style == "full":
+                    run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter)
+                else:
+                    turn = Turn(worker, batch, outcomes)
+                    with self.around(turn):
+                        run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, turn)
             finally:
                 if outcomes.failures:
                     outcomes.withdraw()

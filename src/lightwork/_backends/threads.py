@@ -126,6 +126,7 @@ class ThreadBackend(Backend):
         local=True,
         in_caller=False,
         startup=2e-4,
+        startup_each=1e-4,
         per_call=2e-5,
         per_item=2e-6,
         can_show_stacks=True,

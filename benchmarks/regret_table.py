@@ -1,0 +1,83 @@
+"""The table and the summary of ``regret.py``, from the seconds that were measured. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from regret_strategies import ADAPTIVE, LOOP, OURS
+
+SHORT = 0.25
+"""Seconds: jobs whose best is under this are held to the plain loop."""
+
+
+@dataclass
+class Times:
+    """Seconds of each strategy on one job; None for a round in which it was given up, wrong or failed, and why."""
+
+    job: str
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    picked: str = ""
+    decisions: list[str] = field(default_factory=list)
+
+    def median(self, strategy: str) -> float:
+        """Infinite for what did not get to an end or not to the right one."""
+        if strategy in self.refused or not self.seconds.get(strategy):
+            return math.inf
+        return statistics.median(self.seconds[strategy])
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The best fixed choice in hindsight."""
+        fixed = [name for name in self.seconds if name not in ADAPTIVE]
+        return min(((name, self.median(name)) for name in fixed), key=lambda pair: pair[1], default=("", math.inf))
+
+    def regret(self, strategy: str = OURS) -> float:
+        return self.median(strategy) / self.best[1]
+
+    @property
+    def short(self) -> bool:
+        return self.best[1] < SHORT
+
+    def over_loop(self, strategy: str = OURS) -> float:
+        return self.median(strategy) / self.median(LOOP)
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The least value that so large a part of ``values`` does not exceed."""
+    return sorted(values)[max(0, math.ceil(part * len(values)) - 1)]
+
+
+def table(found: Sequence[Times], names: Sequence[str]) -> str:
+    """One line a job, the worst regret last."""
+    lines = [f"{'job':<36}" + "".join(f"{name[:8]:>9}" for name in names) + "  regret  best, picked"]
+    for times in sorted(found, key=lambda one: one.regret()):
+        cells = "".join(f"{cell(times, name):>9}" for name in names)
+        lines.append(f"{times.job:<36}{cells}{times.regret():>8.2f}  {times.best[0]}, {times.picked}")
+    return "\n".join(lines)
+
+
+def cell(times: Times, name: str) -> str:
+    return times.refused[name] if name in times.refused else f"{times.median(name):.3f}"
+
+
+def summary(found: Sequence[Times], strategy: str = OURS) -> dict[str, float]:
+    """The figures of merit: see ``regret.py``."""
+    long = [times.regret(strategy) for times in found if not times.short and math.isfinite(times.regret(strategy))]
+    short = [times.over_loop(strategy) for times in found if times.short and math.isfinite(times.median(LOOP))]
+    told: dict[str, float] = {"jobs": len(found), "lost": sum(math.isinf(t.median(strategy)) for t in found)}
+    if long:
+        told |= {"geometric mean": statistics.geometric_mean(long), "90th percentile": percentile(long, 0.9)}
+        told["worst"] = max(long)
+    if short:
+        told["short jobs over the loop, worst"] = max(short)
+    return told
+
+
+def shown(name: str, told: Mapping[str, float]) -> str:
+    return f"{name}: " + ", ".join(
+        f"{key} {value:.2f}" if value % 1 else f"{key} {value:g}" for key, value in told.items()
+    )

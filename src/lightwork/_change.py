@@ -1,0 +1,63 @@
+"""Whether the work has become another than the one that the choice was made for. Pure arithmetic.
+
+A lane's workers tell how long they were busy and how much CPU they used in it. Calls that were chosen for computing and
+now wait want more workers than cores; calls that were chosen for waiting and now fill the GIL want processes.
+"""
+
+from __future__ import annotations
+
+from lightwork._record import Slotted
+
+WAITS = 0.08
+"""CPU share of the recent calls under which work that computed has begun to wait. Low: on a machine that others keep
+busy computing calls have little more."""
+
+FULL = 0.8
+"""CPU seconds in a wall second, all threads together, from which on the GIL is what they wait for ..."""
+
+OVERFULL = 1.15
+"""... unless they use more than it allows: then they compute outside of it."""
+
+SPELL = 0.1
+"""Seconds that the work must have been another: shorter spells do not pay for a change-over."""
+
+ENOUGH = 4
+"""Calls that must have ended in a spell."""
+
+
+class Change(Slotted):
+    """Looks at one lane, spell after spell. ``shared``: its workers share one GIL; ``settles``: seconds between a
+    change and the next look, which doubles with each: what alternates is not to be followed for ever."""
+
+    __slots__ = ("_busy", "_calls", "_cpu", "_since", "_streak", "settles", "shared")
+
+    def __init__(self, shared: bool, settles: float = SPELL) -> None:
+        self.shared = shared
+        self.settles = settles
+        self._since = -1.0
+        self._calls = self._streak = 0
+        self._busy = self._cpu = 0.0
+
+    def observe(self, now: float, calls: int, busy: float, cpu: float) -> tuple[float, float] | None:
+        """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up.
+
+        Returns wall and CPU seconds of one recent call where the work has changed: what it would take alone.
+        """
+        if self._since < 0:
+            self._since, self._calls, self._busy, self._cpu = now + self.settles - SPELL, calls, busy, cpu
+            return None
+        done, lasted = calls - self._calls, now - self._since
+        if lasted < SPELL or done < ENOUGH:
+            return None
+        worked, used = busy - self._busy, cpu - self._cpu
+        self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
+        if worked <= 0:
+            return None
+        share = used / worked
+        changed = FULL < used / lasted < OVERFULL and share < FULL if self.shared else share < WAITS
+        self._streak = self._streak + 1 if changed else 0
+        if self._streak < 2:
+            return None
+        self._streak = 0
+        # Threads that stand in line for the GIL are no waiting calls: alone each would take its CPU time.
+        return (used / done, used / done) if self.shared else (worked / done, used / done)

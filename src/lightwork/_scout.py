@@ -1,0 +1,201 @@
+"""A thread that looks at the caller's thread while that is inside a call, and acts for it.
+
+The caller's thread drives a run, and while it makes calls itself nobody would: four calls of ten seconds would be over
+before anything was decided. So the caller gives the *baton* away with each batch that it runs and takes it back at the
+batch's end. Whoever has the baton may touch the run; the scout takes it only when a batch has lasted longer than it was
+meant to, lets the run decide on what the running call has shown so far, and drives what the decision has started.
+
+It never makes a call of the job, draws no input and gives no results out: those are the caller's.
+
+    caller   ──away──▶ run_batch ─────────────────────────────▶ back ──▶ drives
+    scout    ─ sleeps ─┤ LOOK ├─ begin, look, drive, drive … ─┤ sleeps
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextvars
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+from lightwork import _context
+from lightwork._clock import Clock, SystemClock, thread_cpu_clock
+from lightwork._machine import run_delay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Protocol
+
+    from lightwork._calls import Event, Turn
+
+    class Watched(Protocol):
+        """A run that can be looked after from beside: see ``_auto``."""
+
+        def look_in(self, turn: Turn, lasted: float, cpu: float) -> bool: ...
+        def overtake(self, events: Sequence[Event]) -> None: ...
+        def wake(self) -> None: ...
+
+    Begin = Callable[[Turn, float], Watched | None]
+
+LOOK = 0.005
+"""Seconds that a batch has lasted when the scout looks first; then each time it has become half as long again."""
+
+SLOWER = 1.5
+
+NEVER = 3600.0
+"""Seconds that are as good as for ever, and that a lock takes for a timeout."""
+
+
+class Scout:
+    """``begin`` makes the run where there is none yet and one would pay, given how many seconds the batch has lasted;
+    ``run`` is it from then on. ``load`` loads what a run takes."""
+
+    def __init__(
+        self, begin: Begin | None = None, load: Callable[[], None] | None = None, clock: Clock | None = None
+    ) -> None:
+        self.run: Watched | None = None
+        self.error: BaseException | None = None
+        self._begin = begin
+        self._load = load or (lambda: None)
+        self._clock: Clock = clock or SystemClock()
+        # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
+        self._baton = threading.RLock()
+        self._alarm = threading.Lock()
+        self._own_cpu: Callable[[], float] = lambda: 0.0
+        self._over = False
+        self.loading = self.loaded = False
+        self._turn: Turn | None = None
+        self._seen: Turn | None = None
+        self._stolen_before = 0.0
+        self._since = 0.0
+        self._cpu_began = 0.0
+        self._depth = _context.depth()
+        self._caller = threading.get_native_id()
+        self._caller_cpu = thread_cpu_clock(threading.get_ident())
+        self._baton.acquire()
+        self._alarm.acquire()
+        try:
+            _thread.start_new_thread(contextvars.copy_context().run, (self._watch,))
+        except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
+            self._over = True
+
+    # the caller's side
+
+    @contextmanager
+    def __call__(self, turn: Turn) -> Iterator[None]:
+        """Around a batch that the caller's thread runs."""
+        if self._over:
+            yield
+            return
+        self._cpu_began = self._caller_cpu()
+        self._since = self._clock.now()
+        self._turn = turn
+        self._baton.release()
+        try:
+            yield
+        finally:
+            self._turn = None
+            self._take_back()
+            if self.error is not None:
+                error, self.error = self.error, None
+                raise error
+
+    def _take_back(self) -> None:
+        if self._baton.acquire(blocking=False):
+            return
+        if self.run is not None:
+            self.run.wake()
+        interrupt = None
+        while True:
+            try:
+                self._baton.acquire()
+                break
+            except KeyboardInterrupt as raised:
+                interrupt = raised
+        if interrupt is not None:
+            raise interrupt
+
+    def process_cpu(self) -> float:
+        """CPU seconds of this process but for the scout's own, which are no call's."""
+        return time.process_time() - self._own_cpu()
+
+    def load(self) -> bool:
+        """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
+        if not self.loading and not self._over:
+            self.loading = True
+            self._ring()
+        return self.loaded or self._over
+
+    def _ring(self) -> None:
+        """Ends the scout's sleep."""
+        with suppress(RuntimeError):  # it has been rung for already, and not been heard yet
+            self._alarm.release()
+
+    def dismiss(self) -> None:
+        """Ends the watch. To be called with the baton; idempotent."""
+        if self._over:
+            return
+        self._over = True
+        self._ring()
+        if threading.get_native_id() == self._caller:
+            # The scout may be waiting for it, and nobody else will.
+            with suppress(RuntimeError):  # it is not this thread's any more
+                while True:
+                    self._baton.release()
+
+    # the scout's side
+
+    def _watch(self) -> None:
+        _context.descend(self._depth)
+        self._own_cpu = thread_cpu_clock(threading.get_ident())
+        try:
+            self._look_on()
+        finally:
+            spent = time.thread_time()
+            self._own_cpu = lambda: spent
+
+    def _look_on(self) -> None:
+        pause, self._stolen_before = LOOK, self._stolen()
+        while not (self._alarm.acquire(timeout=pause) and self._over):
+            if self.loading and not self.loaded:
+                self._load()
+                self.loaded = True
+            turn, lasted = self._turn, self._clock.now() - self._since
+            if turn is None or lasted < LOOK:
+                pause = LOOK if turn is None else LOOK - lasted + 1e-4
+                continue
+            pause = self._act(turn)
+
+    def _look(self, run: Watched, turn: Turn, lasted: float) -> bool:
+        cpu = self._caller_cpu() - self._cpu_began
+        own = lasted - (self._stolen() - self._stolen_before)
+        return run.look_in(turn, max(own, min(cpu, lasted)), cpu)
+
+    def _stolen(self) -> float:
+        """Seconds that the caller's thread may have wanted to run and could not: others had the core, or this thread
+        had the GIL, with a core or waiting for one."""
+        return (run_delay(self._caller) or 0.0) + (run_delay() or 0.0) + time.thread_time()
+
+    def _act(self, turn: Turn) -> float:
+        """Looks after the run until the caller is back or nothing is to be done; returns seconds to sleep."""
+        if turn is not self._seen:
+            # Of the first batch all is known, of later ones what comes after the first look.
+            self._stolen_before = self._stolen() if self._seen is not None else self._stolen_before
+            self._seen = turn
+        while True:
+            self._baton.acquire()
+            try:
+                if self._over or self._turn is not turn:
+                    return LOOK
+                lasted = self._clock.now() - self._since
+                if self.run is None and self._begin is not None:
+                    self.run = self._begin(turn, lasted)
+                if self.run is None or not self._look(self.run, turn, lasted):
+                    return max(LOOK, (SLOWER - 1) * lasted)
+            except BaseException as error:  # noqa: BLE001 - raised again where the caller is back
+                self.error, self._over = error, True
+                return NEVER
+            finally:
+                self._baton.release()

@@ -1,0 +1,58 @@
+"""Whether the work has become another, as a pure function of what the workers told."""
+
+from __future__ import annotations
+
+from lightwork._change import Change
+
+
+def watch(change, spells, start=0.0):
+    """Feeds spells of (seconds, calls, busy seconds, CPU seconds); returns what was answered, with when."""
+    now, calls, busy, cpu = start, 0, 0.0, 0.0
+    answers = []
+    for lasted, done, worked, used in spells:
+        now, calls, busy, cpu = now + lasted, calls + done, busy + worked, cpu + used
+        found = change.observe(now, calls, busy, cpu)
+        if found is not None:
+            answers.append((round(now, 3), found))
+    return answers
+
+
+COMPUTES = (0.11, 10, 0.22, 0.2)
+WAITS = (0.11, 10, 0.22, 0.001)
+
+
+def test_work_that_stays_what_it_was_is_left_alone():
+    assert not watch(Change(shared=False), [COMPUTES] * 20)
+    assert not watch(Change(shared=True), [(0.11, 100, 3.5, 0.01)] * 20)
+
+
+def test_computing_that_turns_to_waiting_is_seen_after_two_spells():
+    answers = watch(Change(shared=False), [COMPUTES] * 5 + [WAITS] * 5)
+    assert answers[0][0] == 0.77
+    wall, cpu = answers[0][1]
+    assert wall == 0.022 and cpu < 0.001
+
+
+def test_one_odd_spell_is_no_change():
+    assert not watch(Change(shared=False), [COMPUTES, COMPUTES, WAITS, COMPUTES, WAITS, COMPUTES])
+
+
+def test_a_busy_machine_is_no_change():
+    starved = (0.11, 10, 0.22, 0.04)
+    assert not watch(Change(shared=False), [starved] * 10)
+
+
+def test_waiting_that_turns_to_computing_under_the_gil_is_seen():
+    """32 threads stand in line: each seems to wait, all together use one core."""
+    answers = watch(Change(shared=True), [(0.11, 20, 3.5, 0.01)] * 3 + [(0.11, 10, 3.5, 0.105)] * 3)
+    (wall, cpu) = answers[0][1]
+    assert wall == cpu and abs(cpu - 0.0105) < 1e-9
+
+
+def test_computing_outside_the_gil_stays_in_threads():
+    assert not watch(Change(shared=True), [(0.11, 10, 0.22, 0.21)] * 10)
+
+
+def test_after_a_change_it_waits_before_it_looks():
+    answers = watch(Change(shared=False, settles=1.0), [WAITS] * 30)
+    assert answers[0][0] > 1.0

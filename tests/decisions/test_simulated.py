@@ -1,0 +1,114 @@
+"""The real decisions on simulated machines: 2,160 points, the same each time, and how far from the best choice."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+
+import pytest
+
+from lightwork.testing import ManualClock, SimulatedMachine, Workload, best_fixed, fixed, simulate
+
+CORES = (1, 2, 3, 4, 8, 16, 64, 256, 1024)
+CALLS = (4, 16, 64)
+LENGTHS = (0.001, 0.01, 0.1, 1.0)
+KINDS = {"waits": (1.0, 1.0), "computes": (0.0, 1.0), "computes without the GIL": (0.0, 0.02), "does both": (0.6, 1.0)}
+SHAPES = ("even", "heavy-tailed", "growing", "giant first", "giant last")
+LONG = 0.25
+"""Seconds of the best choice from which on it is the measure; below, the plain loop is."""
+
+
+def lengths(shape: str, calls: int, mean: float) -> list[float]:
+    if shape == "even":
+        return [mean] * calls
+    if shape == "heavy-tailed":
+        draws = random.Random(7)
+        drawn = [min(draws.paretovariate(1.4), 50.0) for _ in range(calls)]
+    elif shape == "growing":
+        drawn = [1.0 + number for number in range(calls)]
+    else:
+        drawn = [1.0] * calls
+        drawn[0 if shape == "giant first" else -1] = 0.5 * calls
+    return [mean * calls * one / sum(drawn) for one in drawn]
+
+
+def workload(kind: str, shape: str, calls: int, length: float) -> Workload:
+    waiting, gil = KINDS[kind]
+    each = lengths(shape, calls, length)
+    return Workload([waiting * one for one in each], [(1 - waiting) * one for one in each], gil)
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+@pytest.mark.timeout(180)
+def test_the_regret_over_the_whole_grid():
+    long, short, worst = {kind: [] for kind in KINDS}, [], []
+    for kind, shape, calls, length, cores in itertools.product(KINDS, SHAPES, CALLS, LENGTHS, CORES):
+        work, machine = workload(kind, shape, calls, length), SimulatedMachine(cores=cores)
+        took, (best, least) = simulate(work, machine).seconds, best_fixed(work, machine)
+        if least >= LONG:
+            long[kind].append(took / least)
+            worst.append((took / least, f"{calls} calls of {length:g} s, {kind}, {shape}, {cores} cores: {best}"))
+        else:
+            short.append(took / work.seconds)
+    assert sum(map(len, long.values())) + len(short) >= 2000
+    print(f"\nRegret where the best takes {LONG} s or more:")
+    for kind, values in long.items():
+        parts = ", ".join(f"{part:.0%} {percentile(values, part):.2f}" for part in (0.5, 0.75, 0.9, 0.95, 0.99))
+        mean = statistics.geometric_mean(values)
+        print(f"  {kind}: {len(values)} points, geometric mean {mean:.3f}, {parts}, worst {max(values):.2f}")
+    above = sum(value > 1.1 for value in short)
+    print(
+        f"{len(short)} shorter ones, over the plain loop: {above} over 1.1, worst {max(short):.2f}. The worst of all:"
+    )
+    for regret, where in sorted(worst, reverse=True)[:6]:
+        print(f"  {regret:.2f}  {where}")
+    clear = [value for kind in long if kind != "does both" for value in long[kind]]
+    assert statistics.geometric_mean(clear) <= 1.05
+    assert percentile(clear, 0.9) <= 1.20
+    assert max(clear) <= 1.9
+    assert above <= 0.02 * len(short)
+    # Calls of which nothing but a wait has been seen when all of them are handed out, and that then compute under
+    # the GIL, are not foreseen.
+    assert statistics.geometric_mean(long["does both"]) <= 1.75
+
+
+def test_the_same_numbers_every_time():
+    work, machine = workload("does both", "heavy-tailed", 64, 0.01), SimulatedMachine(cores=8)
+    assert simulate(work, machine) == simulate(work, machine)
+
+
+def test_waits_overlap_and_computing_does_not_exceed_the_cores():
+    waits = Workload([0.05] * 100, [0.0] * 100)
+    assert simulate(waits, SimulatedMachine(cores=1)).seconds < 0.3
+    computes = Workload([0.0] * 100, [0.05] * 100)
+    took = simulate(computes, SimulatedMachine(cores=4)).seconds
+    assert 5.0 / 4 < took < 5.0 / 3
+
+
+def test_threads_share_one_gil_and_processes_do_not():
+    computes, machine = Workload([0.0] * 40, [0.05] * 40), SimulatedMachine(cores=4)
+    assert fixed(computes, machine, "threads", 4).seconds >= 2.0
+    assert fixed(computes, machine, "processes", 4).seconds < 1.0
+    assert fixed(computes, SimulatedMachine(cores=4, gil=False), "threads", 4).seconds < 0.8
+
+
+def test_work_that_turns_from_computing_to_waiting_is_followed():
+    work = Workload([0.0] * 100 + [0.05] * 200, [0.02] * 100 + [0.0] * 200)
+    told = simulate(work, SimulatedMachine(cores=2))
+    assert set(told.calls) == {"serial", "processes", "threads"}
+    assert told.seconds < 0.6 * fixed(work, SimulatedMachine(cores=2), "processes", 2).seconds
+
+
+def test_a_pool_of_one_thread_is_a_loop():
+    work = Workload([0.01] * 20, [0.0] * 20)
+    assert fixed(work, SimulatedMachine(), "threads", 1).seconds == pytest.approx(0.2, rel=0.02)
+
+
+def test_the_manual_clock_is_public():
+    clock = ManualClock()
+    clock.advance(2.5)
+    assert clock.now() == 2.5
