@@ -23,7 +23,8 @@ FLOORS: dict[str, str] = {
     "wire": "_wire _by_value _culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _captured _change _dispatch _effects _fingerprint _flow _growth _headroom _model _past "
+    "decisions": "_batching _bytecode _captured _change _dispatch _effects "
+    "_fingerprint _flow _growth _headroom _model _past "
     "_policy _shared",
     "engine": "_auto _engine _memory _opening _remembering _scout _watchdog",
     "report": "report.*",

@@ -41,7 +41,7 @@ def collect(
         memory = remembered(fn, settings)
         here = memory is None or memory.past is None  # what is remembered need not be found out
 
-    def begin(opening: Opening) -> Run:
+    def begin(opening: Opening) -> Any:
         run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
         run.place(results)
         run.attach(fn, source)
