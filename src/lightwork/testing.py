@@ -153,6 +153,7 @@ class _World:
         self.clock = ManualClock()
         self.horizon = float("inf")
         """Until then the caller's thread is inside a call: whoever else drives may wait no longer."""
+        self.owed = 0.0
         self.caller_cpu = 0.0
         self._cores = [0.0] * machine.cores
         self._gil = 0.0
@@ -178,6 +179,13 @@ class _World:
             when, _, what = heapq.heappop(self._events)
             what(when)
         self.clock.advance(max(0.0, until - self.clock.now()))
+
+    def load(self, seconds: float) -> None:
+        """Somebody loads modules: beside the call that the caller's thread is in, and after it what is left."""
+        now = self.clock.now()
+        beside = min(seconds, max(0.0, self.horizon - now))
+        self.owed += seconds - beside
+        self.happen(now + beside)
 
     def next_event(self) -> float:
         return self._events[0][0] if self._events else float("inf")
@@ -377,8 +385,7 @@ class _CallersCrew(Crew):
                 driven = True
                 while driven and world.clock.now() < ends:
                     used = outcomes.cpu + max(0.0, world.clock.now() - max(computing, ends - cpu))
-                    # Loading modules may take longer than the call, which does not last longer for that.
-                    driven = self.run.look_in(turn, min(world.clock.now(), ends) - outcomes.began, used)
+                    driven = self.run.look_in(turn, world.clock.now() - outcomes.began, used)
                 look = max(SLOWER * look, world.clock.now() - outcomes.began + LOOK)
             world.horizon = float("inf")
             world.happen(max(ends, world.clock.now()))
@@ -388,6 +395,8 @@ class _CallersCrew(Crew):
             at += 1
             if meter is not None:
                 meter.end(1)
+            world.happen(world.clock.now() + world.owed)
+            world.owed = 0.0
             if world.clock.now() >= until or at >= end:
                 return
 
@@ -438,7 +447,7 @@ class _Simulated(AutoRun):
     def _find_out(self, ask: Ask, busy: float) -> bool:
         workload, machine = self._world.workload, self._world.machine
         if ask is Ask.EFFECTS:
-            self._world.happen(self._world.clock.now() + machine.loading)
+            self._world.load(machine.loading)
             self._effects_known = True
         elif ask is Ask.WIRE:
             self._wire = Wire(workload.wire, workload.wire, 0, 0)
