@@ -120,7 +120,7 @@ def _pass_on(job: tuple[str, str, Any, Any]) -> int:
         for i in range(MESSAGES):
             put((i, f"message {i}"))
         return 0
-    right = sum(get() == (i, f"message {i}") for i in range(MESSAGES))
+    right: int = sum(get() == (i, f"message {i}") for i in range(MESSAGES))
     _work.say(f"With {name}, in {backend}: {right} of {MESSAGES} came in order and unchanged")
     return right
 
