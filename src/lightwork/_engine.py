@@ -170,6 +170,9 @@ class Run:
         self._fn: Callable[..., Any] | None = None
         self._source: Source | None = None
         self._told = self.began
+        # Nothing of the kit is imported where nobody has made a lock.
+        checked = sys.modules.get("lightwork._kit.checked")
+        self._locks = None if checked is None else checked.Watch()
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 
     # crews
@@ -506,6 +509,7 @@ class Run:
             failures=dispatch.failed,
             lost_workers=dispatch.lost,
             unstoppable=self.unstoppable,
+            contention=() if self._locks is None else self._locks.contended(),
         )
 
     def decide(self, what: str, why: str) -> None:
