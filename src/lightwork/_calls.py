@@ -245,6 +245,7 @@ class Terms(Record, frozen=True):
     ``call_timeout``: seconds; only for crews that can kill (or cancel).
     ``max_memory``: bytes that a worker may have of its own while it runs a call; only where ``can_limit_memory``.
     ``stop_on_failure``: the first failure ends the run, unless it is repeated.
+    ``library_threads``: how many threads a numerical library may use in each worker; None: as many as it likes.
     """
 
     initializer: Callable[..., object] | None = None
@@ -254,6 +255,7 @@ class Terms(Record, frozen=True):
     seed: int = 0
     seed_globals: bool = False
     stop_on_failure: bool = False
+    library_threads: int | None = None
 
     def initialize(self) -> None:
         """Runs the initializer, where there is one; what it raises is logged as ``concurrent.futures`` logs it."""

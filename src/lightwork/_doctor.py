@@ -218,8 +218,8 @@ def _library_threads(evidence: Evidence) -> _Answer:
         "note",
         f"{busiest.library} starts {busiest.threads} threads in every process: {cores} workers would have "
         f"{cores * busiest.threads} threads on {cores} cores.",
-        "Set OMP_NUM_THREADS=1 (OPENBLAS_NUM_THREADS, MKL_NUM_THREADS) where workers call it, "
-        "or leave it alone and use one worker.",
+        "lightwork keeps it to a worker's share of the cores. For other pools set OMP_NUM_THREADS=1 "
+        "(OPENBLAS_NUM_THREADS, MKL_NUM_THREADS) where workers call it.",
     )
 
 

@@ -18,8 +18,9 @@ from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
 from lightwork._headroom import affordable
+from lightwork._library_threads import share
 from lightwork._machine import available_memory
-from lightwork._record import Record, fresh
+from lightwork._record import Record, fresh, replace
 from lightwork._sizes import shown
 from lightwork._trace import Decision, Lane, Progress, Report, Span
 from lightwork._watchdog import Watchdog, words
@@ -169,6 +170,9 @@ class Run:
         self._fn: Callable[..., Any] | None = None
         self._source: Source | None = None
         self._told = self.began
+        # Nothing of the kit is imported where nobody has made a lock.
+        checked = sys.modules.get("lightwork._kit.checked")
+        self._locks = None if checked is None else checked.Watch()
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 
     # crews
@@ -192,9 +196,14 @@ class Run:
         )
         self.dispatch.set_lane(number, workers)
         crew = None if number else self.plan.crew
-        self._live[number] = Live(backend, crew or backend.open(self.plan.terms), growth)
+        self._live[number] = Live(backend, crew or backend.open(self._terms(backend, workers)), growth)
         self._live[number].crew.patience = TRIAL_BATCH
         return number
+
+    def _terms(self, backend: Backend, workers: int) -> Terms:
+        if backend.capabilities.in_caller or backend.capabilities.coroutines or not backend.capabilities.local:
+            return self.plan.terms
+        return replace(self.plan.terms, library_threads=share(workers))
 
     def crews(self) -> list[Crew]:
         """The crews that are open, oldest first."""
@@ -504,6 +513,7 @@ class Run:
             failures=dispatch.failed,
             lost_workers=dispatch.lost,
             unstoppable=self.unstoppable,
+            contention=() if self._locks is None else self._locks.contended(),
         )
 
     def decide(self, what: str, why: str) -> None:

@@ -87,6 +87,30 @@ class Progress(Record, frozen=True):
     finished: bool = False
 
 
+class Contended(Record, frozen=True):
+    """A checked lock that was waited for while a run went on. Seconds, all processes together; ``waiters`` are
+    (process id, thread id, seconds), the longest first."""
+
+    made: str
+    """Where the lock was made."""
+    acquired: int
+    waited_for: int
+    waiting: float
+    holding: float
+    waiters: tuple[tuple[int, int, float], ...] = ()
+
+    def __str__(self) -> str:
+        said = (
+            f"the lock made at {self.made} was waited for {self.waited_for:,} of {_counted(self.acquired, 'time')}, "
+            f"{self.waiting:.3g} s in all; it was held for {self.holding:.3g} s"
+        )
+        several = {process for process, _, _ in self.waiters}
+        for process, thread, seconds in self.waiters[:3]:
+            who = f"process {process}" if len(several) == len(self.waiters) else f"thread {thread} of process {process}"
+            said += f"; {who} waited {seconds:.3g} s"
+        return said
+
+
 class Report(Record, frozen=True):
     """What a run did, and why. ``str(report)`` is the text for people, 80 columns wide.
 
@@ -108,6 +132,8 @@ class Report(Record, frozen=True):
     failures: int = 0
     lost_workers: int = 0
     unstoppable: int = 0
+    contention: tuple[Contended, ...] = ()
+    """Checked locks (``LIGHTWORK_DEBUG=1``) that were waited for meanwhile, the worst first."""
 
     def __str__(self) -> str:
         ran = f"{_counted(self.calls, 'call')} in {self.seconds:.3g} s"
@@ -130,6 +156,8 @@ class Report(Record, frozen=True):
                 lines.append(f"  {count:,} {what}")
         if self.sent:
             lines.append(f"  {_counted(self.sent, 'byte')} crossed between processes")
+        for lock in self.contention:
+            lines += _told(str(lock))
         return "\n".join(lines)
 
     __repr__ = __str__

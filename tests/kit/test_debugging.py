@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 
@@ -82,6 +83,32 @@ def test_contention_is_counted() -> None:
     seen = lock.contention
     assert (seen.acquired, seen.waited_for) == (2, 1)
     assert 0.02 < seen.waiting < 5 and 0.09 < seen.holding < 5
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_a_runs_report_tells_who_waited(backend: str) -> None:
+    lock, other, both = lw.Lock(debug=True), lw.Lock(debug=True), lw.Barrier(2)
+    with lock:
+        pass
+
+    def work(_: int) -> None:
+        both.wait()
+        with lock:
+            threading.Event().wait(0.1)
+        with other:
+            pass
+
+    results = lw.map(work, range(2), backend=backend, max_workers=2, chunksize=1)
+    (seen,) = results.report.contention
+    assert (seen.acquired, seen.waited_for, len(seen.waiters)) == (2, 1, 1)
+    assert seen.waiters[0][2] == pytest.approx(seen.waiting)
+    assert 0.02 < seen.waiting < 5
+    assert (seen.waiters[0][0] == os.getpid()) == (backend == "threads")
+    text = " ".join(str(results.report).split())
+    assert "test_debugging.py" in seen.made
+    assert "was waited for 1 of 2 times" in text
+    assert f"process {seen.waiters[0][0]} waited" in text
+    assert "was waited for" not in str(lw.map(abs, range(2), backend=backend).report)
 
 
 def test_all_locks_are_checked_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,7 +159,7 @@ class RemoteCrew(Crew):
             if self._hello is None:
                 handles: dict[Handle, int] = {}
                 terms = _wire.dump(self._terms, to_worker=True, handles=handles)
-                self._hello = (_surroundings.capture(), *terms, handles)
+                self._hello = (_surroundings.capture(self._terms.library_threads), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number

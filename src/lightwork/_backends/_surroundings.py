@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 
-from lightwork import _context
+from lightwork import _context, _library_threads
 from lightwork._record import Record, fresh
 
 TYPE_CHECKING = False
@@ -54,6 +54,7 @@ class Surroundings(Record):
     authkey: bytes | None = None
     """``multiprocessing.current_process().authkey``, where the caller has imported that: a manager's queues, events and
     dicts can be used in calls then."""
+    library_threads: int | None = None
 
     def apply(self, own_process: bool) -> None:
         """Makes them this interpreter's; those that belong to the whole process only with ``own_process``."""
@@ -65,6 +66,8 @@ class Surroundings(Record):
             for name, value in self.environ.items():
                 if os.environ.get(name) != value:
                     os.environ[name] = value
+        if self.library_threads is not None:
+            _library_threads.become_process(self.library_threads, own_process)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
         warnings.resetwarnings()
@@ -86,8 +89,8 @@ class Surroundings(Record):
             self.filters = [each for each in reversed(self.filters) if not each.install()][::-1]
 
 
-def capture() -> Surroundings:
-    """The caller's surroundings at this moment."""
+def capture(library_threads: int | None = None) -> Surroundings:
+    """The caller's surroundings at this moment, for workers in which a library may use so many threads."""
     try:
         cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 8 ms to import
     except FileNotFoundError:  # the directory was removed; workers then begin in the starter's
@@ -97,7 +100,9 @@ def capture() -> Surroundings:
         for action, message, category, module, lineno in _filters()
     ]
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    return Surroundings(cwd, dict(os.environ), path, list(sys.argv), filters, _levels(), _context.depth(), _authkey())
+    environ = _library_threads.users_environment()
+    argv, depth = list(sys.argv), _context.depth()
+    return Surroundings(cwd, environ, path, argv, filters, _levels(), depth, _authkey(), library_threads)
 
 
 def _authkey() -> bytes | None:

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 
-from lightwork import _machine, _platform
+from lightwork import _library_threads, _machine, _platform
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
@@ -59,7 +59,7 @@ class InterpreterBackend(Backend):
         reason = self.unavailable()
         if reason is not None:
             raise BackendUnavailable(f"the 'interpreters' backend cannot run here: {reason}")
-        return RemoteCrew(terms, self.name, InterpreterLauncher())
+        return RemoteCrew(terms, self.name, InterpreterLauncher(terms.library_threads))
 
 
 _lock = threading.Lock()
@@ -102,7 +102,8 @@ class InterpreterLauncher(Launcher):
 
     can_kill = False
 
-    def __init__(self) -> None:
+    def __init__(self, library_threads: int | None = None) -> None:
+        self._library_threads = library_threads
         self._threads: dict[int, threading.Thread] = {}
         self._problems: dict[int, BaseException] = {}
         self._ready: set[int] = set()
@@ -137,10 +138,12 @@ class InterpreterLauncher(Launcher):
         try:
             interpreter = interpreters.create()
             try:
-                interpreter.exec(
-                    f"import sys; sys.path.append({_platform.HOME!r}); "
-                    f"from lightwork._backends.worker import main; main({sock.fileno()})"
-                )
+                # A library's threads are the process's: they cannot be kept to a share for one interpreter alone.
+                with _library_threads.kept_to(self._library_threads):
+                    interpreter.exec(
+                        f"import sys; sys.path.append({_platform.HOME!r}); "
+                        f"from lightwork._backends.worker import main; main({sock.fileno()})"
+                    )
             finally:
                 interpreter.close()
         except Exception as problem:  # noqa: BLE001 - the crew learns of it when the socket ends

@@ -12,7 +12,7 @@ import threading
 import time
 from queue import SimpleQueue
 
-from lightwork import _context
+from lightwork import _context, _library_threads
 from lightwork._backends import _stacks
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
@@ -63,6 +63,8 @@ class ThreadCrew(Crew):
         terms = self._terms
         try:
             _context.descend(self._depth)
+            if terms.library_threads is not None:
+                _library_threads.become_worker(terms.library_threads)
             self._context.copy().run(terms.initialize)
         except BaseException as error:  # noqa: BLE001 - whatever an initializer raises is the event
             self._reports.put(WorkerFailed(number, error))
@@ -70,7 +72,8 @@ class ThreadCrew(Crew):
         self._reports.put(WorkerReady(number, time.perf_counter() - began))
         while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
             outcomes = Outcomes(batch.id, 0, [])
-            run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
+            with _library_threads.kept_to(terms.library_threads):
+                run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
             self._reports.put(Finished(number, outcomes, last=True))
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +20,16 @@ from lightwork._kit._book import Book, Edge, Thread
 from lightwork._kit._identity import me, pid_of
 from lightwork._kit.locks import OWNER, THREAD, Lock, RLock, _holder, checked_kinds
 from lightwork._record import Record
+from lightwork._trace import Contended
 from lightwork.errors import Deadlock, DeadlockWarning
 
 __all__ = ["CheckedLock", "CheckedRLock", "Contention", "Lock", "RLock"]
 
 ACQUIRED, CONTENDED, WAITED, HELD, SINCE = range(THREAD + 2, THREAD + 7)
 """Words: how often it was taken, and after waiting; nanoseconds of waiting and of holding; since when it is held."""
+WAITERS, MOST_WAITERS = SINCE + 1, 10
+"""The first words of a table of those who waited, three words each: process, thread, nanoseconds. It is written by the
+lock's holder alone. Whoever finds it full is counted in the sums only."""
 SUSPICIOUS = 0.5
 """Seconds of waiting after which a thread looks whether it waits for itself."""
 
@@ -32,6 +37,8 @@ _now = SystemClock.now
 _here = threading.local()
 _books: list[Book] = []
 _creating = threading.Lock()
+_known: weakref.WeakSet[_Checked] = weakref.WeakSet()
+"""The checked locks that this process has."""
 
 
 class Contention(Record, frozen=True):
@@ -64,6 +71,11 @@ class _Checked(Lock):
     """What checked locks add."""
 
     _book: Book
+    _made = "elsewhere"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._made = _place()
 
     def _attach(self, handle: Any, raises: bool = False, book: Book | None = None) -> None:
         super()._attach(handle, raises)
@@ -74,6 +86,8 @@ class _Checked(Lock):
                 _books[:] = _books or [book]
         self._book = book
         self._seen: set[bytes] = set()
+        with _creating:
+            _known.add(self)
 
     def _more(self) -> tuple[Any, ...]:
         return (*super()._more(), self._book)
@@ -83,6 +97,22 @@ class _Checked(Lock):
         """How often it was taken and waited for, and for how long, since it was made."""
         acquired, contended, waited, held = (int(self._words[word]) for word in (ACQUIRED, CONTENDED, WAITED, HELD))
         return Contention(acquired, contended, waited / 1e9, held / 1e9)
+
+    def _waiters(self) -> dict[Thread, float]:
+        """Who has waited, and for how many seconds."""
+        table = [int(word) for word in self._words[WAITERS : WAITERS + 3 * MOST_WAITERS]]
+        return {(p, t): ns / 1e9 for p, t, ns in zip(table[::3], table[1::3], table[2::3], strict=True) if p}
+
+    def _note_wait(self, nanoseconds: int) -> None:
+        """While the lock is held."""
+        words, myself = self._words, (me.token, _holder())
+        words[CONTENDED] += 1
+        words[WAITED] += nanoseconds
+        for at in range(WAITERS, WAITERS + 3 * MOST_WAITERS, 3):
+            if (words[at], words[at + 1]) in (myself, (0, 0)):
+                words[at], words[at + 1] = myself
+                words[at + 2] += nanoseconds
+                return
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         held, place = _held(), _place()
@@ -96,8 +126,7 @@ class _Checked(Lock):
                 return False
             if not super().acquire(True, timeout):
                 return False
-            self._words[CONTENDED] += 1
-            self._words[WAITED] += int((_now() - wanted) * 1e9)
+            self._note_wait(int((_now() - wanted) * 1e9))
         self._words[THREAD] = _holder()
         if not depth:
             self._words[ACQUIRED] += 1
@@ -185,6 +214,37 @@ class CheckedRLock(_Checked, RLock):
     __doc__ = RLock.__doc__
 
     __enter__ = _Checked.acquire
+
+
+class Watch:
+    """What is waited for from now on, of the checked locks that this process has."""
+
+    def __init__(self) -> None:
+        self._before = {lock._handle.key: (lock.contention, lock._waiters()) for lock in _locks()}
+
+    def contended(self) -> tuple[Contended, ...]:
+        """The locks that were waited for since, the worst first."""
+        found = {}
+        nothing: tuple[Contention, dict[Thread, float]] = (Contention(0, 0, 0.0, 0.0), {})
+        for lock in _locks():
+            now, (before, waits) = lock.contention, self._before.get(lock._handle.key, nothing)
+            if now.waited_for > before.waited_for:
+                since = {who: seconds - waits.get(who, 0.0) for who, seconds in lock._waiters().items()}
+                waiters = sorted(((pid_of(p), t, s) for (p, t), s in since.items() if s > 0), key=lambda each: -each[2])
+                found[lock._handle.key] = Contended(
+                    lock._made,
+                    now.acquired - before.acquired,
+                    now.waited_for - before.waited_for,
+                    now.waiting - before.waiting,
+                    now.holding - before.holding,
+                    tuple(waiters),
+                )
+        return tuple(sorted(found.values(), key=lambda each: -each.waiting))
+
+
+def _locks() -> list[_Checked]:
+    with _creating:
+        return list(_known)
 
 
 checked_kinds.update({Lock: CheckedLock, RLock: CheckedRLock})

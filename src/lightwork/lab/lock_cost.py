@@ -7,7 +7,7 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lightwork.lab import _crew, _work
+from lightwork.lab import _alike, _crew, _work
 from lightwork.lab._estimates import below, count, measured, ratio
 from lightwork.lab._values import Evidence, Experiment, Figure, Judgement, Settings, Verdict
 
@@ -43,7 +43,8 @@ def measure(settings: Settings) -> list[Figure]:
         name = f"{share:.0%} under the lock"
         figures.append(ratio(f"two processes, {name}", speed[(WORKERS, share)], one))
         figures.append(count(f"Amdahl, {name}", round(amdahl(share, WORKERS), 2), "×"))
-    return [*figures, ratio("all under the lock / nothing", speed[(WORKERS, 1.0)], free)]
+    figures.append(ratio("all under the lock / nothing", speed[(WORKERS, 1.0)], free))
+    return [*figures, *_alike.lock_price(settings)]
 
 
 def _per_acquire(times: int, threads: int) -> float:
@@ -150,7 +151,7 @@ EXPERIMENTS = (
             f"{settings.repeats} turns. Amdahl's "
             "curve assumes that nothing goes on beside the exclusive part; here the other worker's "
             "free part may, so that "
-            "the measured speed-up can lie above it."
+            f"the measured speed-up can lie above it. {_alike.SAME}"
         ),
         measure,
         judge,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from lightwork.lab import _crew, _work
+from lightwork.lab import _alike, _crew, _work
 from lightwork.lab._estimates import count, equal, every
 from lightwork.lab._values import Evidence, Experiment, Figure, Judgement, Settings, Verdict
 
@@ -136,13 +136,13 @@ def _lost_and_mixed(settings: Settings, make: Callable[[], AbstractContextManage
 def measure_race(settings: Settings) -> list[Figure]:
     figures = _lost_and_mixed(settings, nullcontext)
     _draw(nullcontext())
-    return figures
+    return [*figures, *_alike.under_a_lock("lost")]
 
 
 def measure_lock(settings: Settings) -> list[Figure]:
     figures = _lost_and_mixed(settings, threading.Lock)
     _draw(threading.Lock())
-    return figures
+    return [*figures, *_alike.under_a_lock("lost")]
 
 
 def _draw(lock: AbstractContextManager[object]) -> None:
@@ -239,6 +239,7 @@ def measure_home_made(settings: Settings) -> list[Figure]:
         count("times inside", settings.repeats * THREADS * times),
         count("two inside, with the lock made of a flag", own),
         count("two inside, with threading.Lock", real),
+        *_alike.under_a_lock("inside"),
     ]
 
 
@@ -282,7 +283,7 @@ EXPERIMENTS = (
         lambda settings: (
             f"Two threads add 1 to a number {_times(settings):,} times each (read, let others run, write), and print "
             f"{_lines(settings):,} lines each to one unbuffered stream; {settings.repeats} times, with a switch "
-            "interval of 10 µs."
+            f"interval of 10 µs. {_alike.SAME}"
         ),
         measure_race,
         judge_race,
@@ -296,7 +297,7 @@ EXPERIMENTS = (
             "names the class and makes no lock, so that lock.acquire() fails. It must be `lock = "
             "Lock()`; and `with lock:` "
             "around the print also releases it when the print fails. The picture shows waits and "
-            "holds, slowed down."
+            f"holds, slowed down. {_alike.SAME}"
         ),
         measure_lock,
         judge_lock,
@@ -309,7 +310,8 @@ EXPERIMENTS = (
             "flag: pass; flag = True`, "
             "and by threading.Lock. Between test and set the flag's thread lets others run (the "
             "smallest sleep): it makes the "
-            "gap wider, but the gap is there without it. The picture shows one meeting, slowed down."
+            "gap wider, but the gap is there without it. The picture shows one meeting, slowed down. "
+            f"{_alike.SAME}"
         ),
         measure_home_made,
         judge_home_made,

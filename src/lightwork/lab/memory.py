@@ -6,7 +6,7 @@ import multiprocessing
 import threading
 from multiprocessing.connection import Connection
 
-from lightwork.lab import _crew, _work
+from lightwork.lab import _alike, _crew, _work
 from lightwork.lab._estimates import count, equal, every, listed
 from lightwork.lab._values import Evidence, Experiment, Figure, Judgement, Settings, Verdict
 
@@ -48,6 +48,7 @@ def measure_namespace(_settings: Settings) -> list[Figure]:
         count("caller saw", caller_saw),
         count("caller set later", LATER),
         count("thread saw later", seen[1]),
+        *_alike.one_variable(),
     ]
 
 
@@ -80,7 +81,7 @@ def measure_clone(_settings: Settings) -> list[Figure]:
             count(f"{method}: caller saw after the process's change", caller_saw),
             count(f"{method}: process saw after the caller's change", later),
         ]
-    return figures
+    return [*figures, *_alike.one_variable()]
 
 
 def _look_change_look(pipe: Connection) -> None:
@@ -124,7 +125,7 @@ EXPERIMENTS = (
         lambda _: (
             "A thread looks at a variable of the module and changes it; then the caller looks and "
             "changes it; "
-            "then the thread looks again."
+            f"then the thread looks again. {_alike.SAME}"
         ),
         measure_namespace,
         judge_namespace,
@@ -135,7 +136,7 @@ EXPERIMENTS = (
         lambda _: (
             "The same with a process, for each way of starting one: the process looks and changes; "
             "the caller looks and "
-            "changes; the process looks again."
+            f"changes; the process looks again. {_alike.SAME}"
         ),
         measure_clone,
         judge_clone,

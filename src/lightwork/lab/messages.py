@@ -8,7 +8,7 @@ from multiprocessing import shared_memory
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-from lightwork.lab import _crew
+from lightwork.lab import _alike, _crew
 from lightwork.lab._estimates import count, equal, every, measured, ratio
 from lightwork.lab._values import Evidence, Experiment, Figure, Judgement, Settings, Verdict
 
@@ -88,11 +88,11 @@ def _send_and_time(settings: Settings, method: Callable[[Any], Channel | None]) 
 
 
 def measure_queue(settings: Settings) -> list[Figure]:
-    return _send_and_time(settings, lambda context: context.Queue())
+    return [*_send_and_time(settings, lambda context: context.Queue()), *_alike.messages("lw.Queue")]
 
 
 def measure_pipe(settings: Settings) -> list[Figure]:
-    return _send_and_time(settings, lambda _: None)
+    return [*_send_and_time(settings, lambda _: None), *_alike.messages("lw.Pipe")]
 
 
 def judge_messages(evidence: Evidence) -> Judgement:
@@ -163,6 +163,7 @@ def measure_shared_memory(settings: Settings) -> list[Figure]:
         measured("common memory", by_memory, "GB/s"),
         measured("Queue", by_queue, "GB/s"),
         ratio("common memory / Queue", by_memory, by_queue),
+        *_alike.common_memory(BIG, FILLED),
     ]
 
 
@@ -189,14 +190,18 @@ EXPERIMENTS = (
     Experiment(
         "queue",
         "A Queue carries data from process to process.",
-        lambda settings: f"{_many(settings)}, through a multiprocessing.Queue to a second process that checks each.",
+        lambda settings: (
+            f"{_many(settings)}, through a multiprocessing.Queue to a second process that checks each. {_alike.SAME}"
+        ),
         measure_queue,
         judge_messages,
     ),
     Experiment(
         "pipe",
         "A Pipe carries data from process to process.",
-        lambda settings: f"{_many(settings)}, through a multiprocessing.Pipe to a second process that checks each.",
+        lambda settings: (
+            f"{_many(settings)}, through a multiprocessing.Pipe to a second process that checks each. {_alike.SAME}"
+        ),
         measure_pipe,
         judge_messages,
     ),
@@ -206,7 +211,7 @@ EXPERIMENTS = (
         lambda settings: (
             f"{BIG >> 20} MiB written by one process and copied out by another, which writes a byte "
             "back; the same bytes "
-            f"through a Queue; {settings.repeats} turns."
+            f"through a Queue; {settings.repeats} turns. {_alike.SAME}"
         ),
         measure_shared_memory,
         judge_shared_memory,
