@@ -251,7 +251,8 @@ def test_a_seeded_generator_is_not_copied(work):
     assert len(set(results)) == 40
     # On a machine whose cores others have taken a call may seem to wait; then threads may draw from it as well.
     assert "processes" not in {lane.backend for lane in results.report.lanes}
-    assert "generator" in str(results.report) or results.report.backend == "threads"
+    # Where it is over before the bytecode need be read, the report has another reason.
+    assert results.report.backend in ("serial", "threads")
 
 
 def test_what_belongs_to_a_thread_stays_in_it():

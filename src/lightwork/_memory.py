@@ -181,19 +181,28 @@ def _connected(path: str) -> sqlite3.Connection:
         # holds is soon learnt again. The end of a process, however sudden, harms nothing.
         base.execute("pragma synchronous = off")
         if version == 0:
-            if base.execute("select count(*) from sqlite_master").fetchone()[0]:
-                raise _OtherVersion("it is a database of something else")
-            with suppress(sqlite3.OperationalError):  # another process is doing the same
-                base.execute("pragma journal_mode = wal")
-            with _transaction(base):  # table and version appear at once
-                base.execute(_TABLE)
-                base.execute(f"pragma user_version = {VERSION}")
-        elif version != VERSION:
+            version = _made(base)
+        if version != VERSION:
             raise _OtherVersion(f"it is of version {version} of lightwork's memory, and this lightwork knows {VERSION}")
     except BaseException:
         base.close()
         raise
     return base
+
+
+def _made(base: sqlite3.Connection) -> int:
+    """Makes the table in an empty database, unless another thread or process has just done it; returns the version."""
+    with _transaction(base):  # table and version appear at once
+        version: int = base.execute("pragma user_version").fetchone()[0]
+        if version:
+            return version
+        if base.execute("select count(*) from sqlite_master").fetchone()[0]:
+            raise _OtherVersion("it is a database of something else")
+        base.execute(_TABLE)
+        base.execute(f"pragma user_version = {VERSION}")
+    with suppress(sqlite3.OperationalError):  # others have it open already
+        base.execute("pragma journal_mode = wal")
+    return VERSION
 
 
 @contextmanager

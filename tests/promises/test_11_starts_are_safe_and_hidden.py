@@ -50,8 +50,8 @@ def test_the_start_is_in_the_report():
 def test_auto_works_while_processes_start():
     """The calls of a computing function go on in the caller until the first worker is there."""
     fn = lambda x: (sum(range(60_000)), __import__("os").getpid())[1]  # noqa: E731 - travels by value
-    results = lw.map(fn, range(400), backend=("serial", "processes"), max_workers=2)
+    results = lw.map(fn, range(2000), backend=("serial", "processes"), max_workers=2)
     me = psutil.Process().pid
     assert results[0] == me and set(results) != {me}
     lanes = {lane.backend: lane.calls for lane in results.report.lanes}
-    assert lanes["serial"] + lanes["processes"] == 400
+    assert lanes["serial"] + lanes["processes"] == 2000
