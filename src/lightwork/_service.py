@@ -21,6 +21,7 @@ from lightwork._calls import Finished
 from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
+from lightwork._machine import gil_enabled
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
@@ -236,8 +237,8 @@ class Service:
         """Drives the run until ``future`` is done, or the clock shows ``end``; returns at once where others do."""
         entering = not self._led
         if entering:
-            if self._alone < ALONE or self._closing:
-                return
+            if self._alone < ALONE or self._closing or not gil_enabled():
+                return  # without the GIL the thread drives: taking turns has hung there
             self._led = True
             self._rouse()  # the thread drives until now
         elif self._driving.locked():
