@@ -21,7 +21,6 @@ from lightwork._calls import Finished
 from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
-from lightwork._machine import gil_enabled
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
@@ -40,6 +39,9 @@ PATIENCE = 2.0
 
 GUARD = 0.002
 """Seconds between two looks for calls that were left alone."""
+
+TURNS = 500
+"""Such looks that the main thread is given to take its turn."""
 
 QUIET = 25
 """Looks without any call after which the thread sleeps until there is one."""
@@ -237,8 +239,8 @@ class Service:
         """Drives the run until ``future`` is done, or the clock shows ``end``; returns at once where others do."""
         entering = not self._led
         if entering:
-            if self._alone < ALONE or self._closing or not gil_enabled():
-                return  # without the GIL the thread drives: taking turns has hung there
+            if self._alone < ALONE or self._closing:
+                return
             self._led = True
             self._rouse()  # the thread drives until now
         elif self._driving.locked():
@@ -260,13 +262,16 @@ class Service:
         if len(self._futures) + self._inbox.qsize() > 1:
             self._leave_to_thread()
             return
-        self._wanted = True
-        if self._driving.locked():
-            self._rouse()
-        # Not ``acquire``: Ctrl-C could strike after it, before anything is there that would release.
-        with self._driving:
+        try:
+            self._wanted = True
+            if self._driving.locked():
+                self._rouse()
+            # Not ``acquire``: Ctrl-C could strike after it, before anything is there that would release.
+            with self._driving:
+                self._wanted = False
+                self._lead(future, end)
+        finally:
             self._wanted = False
-            self._lead(future, end)
 
     def _lead(self, future: Future[Any], end: float | None) -> None:
         now = SystemClock.now
@@ -356,9 +361,7 @@ class Service:
                         self._take_in()
                         self._execute(doomed)
                         self._turn(None)
-                if self._wanted:
-                    self._wanted = False
-                    self._listen(GUARD)
+                self._stand_back()
         finally:
             with self._driving:
                 self._end()
@@ -388,6 +391,16 @@ class Service:
                 self._led, self._alone = False, 0
             before = self._taken
         self._guarding = self._asleep = False
+
+    def _stand_back(self) -> None:
+        """Lets the main thread have its turn. It alone says when it has: a thread that drove on meanwhile could sleep
+        with the lock while the main thread waits for that. Only where it is gone for good, struck twice by Ctrl-C,
+        nobody would say so."""
+        for _ in range(TURNS):
+            if not self._wanted:
+                return
+            self._listen(GUARD)
+        self._wanted = False
 
     def _listen(self, timeout: float | None) -> bool:
         """Whether the bell rang within so many seconds."""

@@ -13,7 +13,6 @@ from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 import pytest
 
 import lightwork as lw
-from lightwork._machine import gil_enabled
 from tests.conformance import jobs
 
 BACKENDS = ["threads", "processes"]
@@ -139,7 +138,6 @@ def test_ctrl_c_costs_the_wait_and_not_the_call(backend):
     assert (run.stdout, run.stderr) == ("interrupted\ndone 25\n", "")
 
 
-@pytest.mark.skipif(not gil_enabled(), reason="without the GIL callers do not lead")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ctrl_c_at_any_moment_leaves_an_executor_that_works(backend):
     """What was waited for at that moment has an outcome, and the next calls are made."""
