@@ -119,7 +119,7 @@ class kept_to:
         if self._threads is not None:
             with _lock:
                 _held.append(self._threads)
-                if not LOADERS.isdisjoint(sys.modules):
+                if any(name in sys.modules for name in LOADERS):  # other threads import meanwhile
                     _turn_down(self._threads)
 
     def __exit__(self, *_: object) -> None:

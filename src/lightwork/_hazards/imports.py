@@ -116,7 +116,8 @@ def _modules(subject: Subject) -> set[str]:
     seen = {"", "__main__"}
     waiting = {_home(thing) for _, thing in subject.things}
     for use in subject.uses:
-        waiting |= {use.dotted[: dot.start()] for dot in re.finditer(r"\.|$", use.dotted)} & sys.modules.keys()
+        outer = (use.dotted[: dot.start()] for dot in re.finditer(r"\.|$", use.dotted))
+        waiting |= {name for name in outer if name in sys.modules}
     while waiting:
         name = waiting.pop()
         package = name.partition(".")[0]
