@@ -89,17 +89,17 @@ def consume(channel: Any, count: int, size: int, start: Any) -> None:
 
 def measured(make: Callable[[], Any], size: int, ends: tuple[int, int]) -> float:
     """Messages a second."""
-    channel, start, message, count = make(), FORK.Event(), bytes(size), COUNTS[size]
     producers, consumers = ends
+    channel, start = make(), FORK.Barrier(producers + consumers + 1)
+    message, count = bytes(size), COUNTS[size]
     workers = [
         FORK.Process(target=produce, args=(channel, message, count // producers, start)) for _ in range(producers)
     ]
     workers += [FORK.Process(target=consume, args=(channel, count // consumers, size, start)) for _ in range(consumers)]
     for worker in workers:
         worker.start()
-    time.sleep(0.1)  # until all wait at the start
+    start.wait()
     began = time.perf_counter()
-    start.set()
     for worker in workers:
         worker.join()
     assert not any(worker.exitcode for worker in workers)

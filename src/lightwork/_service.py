@@ -48,14 +48,13 @@ QUIET = 25
 
 
 class Work(Slotted):
-    """A submitted call; ``number`` is its place in the order of submission to the executor."""
+    """A submitted call."""
 
-    __slots__ = ("args", "fn", "future", "kwargs", "number")
+    __slots__ = ("args", "fn", "future", "kwargs")
 
     def __init__(
-        self, number: int, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]
     ) -> None:
-        self.number = number
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
@@ -208,18 +207,11 @@ class Service:
         if is_coroutine_function(fn) != self._coroutines:
             check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
 
-    def take(
-        self,
-        number: int,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        future: Future[Any],
-    ) -> None:
-        """Takes a call, the executor's ``number``-th. Not after ``shutdown``."""
+    def take(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]) -> None:
+        """Takes a call. Not after ``shutdown``."""
         self._taken += 1
         self._alone = 0 if self._futures else self._alone + 1
-        self._inbox.put(Work(number, fn, args, kwargs, future))
+        self._inbox.put(Work(fn, args, kwargs, future))
 
     def proceed(self, future: Future[Any]) -> None:
         """Sees to it that a call which was taken is made: by the service's thread, or here and now."""

@@ -139,7 +139,6 @@ class Executor(BaseExecutor):
         self._lock = threading.Lock()
         self._refusal: str | None = None
         """Why no further call is taken, once that is so."""
-        self._submitted = 0
         self._computes: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
         self._fixed = self._fixed_backend()
         if self._fixed is not None:
@@ -192,8 +191,7 @@ class Executor(BaseExecutor):
         future: Future[R] = service.future()
         with self._lock:  # a shutdown comes before this, or after it with the call
             self._accepts()
-            service.take(self._submitted, fn, args, kwargs, future)
-            self._submitted += 1
+            service.take(fn, args, kwargs, future)
         service.proceed(future)
         return future
 

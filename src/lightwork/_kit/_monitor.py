@@ -219,16 +219,23 @@ class Monitor:
 
     def _withdraw(self, record: int, ticket: int) -> None:
         """A waiter was interrupted."""
-        passed = []
+        words, at = self._words, _RECORDS + 8 * record
+        self._change(lambda: self._leave(record, ticket, ticket & 0xFF) if words[at] == ticket else [])
+
+    def _change(self, change: Callable[[], list[Any]]) -> None:
+        """Does ``change`` inside the guard, and wakes whom it returns."""
+        told: list[Any] = []
         try:
             problem = _native.trylock(self._mutex)
             if problem:
                 self._enter(problem)
-            if self._words[_RECORDS + 8 * record] == ticket:
-                passed = self._leave(record, ticket, ticket & 0xFF)
+            told = change()
+        except BaseException:
+            _native.consistent(self._mutex)
+            raise
         finally:
             _native.unlock(self._mutex)
-        for each in passed:
+        for each in told:
             _native.post(each)
 
     def _rearmed(self) -> None:
@@ -245,23 +252,17 @@ class Monitor:
         dead = {token for token in processes | self._involved() if token and not is_alive(token)}
         if not dead and words[WAITERS] == sum(1 for ticket in tickets if ticket):
             return
-        told = []
-        try:
-            problem = _native.trylock(self._mutex)
-            if problem:
-                self._enter(problem)
+
+        def buried() -> list[Any]:
+            told: list[Any] = []
             for i, ticket in enumerate(self._tickets()):
                 if ticket and words[_RECORDS + 8 * i + _PROCESS] in dead:
                     told += self._leave(i, ticket, ticket & 0xFF)
             told += self._bury(dead)
-            self._words[WAITERS] = sum(1 for ticket in self._tickets() if ticket)
-        except BaseException:
-            _native.consistent(self._mutex)
-            raise
-        finally:
-            _native.unlock(self._mutex)
-        for each in told:
-            _native.post(each)
+            words[WAITERS] = sum(1 for ticket in self._tickets() if ticket)
+            return told
+
+        self._change(buried)
 
     def _involved(self) -> set[int]:
         """The processes, beside the waiters', whose death matters."""

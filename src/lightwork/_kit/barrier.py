@@ -7,7 +7,6 @@ from threading import BrokenBarrierError
 from typing import Any
 
 from lightwork._clock import SystemClock
-from lightwork._kit import _native
 from lightwork._kit._identity import me
 from lightwork._kit._monitor import OWN, REFUSED, SERVED, WAITING, WOKEN, Monitor
 
@@ -125,21 +124,6 @@ class Barrier(Monitor):
         self._words[PHASE] = phase
         self._one_short = False
         return self._wake(MANY, COUNTED, REFUSED) + self._wake(MANY, EARLY)
-
-    def _change(self, change: Callable[[], list[Any]]) -> None:
-        told = []
-        try:
-            problem = _native.trylock(self._mutex)
-            if problem:
-                self._enter(problem)
-            told = change()
-        except BaseException:
-            _native.consistent(self._mutex)
-            raise
-        finally:
-            _native.unlock(self._mutex)
-        for each in told:
-            _native.post(each)
 
     @property
     def parties(self) -> int:

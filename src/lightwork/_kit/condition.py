@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from lightwork._clock import SystemClock
-from lightwork._kit import _native
 from lightwork._kit._monitor import SERVED, WAITERS, Monitor
 from lightwork._kit.checked import Lock, RLock
 
@@ -79,19 +78,7 @@ class Condition(Monitor):
             raise RuntimeError("cannot notify on un-acquired lock")
         if not self._words[WAITERS]:
             return
-        told = []
-        try:
-            problem = _native.trylock(self._mutex)
-            if problem:
-                self._enter(problem)
-            told = self._wake(n, state=SERVED)
-        except BaseException:
-            _native.consistent(self._mutex)
-            raise
-        finally:
-            _native.unlock(self._mutex)
-        for each in told:
-            _native.post(each)
+        self._change(lambda: self._wake(n, state=SERVED))
 
     def notify_all(self) -> None:
         """Lets all that wait go on."""

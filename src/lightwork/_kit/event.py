@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightwork._kit import _native
 from lightwork._kit._monitor import OWN, SERVED, WAITERS, Monitor
 
 FLAG = OWN
@@ -19,21 +18,11 @@ class Event(Monitor):
 
     def set(self) -> None:
         """Sets the flag; all that wait go on, even if it is cleared at once."""
-        told = []
-        try:
-            problem = _native.trylock(self._mutex)
-            if problem:
-                self._enter(problem)
-            self._words[FLAG] = 1
-            if self._words[WAITERS]:
-                told = self._wake(self._words[WAITERS], state=SERVED)
-        except BaseException:
-            _native.consistent(self._mutex)
-            raise
-        finally:
-            _native.unlock(self._mutex)
-        for each in told:
-            _native.post(each)
+        self._change(self._set)
+
+    def _set(self) -> list[Any]:
+        self._words[FLAG] = 1
+        return self._wake(self._words[WAITERS], state=SERVED) if self._words[WAITERS] else []
 
     def clear(self) -> None:
         """Clears the flag."""
