@@ -6,6 +6,7 @@ the first batches of the run that goes on from here: no call is made twice, and 
 
 from __future__ import annotations
 
+from lightwork import _context
 from lightwork._backends.base import Crew
 from lightwork._backends.serial import SerialCrew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms
@@ -62,7 +63,8 @@ class Opening:
         self.running = False
         self._total = total
         self.scout: Scout | None = None
-        if begin is not None and 1 < total <= FEW:
+        # Inside a parallel call what looks like waiting may be waiting for the GIL, which the siblings have.
+        if begin is not None and 1 < total <= FEW and not _context.depth():
             self.scout = self.crew.around = Scout(self._begin, load)
             self._make_run = begin
         self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
