@@ -318,6 +318,16 @@ class Dispatch:
         lane.workers[worker[1]] = lane.idle[worker[1]] = _Worker()
         lane.peak = max(lane.peak, len(lane.workers))
 
+    def dropped(self, to: WorkerId, batch: Batch) -> None:
+        """A ``Send`` was not carried out, for nobody wants the results of these calls: they are done."""
+        lane = self.lanes[to[0]]
+        worker = lane.workers[to[1]]
+        del worker.sent[batch.id]
+        worker.given -= batch.stop - batch.start
+        if not worker.sent:
+            lane.idle[to[1]] = worker
+        self._emit(Chunk(batch.first, [None] * (batch.stop - batch.start)))
+
     def in_flight(self, lane: int) -> bool:
         """Whether a batch is with one of this lane's workers."""
         return len(self.lanes[lane].idle) < len(self.lanes[lane].workers)
@@ -488,7 +498,6 @@ class Dispatch:
     def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
         outcomes = event.outcomes
         worker = lane.workers[event.worker]
-        worker.ready = True
         worker.worn |= event.worn
         sent = worker.sent[outcomes.batch]
         count = outcomes.count
@@ -559,9 +568,12 @@ class Dispatch:
             return
         for number, position in reversed(event.positions.items()):
             batch = worker.sent[number].batch
-            worker.given -= batch.stop - position
-            self._put_back(_rest(batch, position))
-            batch.end = position
+            if batch.first + position in self._condemned:
+                position += 1  # it ends with its worker, whose end is on its way, and does not begin elsewhere
+            if position < batch.stop:
+                worker.given -= batch.stop - position
+                self._put_back(_rest(batch, position))
+                batch.end = position
             if not position:
                 del worker.sent[number]
         worker.revoked = bool(worker.sent)

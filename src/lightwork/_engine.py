@@ -13,7 +13,7 @@ import sys
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
-from lightwork._calls import Event, Finished, Outcomes, Terms, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
@@ -331,8 +331,7 @@ class Run:
         lane, worker = instruction.worker
         batch = instruction.batch
         if self.plan.on_send is not None and not self.plan.on_send(batch.first):
-            dropped = Outcomes(batch.id, 0, [None] * len(batch.items))
-            self.dispatch.handle(lane, Finished(worker, dropped, last=True), self.clock.now())
+            self.dispatch.dropped(instruction.worker, batch)
             return True
         self._live[lane].crew.send(worker, batch)
         return False

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightwork._batching import Batching
-from lightwork._calls import Batch, Death, Finished, Outcomes, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
-from lightwork._dispatch import STILLBORN_LIMIT, Dispatch, Reorder, Retire, Rules, Send, Start
+from lightwork._dispatch import LATE, STILLBORN_LIMIT, Dispatch, Reorder, Retire, Revoke, Rules, Send, Start
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
 
@@ -23,6 +23,7 @@ class SimulatedCrew:
         self.dispatch, self.clock, self.chaos, self.deadly = dispatch, clock, chaos, deadly
         self.queues: dict[int, list[Batch]] = {}
         self.begun: dict[int, int] = {}
+        self.ready: set[int] = set()
         self.workers = 0
         self.largest = 0
 
@@ -46,7 +47,8 @@ class SimulatedCrew:
             return False
         worker = self.chaos.choice(busy)
         batch = self.queues[worker].pop(0)
-        if self.chaos.random() < 0.5:
+        if worker not in self.ready:
+            self.ready.add(worker)
             self.dispatch.handle(0, WorkerReady(worker, 0.01), self.clock.now())
         dies_at = self.chaos.randrange(len(batch.items)) if self.chaos.random() < self.deadly else None
         values: list[Any] = []
@@ -303,6 +305,43 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_i
     (chunk,) = dispatch.take()
     assert isinstance(chunk.values[0].exception, WorkerCrashed)
     assert dispatch.pending == 1
+
+
+def test_a_condemned_call_does_not_begin_elsewhere_when_it_was_taken_back_before_it_began():
+    """An executor that cancels: a worker hangs before it is ready, and another one idles."""
+    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1), 2, revocable=True)
+    dispatch.set_lane(0, 2)
+    dispatch.feed(abs, "one", [1, 2])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    dispatch.started((0, 2))
+    first, second = dispatch.plan(0.0)
+    dispatch.dropped(first.worker, first.batch)
+    assert dispatch.take()[0].values == [None] and dispatch.running() == {(0, 2): (1, False)}
+    assert dispatch.plan(LATE) == [Revoke((0, 2))]
+    assert dispatch.condemn(1) == (0, 2)
+    dispatch.handle(0, Revoked(2, {second.batch.id: 0}), LATE)
+    assert dispatch.pending == 0 and dispatch.plan(LATE) == []
+    dispatch.handle(0, WorkerLost(2, None, Death(7, 9, None, "was killed by SIGKILL")), LATE)
+    (chunk,) = dispatch.take()
+    assert isinstance(chunk.values[0].exception, WorkerCrashed) and dispatch.done == 2
+
+
+def test_a_call_that_was_dropped_or_could_not_be_sent_says_nothing_of_its_worker():
+    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1, 2, 3])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    (send,) = dispatch.plan(0.0)
+    dispatch.dropped(send.worker, send.batch)
+    (send,) = dispatch.plan(0.0)
+    refused = Outcomes(send.batch.id, 0, [None], {0: TypeError("it does not pickle")})
+    dispatch.handle(0, Finished(1, refused, last=True), 0.0)
+    dispatch.plan(0.0)
+    assert dispatch.running() == {(0, 1): (2, False)}
 
 
 STARVED = Death(1, 9, None, "was killed by the kernel for lack of memory", starved=True)
