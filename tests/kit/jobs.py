@@ -54,3 +54,13 @@ def produce(queue: Any, values: list[Any]) -> None:
 
 def where() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()
+
+
+def echo(there: Any, back: Any, count: int) -> None:
+    for _ in range(count):
+        back.put(there.get(timeout=20), timeout=20)
+
+
+def answer(end: Any) -> None:
+    while (number := end.recv()) is not None:
+        end.send(2 * number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import subprocess
 import sys
@@ -101,52 +100,3 @@ def test_what_a_serial_map_can_only_hang_on_fails_at_once(wait: str) -> None:
     program = f"import lightwork as lw; lw.map(lambda _: {wait}, [1], backend='serial')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
     assert "RuntimeError: this call of a serial map would wait for ever" in done.stderr, done.stderr
-
-
-async def locks_in_coroutines() -> None:
-    lock, inside, most = lw.Lock(), 0, 0
-
-    async def use() -> None:
-        nonlocal inside, most
-        async with lock:
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0.001)
-            inside -= 1
-
-    await asyncio.gather(*(use() for _ in range(10)))
-    assert (most, inside, lock.locked()) == (1, 0, False)
-
-
-async def a_cancelled_coroutine_gets_no_lock() -> None:
-    lock = lw.Lock()
-    lock.acquire()
-    waiting = asyncio.ensure_future(lock.__aenter__())
-    await asyncio.sleep(0.05)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    lock.release()
-    async with asyncio.timeout(5):
-        async with lock:
-            assert lock.locked()
-
-
-async def a_blocking_acquire_on_a_loops_thread_is_an_error() -> None:
-    lock = lw.Lock()
-    lock.acquire()
-    with pytest.raises(RuntimeError, match="async with lock"):
-        lock.acquire()
-    assert lock.acquire(False) is False
-
-
-@pytest.mark.parametrize(
-    "coroutine",
-    [
-        locks_in_coroutines,
-        a_cancelled_coroutine_gets_no_lock,
-        a_blocking_acquire_on_a_loops_thread_is_an_error,
-    ],
-)
-def test_with_an_event_loop(coroutine) -> None:
-    asyncio.run(coroutine())

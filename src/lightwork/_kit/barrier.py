@@ -48,8 +48,15 @@ class Barrier(Monitor):
         Raises BrokenBarrierError where the barrier is broken or reset meanwhile, or after ``timeout`` seconds, which
         breaks it.
         """
-        if timeout is None:
-            timeout = self._timeout
+        return self._meet(self._timeout if timeout is None else timeout)
+
+    async def async_wait(self) -> int:
+        """The same in a coroutine. Where it is cancelled, the barrier breaks; the action is called in a thread."""
+        from lightwork._kit._coroutines import in_a_thread
+
+        return await in_a_thread(lambda give_up: self._meet(self._timeout, give_up))
+
+    def _meet(self, timeout: float | None, give_up: Callable[[], bool] | None = None) -> int:
         end = None if timeout is None else SystemClock.now() + max(0.0, timeout)
         place: list[int] = []
 
@@ -62,7 +69,7 @@ class Barrier(Monitor):
             outcome: str | None = "again"
             while outcome == "again":
                 left = None if end is None else end - SystemClock.now()
-                outcome = self._wait(attempt, left, lambda: COUNTED if place else EARLY)
+                outcome = self._wait(attempt, left, lambda: COUNTED if place else EARLY, give_up=give_up)
         except BaseException:
             if place:
                 self.abort()
@@ -161,3 +168,6 @@ class Barrier(Monitor):
 
     def _what(self) -> str:
         return f"all parties of {self!r} have come"
+
+    def _in_a_loop(self) -> str:
+        return "in a coroutine write `await barrier.async_wait()`"

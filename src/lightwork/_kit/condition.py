@@ -45,20 +45,14 @@ class Condition(Monitor):
         saved: list[Any] = []
 
         def give_up_the_lock() -> None:
-            if isinstance(self._lock, RLock):
-                saved.append(self._lock._release_save())
-            else:
-                self._lock.release()
-                saved.append(None)
+            saved.append(self._lock._release_save())
 
         try:
             seconds = None if timeout is None else max(0.0, timeout)
             return bool(self._wait(_served, seconds, parked=give_up_the_lock))
         finally:
-            if saved and isinstance(self._lock, RLock):
+            if saved:
                 self._lock._acquire_restore(saved[0])
-            elif saved:
-                self._lock.acquire()
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """Waits until ``predicate()`` is true; returns what it returned last."""
@@ -71,6 +65,33 @@ class Condition(Monitor):
             self.wait(left)
             result = predicate()
         return result
+
+    async def async_wait(self) -> bool:
+        """The same in a coroutine, inside of ``async with condition:``; True."""
+        if not self._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
+        from lightwork._kit._coroutines import Waiting, whatever_comes
+
+        def wait(gone: Callable[[], bool], parked: Callable[[], object]) -> bool:
+            return bool(self._wait(_served, None, parked=parked, give_up=gone))
+
+        with Waiting(wait, self._pass_on) as waiting:
+            await waiting.begun  # from here on it will be notified: the lock may be given up
+            saved = self._lock._release_save()
+            try:
+                return await waiting.ended
+            finally:
+                await whatever_comes(lambda: self._lock._async_acquire_restore(saved))
+
+    async def async_wait_for(self, predicate: Callable[[], T]) -> T:
+        """Waits in a coroutine until ``predicate()`` is true; returns what it returned."""
+        while not (result := predicate()):
+            await self.async_wait()
+        return result
+
+    def _pass_on(self) -> None:
+        """A notification that came to one who has gone meanwhile is the next one's."""
+        self._change(lambda: self._wake(1, state=SERVED))
 
     def notify(self, n: int = 1) -> None:
         """Lets ``n`` of those that wait go on."""
@@ -85,10 +106,13 @@ class Condition(Monitor):
         self.notify(2**63)
 
     def _is_owned(self) -> bool:
-        return self._lock._is_owned() if isinstance(self._lock, RLock) else self._lock.locked()
+        return self._lock._is_owned()
 
     def _what(self) -> str:
         return f"{self!r} is notified"
+
+    def _in_a_loop(self) -> str:
+        return "in a coroutine write `async with condition:` and `await condition.async_wait()`"
 
     def __enter__(self) -> bool:
         return self._lock.__enter__()

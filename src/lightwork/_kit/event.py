@@ -34,6 +34,14 @@ class Event(Monitor):
             return True
         return bool(self._wait(self._attempt, None if timeout is None else max(0.0, timeout)))
 
+    async def async_wait(self) -> bool:
+        """The same in a coroutine: until the flag is set."""
+        if not self._words[FLAG]:
+            from lightwork._kit._coroutines import in_a_thread
+
+            await in_a_thread(lambda give_up: self._wait(self._attempt, None, give_up=give_up))
+        return True
+
     def _attempt(self, ticket: int, state: int) -> bool | None:
         return True if state == SERVED or self._words[FLAG] else None
 
@@ -45,7 +53,7 @@ class Event(Monitor):
         return f"{self!r} is set"
 
     def _in_a_loop(self) -> str:
-        return "in a coroutine write `await asyncio.to_thread(event.wait)`"
+        return "in a coroutine write `await event.async_wait()`"
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}: {'set' if self._words[FLAG] else 'unset'}>"

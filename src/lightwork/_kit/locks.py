@@ -232,6 +232,22 @@ class Lock(Monitor):
     ) -> None:
         self.release()
 
+    # what a condition asks for
+
+    def _is_owned(self) -> bool:
+        return self.locked()
+
+    def _release_save(self) -> int:
+        """Frees it, however often it was taken, and says how often."""
+        self.release()
+        return 1
+
+    def _acquire_restore(self, depth: int) -> None:
+        self.acquire()
+
+    async def _async_acquire_restore(self, depth: int) -> None:
+        await self.__aenter__()
+
     def __repr__(self) -> str:
         return f"<{'locked' if self._words[OWNER] else 'unlocked'} {super().__repr__()[1:]}"
 
@@ -299,7 +315,6 @@ class RLock(Lock):
         return bool(self._words[OWNER] == me.token and self._words[THREAD] == _holder())
 
     def _release_save(self) -> int:
-        """What ``Condition`` asks for: frees it, however often it was taken, and says how often."""
         if not self._is_owned():
             raise RuntimeError("cannot release un-acquired lock")
         depth = int(self._words[DEPTH])
@@ -309,6 +324,10 @@ class RLock(Lock):
 
     def _acquire_restore(self, depth: int) -> None:
         self.acquire()
+        self._words[DEPTH] = depth
+
+    async def _async_acquire_restore(self, depth: int) -> None:
+        await self.__aenter__()
         self._words[DEPTH] = depth
 
     def _recursion_count(self) -> int:

@@ -12,9 +12,26 @@ from typing import Any
 from lightwork._handles import Handle
 from lightwork._kit._monitor import SLICE
 from lightwork._kit.queues import Queue, ShutDown
+from lightwork._lean import local
 
 AHEAD = 1000
 """Messages that a sender may be ahead, at most."""
+
+
+class _Way(Queue):
+    """One direction."""
+
+    def _in_a_loop(self) -> str:
+        return "in a coroutine write `await connection.async_recv()` or `async_send(obj)`"
+
+
+class _HangUp(local):
+    """Asks the kernel whether the other end is gone. One for each thread: of one, two threads may not ask at once."""
+
+    def __init__(self, descriptor: int) -> None:
+        asking = select.poll()
+        asking.register(descriptor, 0)
+        self.poll = asking.poll
 
 
 class Connection:
@@ -26,8 +43,7 @@ class Connection:
     def __init__(self, incoming: Queue | None, outgoing: Queue | None, tether: Handle) -> None:
         self._incoming, self._outgoing, self._tether = incoming, outgoing, tether
         self._closed = False
-        self._hang_up = select.poll()
-        self._hang_up.register(tether.descriptor, 0)
+        self._hang_up = _HangUp(tether.descriptor)
 
     def __reduce__(self) -> tuple[Any, ...]:
         self._check()
@@ -57,6 +73,18 @@ class Connection:
                 return
         raise BrokenPipeError("the other end of this pipe is gone")
 
+    async def async_send(self, obj: Any) -> None:
+        """The same in a coroutine."""
+        from lightwork._kit._coroutines import in_a_thread
+
+        outgoing = self._check(self._outgoing, "write-only end needed: this one only receives")
+        while not self._gone():
+            try:
+                return outgoing.put(obj, False)
+            except queue.Full:
+                await in_a_thread(lambda gone: outgoing._await_room(lambda: gone() or self._gone()))
+        raise BrokenPipeError("the other end of this pipe is gone")
+
     def recv(self) -> Any:
         """The next message; waits for it. EOFError where the other end is gone and nothing is left."""
         incoming = self._check(self._incoming, "read-only end needed: this one only sends")
@@ -67,6 +95,22 @@ class Connection:
             except queue.Empty:
                 if gone:
                     raise EOFError("the other end of this pipe is gone") from None
+            except ShutDown:
+                raise EOFError("the other end of this pipe was closed") from None
+
+    async def async_recv(self) -> Any:
+        """The same in a coroutine. Cancelled, it has received nothing."""
+        from lightwork._kit._coroutines import in_a_thread
+
+        incoming = self._check(self._incoming, "read-only end needed: this one only sends")
+        while True:
+            gone = incoming.empty() and self._gone()
+            try:
+                return incoming.get(False)
+            except queue.Empty:
+                if gone:
+                    raise EOFError("the other end of this pipe is gone") from None
+                await in_a_thread(lambda gone: incoming._await_message(None, lambda: gone() or self._gone()))
             except ShutDown:
                 raise EOFError("the other end of this pipe was closed") from None
 
@@ -138,6 +182,6 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     memory and are received where they lie.
     """
     one, other = (Handle(each.detach()) for each in socket.socketpair())
-    forth = Queue(AHEAD)
-    back = Queue(AHEAD) if duplex else None
+    forth = _Way(AHEAD)
+    back = _Way(AHEAD) if duplex else None
     return Connection(forth, back, one), Connection(back, forth, other)

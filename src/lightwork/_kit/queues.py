@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import pickle
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightwork import _wire
@@ -44,7 +44,7 @@ from lightwork._kit._blocks import (
     Blocks,
 )
 from lightwork._kit._identity import me
-from lightwork._kit._monitor import WAITING, Monitor
+from lightwork._kit._monitor import WAITING, WOKEN, Monitor
 
 SIZES = ((1 << 14, 64 << 30), (1 << 12, 4 << 30), (1 << 10, 256 << 20))
 """Chunks and bytes of blocks, of addresses only; the next where a process may not have as many."""
@@ -132,6 +132,16 @@ class Queue(Monitor):
             self._put_slowly(kind, data, block, timeout)
         if self._words[GETTERS]:
             self._signal(GETTING)  # if that one finds more, it wakes the next
+
+    async def async_put(self, item: Any) -> None:
+        """Appends a message in a coroutine; waits where the queue is full."""
+        from lightwork._kit._coroutines import in_a_thread
+
+        while True:
+            try:
+                return self.put(item, False)
+            except queue.Full:
+                await in_a_thread(self._await_room)
 
     def _append(self, kind: int, data: Any) -> bool | None:
         """One record, if there is room."""
@@ -276,6 +286,16 @@ class Queue(Monitor):
             return pickle.loads(data)
         return self._received(data)
 
+    async def async_get(self) -> Any:
+        """Takes the first message in a coroutine; waits where there is none. Cancelled, it has taken none."""
+        from lightwork._kit._coroutines import in_a_thread
+
+        while True:
+            try:
+                return self.get(False)
+            except queue.Empty:
+                await in_a_thread(lambda gone: self._await_message(None, gone))
+
     def _take(self) -> tuple[int, Any] | None:
         """The first record, if there is one."""
         words, mutex = self._words, self._head_mutex
@@ -372,7 +392,8 @@ class Queue(Monitor):
         """Until there is a message, or ``over()``; False if neither is in ``timeout`` seconds."""
 
         def attempt(*_: Any) -> bool | None:
-            return True if self._words[HEAD] != self._words[TAIL] or over() else None
+            words = self._words
+            return True if words[HEAD] != words[TAIL] or words[CLOSED] or over() else None
 
         if attempt():
             return True
@@ -382,6 +403,15 @@ class Queue(Monitor):
         if found and self._words[HEAD] != self._words[TAIL]:
             self._signal(GETTING)  # this one was woken, and takes nothing
         return bool(found)
+
+    def _await_room(self, over: Callable[[], bool]) -> bool:
+        """Until there may be room for another message, or ``over()``."""
+
+        def attempt(ticket: int, state: int) -> bool | None:
+            # Where it is not full but has no memory left: one look in a slice.
+            return True if over() or (ticket and (state == WOKEN or self._words[CLOSED] or not self.full())) else None
+
+        return bool(self._wait(attempt, None, PUTTING))
 
     def _stir(self) -> None:
         """Has all that wait look again."""
@@ -503,7 +533,16 @@ class Queue(Monitor):
 
     def join(self) -> None:
         """Waits until each message that was put has been dealt with (``task_done``)."""
-        self._wait(lambda *_: self._words[DONE] >= self._words[PUTS] or None, None, JOINING)
+        self._join()
+
+    async def async_join(self) -> None:
+        """The same in a coroutine."""
+        from lightwork._kit._coroutines import in_a_thread
+
+        await in_a_thread(self._join)
+
+    def _join(self, give_up: Callable[[], bool] | None = None) -> None:
+        self._wait(lambda *_: self._words[DONE] >= self._words[PUTS] or None, None, JOINING, give_up=give_up)
 
     def shutdown(self, immediate: bool = False) -> None:
         """From now on ``put`` raises ShutDown, and ``get`` once the queue is empty; with ``immediate`` that is now."""
@@ -531,3 +570,6 @@ class Queue(Monitor):
 
     def _what(self) -> str:
         return f"{self!r} gets or gives a message"
+
+    def _in_a_loop(self) -> str:
+        return "in a coroutine write `await queue.async_get()`, `async_put(item)` or `async_join()`"
