@@ -172,7 +172,7 @@ class Run:
         self._told = self.began
         # Nothing of the kit is imported where nobody has made a lock.
         checked = sys.modules.get("lightwork._kit.checked")
-        self._locks = None if checked is None else checked.Watch()
+        self._locks = None if checked is None else checked.Watch(self.began)
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 
     # crews

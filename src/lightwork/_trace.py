@@ -1,4 +1,4 @@
-"""What ran where, when and why: the record that a run leaves behind. Values only; rendering is in ``report``."""
+"""What ran where, when and why: the record that a run leaves behind; and its form for Perfetto and Chrome."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from lightwork._record import Record, Slotted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
     from lightwork._demand import Demand
+
+    Row = tuple[int, int]
+    """Process and thread, as the Trace Event Format has it: here a backend and its worker, or a lock."""
 
 
 _QUANTITY = r"(?<=\d) (?=(?:%|[nµm]?s|k?B|[KMG]i?B|calls?|cores?|workers?|times|×)(?!\w))"
@@ -87,6 +94,21 @@ class Progress(Record, frozen=True):
     finished: bool = False
 
 
+class Turn(Record, frozen=True):
+    """One thread's wait for a lock, or the hold of it that somebody waited for.
+
+    ``began`` in seconds since the run's start; ``item``: index of the call in which it was, None outside of calls.
+    """
+
+    what: str
+    """``waited`` or ``held``."""
+    process: int
+    thread: int
+    item: int | None
+    began: float
+    seconds: float
+
+
 class Contended(Record, frozen=True):
     """A checked lock that was waited for while a run went on. Seconds, all processes together; ``waiters`` are
     (process id, thread id, seconds), the longest first."""
@@ -98,6 +120,8 @@ class Contended(Record, frozen=True):
     waiting: float
     holding: float
     waiters: tuple[tuple[int, int, float], ...] = ()
+    turns: tuple[Turn, ...] = ()
+    """The waits, and the holds that somebody waited for: the latest, in the order of their beginnings."""
 
     def __str__(self) -> str:
         said = (
@@ -162,6 +186,19 @@ class Report(Record, frozen=True):
 
     __repr__ = __str__
 
+    def to_trace(self, path: str | Path) -> Path:
+        """Writes the run as a timeline that https://ui.perfetto.dev and chrome://tracing show, and returns its path.
+
+        A row for each worker, with its calls and its waits for checked locks, and one for each such lock, with its
+        holds. Of a long run the first 20,000 batches are there, and of each lock the latest waits.
+        """
+        import json
+        from pathlib import Path
+
+        path = Path(path)
+        path.write_text(json.dumps(_timeline(self)), encoding="utf-8")
+        return path
+
     def _repr_html_(self) -> str:
         from html import escape
 
@@ -174,3 +211,79 @@ def _told(text: str) -> list[str]:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+# the timeline
+
+
+LOCKS = 1
+"""Of the format's processes the one whose rows are locks; backends come after it."""
+
+
+def _timeline(report: Report) -> dict[str, Any]:
+    """The run in the Trace Event Format; times in microseconds since the run's start."""
+    backends = list(dict.fromkeys([*(lane.backend for lane in report.lanes), *(s.backend for s in report.spans)]))
+    groups = {backend: LOCKS + 1 + number for number, backend in enumerate(backends)}
+    events = [_named("process_name", (group, 0), backend) for backend, group in groups.items()]
+    rows = dict.fromkeys((groups[span.backend], span.worker) for span in report.spans)
+    events += [_named("thread_name", row, f"worker {row[1]}") for row in rows]
+    for span in report.spans:
+        what = f"item {span.first}" if span.calls == 1 else f"items {span.first} to {span.first + span.calls - 1}"
+        more = {"calls": span.calls, "CPU seconds": span.cpu}
+        events.append(_slice((groups[span.backend], span.worker), what, span.began, span.seconds, more))
+    for decision in report.decisions:
+        where = {"name": decision.what, "ph": "i", "s": "g", "pid": LOCKS, "tid": 0}
+        events.append({**where, "ts": decision.at * 1e6, "args": {"why": decision.why}})
+    if report.contention:
+        events.append(_named("process_name", (LOCKS, 0), "locks"))
+        workers = _Workers(report.spans, groups)
+        for number, lock in enumerate(report.contention, 1):
+            events += _turns(lock, number, workers)
+    return {"traceEvents": events, "displayTimeUnit": "ms"}
+
+
+def _turns(lock: Contended, number: int, workers: _Workers) -> Iterator[dict[str, Any]]:
+    """A lock's holds in a row of its own, since those of several locks may overlap in a worker; waits where they
+    were."""
+    yield _named("thread_name", (LOCKS, number), f"the lock made at {lock.made}")
+    for turn in lock.turns:
+        who = f"thread {turn.thread} of process {turn.process}" if turn.item is None else f"item {turn.item}"
+        more = {"process": turn.process, "thread": turn.thread, "item": turn.item, "lock": lock.made}
+        if turn.what == "held":
+            yield _slice((LOCKS, number), f"held by {who}", turn.began, turn.seconds, more)
+            continue
+        row = workers.at(turn.item, turn.began)
+        if row is not None:
+            yield _slice(row, "waits for a lock", turn.began, turn.seconds, more)
+        else:  # of a thread that is no worker; or the call is not in the record
+            yield _named("thread_name", (turn.process, turn.thread), who)
+            yield _slice((turn.process, turn.thread), "waits for a lock", turn.began, turn.seconds, more)
+
+
+class _Workers:
+    """Which worker had an item at a moment."""
+
+    def __init__(self, spans: tuple[Span, ...], groups: dict[str, int]) -> None:
+        self._spans = sorted(spans, key=lambda span: span.first)
+        self._firsts = [span.first for span in self._spans]
+        self._groups = groups
+
+    def at(self, item: int | None, moment: float) -> Row | None:
+        if item is None:
+            return None
+        from bisect import bisect_right
+
+        end = bisect_right(self._firsts, item)
+        for span in reversed(self._spans[max(0, end - 8) : end]):  # an item may have been called again
+            if item < span.first + span.calls and span.began <= moment <= span.began + span.seconds:
+                return self._groups[span.backend], span.worker
+        return None
+
+
+def _slice(row: Row, name: str, began: float, seconds: float, more: dict[str, Any]) -> dict[str, Any]:
+    where = {"ph": "X", "pid": row[0], "tid": row[1]}
+    return {"name": name, **where, "ts": began * 1e6, "dur": seconds * 1e6, "args": more}
+
+
+def _named(what: str, row: Row, name: str) -> dict[str, Any]:
+    return {"name": what, "ph": "M", "pid": row[0], "tid": row[1], "args": {"name": name}}

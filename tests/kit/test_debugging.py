@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import json
 import os
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +113,86 @@ def test_a_runs_report_tells_who_waited(backend: str) -> None:
     assert "was waited for 1 of 2 times" in text
     assert f"process {seen.waiters[0][0]} waited" in text
     assert "was waited for" not in str(lw.map(abs, range(2), backend=backend).report)
+
+
+async def nap_with(lock, item: int) -> int:
+    async with lock:
+        await asyncio.sleep(0.05)
+    return item
+
+
+def nap_holding(lock, both, item: int) -> int:
+    both.wait()
+    with lock:
+        threading.Event().wait(0.05)
+    return item
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes", "asyncio"])
+def test_waits_and_holds_are_on_the_timeline(backend: str, tmp_path: Path) -> None:
+    lock, both = lw.Lock(debug=True), lw.Barrier(2)
+    work = functools.partial(nap_holding, lock, both)
+    if backend == "asyncio":
+
+        async def work(item: int) -> int:
+            return await nap_with(lock, item)
+
+    report = lw.map(work, range(2), backend=backend, max_workers=2, chunksize=1).report
+    (seen,) = report.contention
+    waited, held = (next(turn for turn in seen.turns if turn.what == what) for what in ("waited", "held"))
+    assert {waited.item, held.item} == {0, 1}
+    assert 0.02 < waited.seconds < 5 and 0.04 < held.seconds < 5
+    assert 0 <= held.began <= waited.began + waited.seconds <= report.seconds
+    events = json.loads(report.to_trace(tmp_path / "run.json").read_text())["traceEvents"]
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    calls = {e["name"]: e for e in events if e["ph"] == "X" and "calls" in e["args"]}
+    assert set(calls) == {"item 0", "item 1"}
+    [wait] = [e for e in events if e["name"] == "waits for a lock"]
+    call = calls[f"item {waited.item}"]
+    assert (wait["pid"], wait["tid"]) == (call["pid"], call["tid"]) and names[wait["pid"], wait["tid"]] == (
+        f"worker {wait['tid']}"
+    )
+    assert call["ts"] <= wait["ts"] and wait["ts"] + wait["dur"] <= call["ts"] + call["dur"]
+    [hold] = [e for e in events if e["name"] == f"held by item {held.item}"]
+    assert "test_debugging.py" in names[hold["pid"], hold["tid"]]
+    assert hold["ts"] < wait["ts"] + wait["dur"]
+
+
+def test_tasks_of_one_loop_have_their_own_orders() -> None:
+    """What one task holds while another takes a lock is no order, though both are in one thread."""
+    one, two = lw.Lock(debug=True), lw.Lock(debug=True)
+
+    async def take(first, second) -> None:
+        async with first:
+            await asyncio.sleep(0.01)
+        async with second:
+            await asyncio.sleep(0.01)
+
+    async def both() -> None:
+        await asyncio.gather(take(one, two), take(two, one))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        asyncio.run(both())
+    assert one.contention.acquired == two.contention.acquired == 2
+
+
+def test_a_deadlock_of_tasks_is_told() -> None:
+    one, two = lw.Lock(debug=True), lw.Lock(debug=True)
+
+    async def cross(first, second) -> None:
+        async with first:
+            await asyncio.sleep(0.05)
+            async with second:
+                pass
+
+    async def both() -> list[object]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return await asyncio.gather(cross(one, two), cross(two, one), return_exceptions=True)
+
+    came = [each for each in asyncio.run(both()) if each is not None]
+    assert came and all(isinstance(each, lw.Deadlock) and "test_debugging.py" in str(each) for each in came)
 
 
 def test_all_locks_are_checked_where_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

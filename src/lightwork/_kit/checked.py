@@ -15,9 +15,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from lightwork import _context, _trace
 from lightwork._clock import SystemClock
-from lightwork._kit._book import Book, Edge, Thread
+from lightwork._kit._book import HELD, WAITED, Book, Edge, Thread, Turn
 from lightwork._kit._identity import me, pid_of
+from lightwork._kit._monitor import WAITERS as QUEUED
 from lightwork._kit.locks import OWNER, THREAD, Lock, RLock, _holder, checked_kinds
 from lightwork._record import Record
 from lightwork._trace import Contended
@@ -25,7 +27,7 @@ from lightwork.errors import Deadlock, DeadlockWarning
 
 __all__ = ["CheckedLock", "CheckedRLock", "Contention", "Lock", "RLock"]
 
-ACQUIRED, CONTENDED, WAITED, HELD, SINCE = range(THREAD + 2, THREAD + 7)
+ACQUIRED, CONTENDED, WAITED_FOR, HELD_FOR, SINCE = range(THREAD + 2, THREAD + 7)
 """Words: how often it was taken, and after waiting; nanoseconds of waiting and of holding; since when it is held."""
 WAITERS, MOST_WAITERS = SINCE + 1, 10
 """The first words of a table of those who waited, three words each: process, thread, nanoseconds. It is written by the
@@ -34,7 +36,6 @@ SUSPICIOUS = 0.5
 """Seconds of waiting after which a thread looks whether it waits for itself."""
 
 _now = SystemClock.now
-_here = threading.local()
 _books: list[Book] = []
 _creating = threading.Lock()
 _known: weakref.WeakSet[_Checked] = weakref.WeakSet()
@@ -58,13 +59,16 @@ def _book() -> Book:
         return _books[0]
 
 
-def _held() -> list[tuple[Lock, str]]:
-    """The locks that this thread holds, and where it took them."""
-    try:
-        found: list[tuple[Lock, str]] = _here.held
-    except AttributeError:
-        found = _here.held = []
-    return found
+class _Here(threading.local):
+    """Of this thread: the locks that it, or each task of its event loop, holds, and where they were taken; where it
+    asks for another one just now."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, list[tuple[Lock, str]]] = {}
+        self.place: str | None = None
+
+
+_here = _Here()
 
 
 class _Checked(Lock):
@@ -86,6 +90,8 @@ class _Checked(Lock):
                 _books[:] = _books or [book]
         self._book = book
         self._seen: set[bytes] = set()
+        self._asked: dict[int, str] = {}
+        """Where tasks ask for it just now, for whom a thread waits."""
         with _creating:
             _known.add(self)
 
@@ -95,7 +101,9 @@ class _Checked(Lock):
     @property
     def contention(self) -> Contention:
         """How often it was taken and waited for, and for how long, since it was made."""
-        acquired, contended, waited, held = (int(self._words[word]) for word in (ACQUIRED, CONTENDED, WAITED, HELD))
+        acquired, contended, waited, held = (
+            int(self._words[word]) for word in (ACQUIRED, CONTENDED, WAITED_FOR, HELD_FOR)
+        )
         return Contention(acquired, contended, waited / 1e9, held / 1e9)
 
     def _waiters(self) -> dict[Thread, float]:
@@ -103,51 +111,83 @@ class _Checked(Lock):
         table = [int(word) for word in self._words[WAITERS : WAITERS + 3 * MOST_WAITERS]]
         return {(p, t): ns / 1e9 for p, t, ns in zip(table[::3], table[1::3], table[2::3], strict=True) if p}
 
-    def _note_wait(self, nanoseconds: int) -> None:
+    def _note_wait(self, began: float) -> None:
         """While the lock is held."""
-        words, myself = self._words, (me.token, _holder())
+        words, myself, now = self._words, (me.token, _holder()), _now()
+        nanoseconds = int((now - began) * 1e9)
+        self._note(WAITED, began, now)
         words[CONTENDED] += 1
-        words[WAITED] += nanoseconds
+        words[WAITED_FOR] += nanoseconds
         for at in range(WAITERS, WAITERS + 3 * MOST_WAITERS, 3):
             if (words[at], words[at + 1]) in (myself, (0, 0)):
                 words[at], words[at + 1] = myself
                 words[at + 2] += nanoseconds
                 return
 
+    def _note(self, kind: int, began: float, ended: float) -> None:
+        item = _context.index()
+        thread = (me.token, _holder())
+        self._book.note(Turn(self._handle.key, thread, kind, -1 if item is None else item, began, ended))
+
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        held, place = _held(), _place()
-        depth = sum(lock is self for lock, _ in held)
+        place = _place()
+        depth = self._depth()
         if blocking and not depth:
-            self._check_order(held, place)
+            self._check_order(place)
         wanted = _now()
         _here.place = place
-        if not super().acquire(False):
-            if not blocking:
-                return False
-            if not super().acquire(True, timeout):
-                return False
-            self._note_wait(int((_now() - wanted) * 1e9))
-        self._words[THREAD] = _holder()
-        if not depth:
-            self._words[ACQUIRED] += 1
-            self._words[SINCE] = int(_now() * 1e9)
-        held.append((self, place))
+        if super().acquire(False):
+            self._note_taken(depth, place)
+            return True
+        if not blocking or not super().acquire(True, timeout):
+            return False
+        self._note_wait(wanted)
+        self._note_taken(depth, place)
         return True
 
     __enter__ = acquire
 
+    async def _acquire_in_a_coroutine(self) -> None:
+        place, wanted = _place(), _now()
+        self._check_order(place)
+        self._asked[_holder()] = place
+        try:
+            await super()._acquire_in_a_coroutine()
+        finally:
+            del self._asked[_holder()]
+        self._note_wait(wanted)
+        self._note_taken(0, place)
+
+    def _depth(self) -> int:
+        """How often this thread, or task, has taken it."""
+        return sum(lock is self for lock, _ in _here.held.get(_holder(), ()))
+
+    def _note_taken(self, depth: int, place: str) -> None:
+        self._words[THREAD] = _holder()
+        if not depth:
+            self._words[ACQUIRED] += 1
+            self._words[SINCE] = int(_now() * 1e9)
+        _here.held.setdefault(_holder(), []).append((self, place))
+
     def release(self) -> None:
-        held = _held()
-        index = next((i for i in reversed(range(len(held))) if held[i][0] is self), None)
-        if self._words[OWNER] and sum(lock is self for lock, _ in held) <= 1:
-            self._words[HELD] += max(0, int(_now() * 1e9) - self._words[SINCE])
+        holder, words = _holder(), self._words
+        held, now, since = _here.held.get(holder, []), 0, words[SINCE]
+        if words[OWNER] and self._depth() <= 1:
+            now = max(since, int(_now() * 1e9))
+            words[HELD_FOR] += now - since
+            waited_for = words[QUEUED]
         super().release()
+        if now and waited_for:
+            self._note(HELD, since / 1e9, now / 1e9)
+        index = next((i for i in reversed(range(len(held))) if held[i][0] is self), None)
         if index is not None:
             del held[index]
+            if not held:
+                del _here.held[holder]
 
-    def _check_order(self, held: list[tuple[Lock, str]], place: str) -> None:
+    def _check_order(self, place: str) -> None:
         key, thread = self._handle.key, (me.token, _holder())
-        for lock, where in held:
+        for lock, where in _here.held.get(thread[1], ()):
             before = lock._handle.key
             if before in self._seen or not isinstance(lock, _Checked):
                 continue
@@ -170,7 +210,7 @@ class _Checked(Lock):
         self, blocking: bool, timeout: float | None, holder: int = 0, give_up: Callable[[], bool] | None = None
     ) -> bool:
         myself: Thread = (me.token, holder or _holder())
-        began, key, place = _now(), self._handle.key, getattr(_here, "place", _place())
+        began, key, place = _now(), self._handle.key, self._asked.get(holder) or _here.place or "?"
         waiting = False
 
         def look() -> bool:
@@ -217,9 +257,10 @@ class CheckedRLock(_Checked, RLock):
 
 
 class Watch:
-    """What is waited for from now on, of the checked locks that this process has."""
+    """What is waited for from ``began`` on, of the checked locks that this process has."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
+        self._began = began
         self._before = {lock._handle.key: (lock.contention, lock._waiters()) for lock in _locks()}
 
     def contended(self) -> tuple[Contended, ...]:
@@ -238,8 +279,23 @@ class Watch:
                     now.waiting - before.waiting,
                     now.holding - before.holding,
                     tuple(waiters),
+                    self._turns(lock),
                 )
         return tuple(sorted(found.values(), key=lambda each: -each.waiting))
+
+    def _turns(self, lock: _Checked) -> tuple[_trace.Turn, ...]:
+        return tuple(
+            _trace.Turn(
+                "held" if turn.kind == HELD else "waited",
+                pid_of(turn.thread[0]),
+                turn.thread[1],
+                None if turn.item < 0 else turn.item,
+                turn.began - self._began,
+                turn.ended - turn.began,
+            )
+            for turn in sorted(lock._book.turns(self._began), key=lambda turn: turn.began)
+            if turn.lock == lock._handle.key
+        )
 
 
 def _locks() -> list[_Checked]:

@@ -222,10 +222,14 @@ class Lock(Monitor):
 
     async def __aenter__(self) -> bool:
         if not self.acquire(False):
-            from lightwork._kit._coroutines import in_a_thread
-
-            await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, 0, give_up), self._free)
+            await self._acquire_in_a_coroutine()
         return True
+
+    async def _acquire_in_a_coroutine(self) -> None:
+        from lightwork._kit._coroutines import in_a_thread
+
+        holder = _holder()
+        await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, holder, give_up), self._free)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
@@ -302,14 +306,6 @@ class RLock(Lock):
             super().release()
 
     __enter__ = acquire
-
-    async def __aenter__(self) -> bool:
-        if not self.acquire(False):
-            from lightwork._kit._coroutines import in_a_thread
-
-            holder = _holder()
-            await in_a_thread(lambda give_up: self._acquire_slowly(True, -1, holder, give_up), self._free)
-        return True
 
     def _is_owned(self) -> bool:
         return bool(self._words[OWNER] == me.token and self._words[THREAD] == _holder())
