@@ -135,6 +135,13 @@ def test_failures_can_be_lines_and_the_exit_code_tells(work):
     assert "3 calls" in err and "1 call failed" in err
 
 
+def test_a_timeline_is_written(work, capfd):
+    options = ("--items", "[1, 2]", "--backend", "threads", "--trace", "run.json")
+    code, _, _ = here(capfd, "map", "work_cli.py:double", *options)
+    events = json.loads((work / "run.json").read_text())["traceEvents"]
+    assert code == 0 and any("calls" in event["args"] for event in events)
+
+
 def test_the_modules_own_items_are_used_and_it_is_said(work, capfd):
     code, out, err = here(capfd, "map", "work_cli.py:double", "--unordered")
     assert code == 0 and sorted(map(int, out.split())) == [2, 4, 6]

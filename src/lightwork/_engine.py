@@ -171,8 +171,8 @@ class Run:
         self._source: Source | None = None
         self._told = self.began
         # Nothing of the kit is imported where nobody has made a lock.
-        checked = sys.modules.get("lightwork._kit.checked")
-        self._locks = None if checked is None else checked.Watch(self.began)
+        watch = getattr(sys.modules.get("lightwork._kit.checked"), "Watch", None)
+        self._locks = None if watch is None else watch(self.began)
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 
     # crews

@@ -18,6 +18,12 @@ on a busy machine use little, too."""
 SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
 
+FULL = 0.8
+"""Part of the cores that must be in use for more threads than cores to be taken for computing ones that crowd them."""
+
+KEPT = 0.9
+"""Part of the throughput that must be left with as many threads as cores; else there were others that waited."""
+
 
 class Growth(Slotted):
     """How many threads (or coroutines) to have when the caller did not say: multiplied while that helps.
@@ -25,11 +31,29 @@ class Growth(Slotted):
     Threads that wait need no core, so more of them than cores pay; threads that queue for a core or for the GIL
     do not. The CPU seconds that the workers used in a wall second tell which: ``ceiling`` of them is all there is
     (one under the GIL, else the number of cores). Throughput must have grown with the last step, too.
+
+    Threads that compute, with the GIL given up, are cut to ``cores`` where they began as more, and are more again when
+    the calls wait. 0: they are not cut.
     """
 
-    __slots__ = ("_busy", "_calls", "_cpu", "_rate", "_since", "ceiling", "limit", "workers")
+    __slots__ = (
+        "_began",
+        "_busy",
+        "_calls",
+        "_cpu",
+        "_crowd",
+        "_rate",
+        "_since",
+        "ceiling",
+        "cores",
+        "limit",
+        "workers",
+    )
 
-    def __init__(self, ceiling: float, limit: int, workers: int) -> None:
+    def __init__(self, ceiling: float, limit: int, workers: int, cores: int = 0) -> None:
+        self.cores = cores
+        self._began = workers
+        self._crowd: tuple[int, float] | None = None
         self.ceiling = ceiling
         self.limit = limit
         self.workers = workers
@@ -47,19 +71,26 @@ class Growth(Slotted):
         done = calls - self._calls
         if self.workers >= self.limit or done < self.workers or now <= self._since:
             return self.workers
-        if not self._since:
-            # The first calls came with the start of the threads, of which they say nothing.
-            self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
-            return self.workers
+        # The first calls came with the start of the threads: of how many wait they say nothing.
+        first = not self._since
         used = (cpu - self._cpu) / (now - self._since)
         rate = done / (now - self._since)
         each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
-        if each > SHORT and share < WAITING and used < IDLE * self.ceiling and rate > self._rate:
+        if self._crowd is not None:
+            before, with_them = self._crowd
+            self._crowd = None
+            if rate < KEPT * with_them:
+                self.workers = self.limit = before
+        elif self.workers > self.cores > 0 and used > FULL * self.cores:
+            self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
+        elif first:
+            pass
+        elif each > SHORT and share < WAITING and used < IDLE * self.ceiling and rate > self._rate:
             step = STEP if used * STEP < self.ceiling else 2
             self.workers = min(step * self.workers, self.limit)
             # The step must bring a third of what it adds, or it was the last.
             self._rate = rate * (1 + (step - 1) / 3)
         else:
-            self.limit = self.workers
+            self.limit = max(self.workers, self._began)
         return self.workers

@@ -79,8 +79,8 @@ def _for_multiprocessing(descriptor: int) -> Any:
 
     Nobody can be starting one where its module is not loaded.
     """
-    context = sys.modules.get("multiprocessing.context")
-    if context is None or context.get_spawning_popen() is None:
+    starting = getattr(sys.modules.get("multiprocessing.context"), "get_spawning_popen", None)
+    if starting is None or starting() is None:
         raise TypeError(
             "locks, queues, pipes and shared memory of lightwork cross to lightwork's own workers (as an argument, in "
             "a container, captured by a function) and to a process that multiprocessing starts (in Process(args=…)); "

@@ -19,6 +19,7 @@ from lightwork._clock import SystemClock
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
+from lightwork._library_threads import share
 from lightwork._machine import gil_enabled, system, usable_cores
 from lightwork._opening import Opening
 from lightwork._record import Record, replace
@@ -493,10 +494,14 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
         return MOST_COROUTINES, None
     begin = cores() if can.local else 1
     if can.shares_memory:
-        # As many as the standard library's pool has at most: they cost little, and the first calls may wait.
         ceiling = 1.0 if gil_enabled() else float(begin)
-        begin = min(32, begin + 4)
-        return begin, Growth(ceiling, MOST_THREADS, begin)
+        if _context.depth():
+            # Others compute beside: as many as there are cores for, until the calls are seen to wait.
+            begin = share(1)
+            return begin, Growth(ceiling, MOST_THREADS, begin)
+        # As many as the standard library's pool has at most: they cost little, and the first calls may wait.
+        many = max(begin, min(32, begin + 4))
+        return many, Growth(ceiling, MOST_THREADS, many, begin)
     return begin, None
 
 
@@ -515,7 +520,7 @@ def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | Non
         usable(names[0])
     if not blocking:
         plan = replace(plan, backend=backend("threads"))
-    share = cores()
+    mine = cores()
 
     def policy(waits: bool) -> Policy:
         others: list[Backend] = []
@@ -528,12 +533,12 @@ def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | Non
             for made in others
             if not (made.capabilities.in_caller or made.capabilities.coroutines)
         )
-        return Policy(candidates, share, gil_enabled(), settings.max_workers, crowded=_context.depth() > 0)
+        return Policy(candidates, mine, gil_enabled(), settings.max_workers, crowded=_context.depth() > 0)
 
     def grow(made: Backend, workers: int) -> Growth | None:
         if settings.max_workers is not None or not made.capabilities.shares_memory or made.capabilities.in_caller:
             return None
-        return Growth(1.0 if gil_enabled() else float(share), MOST_THREADS, workers)
+        return Growth(1.0 if gil_enabled() else float(mine), MOST_THREADS, workers)
 
     if memory is None:
         return AutoRun(plan, policy, usable, grow, opening)

@@ -164,10 +164,9 @@ class _Reducing(pickle.Pickler):
 
 def _by_value_in(data: bytes) -> bool:
     """Whether the pickle names a module that cloudpickle was told to send by value."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    return cloudpickle is not None and any(
-        name.encode() in data for name in cloudpickle.list_registry_pickle_by_value()
-    )
+    # One that another thread just imports was told nothing yet.
+    told = getattr(sys.modules.get("cloudpickle"), "list_registry_pickle_by_value", None)
+    return told is not None and any(name.encode() in data for name in told())
 
 
 def load(data: Bytes, buffers: Sequence[Bytes] = (), handles: Arrived | None = None) -> Any:

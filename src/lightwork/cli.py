@@ -431,6 +431,7 @@ def stacks_(pid: int) -> None:
 @click.option("--retries", type=click.IntRange(0), default=0, metavar="N", help="Repeat a failed call.")
 @click.option("--unordered", is_flag=True, help="Write results as they finish, not in the items' order.")
 @click.option("--report", is_flag=True, help="Say on standard error what ran where, and why.")
+@click.option("--trace", metavar="FILE", callback=writable, help="Write a timeline for ui.perfetto.dev, too.")
 @click.option("--progress", is_flag=True, help="A bar on standard error, if that is a terminal.")
 def map_(
     target: str,
@@ -442,6 +443,7 @@ def map_(
     retries: int,
     unordered: bool,
     report: bool,
+    trace: str | None,
     progress: bool,
     **where: str | None,
 ) -> None:
@@ -499,6 +501,8 @@ def map_(
             writer.close()
             if report:
                 say(str(stream.report))
+            if trace is not None:
+                stream.report.to_trace(trace)
     if failed:
         say(f"{failed:,} {'call' if failed == 1 else 'calls'} failed.")
         raise Stop(FAILED)

@@ -104,18 +104,27 @@ def test_a_change_over_is_always_predicted_to_pay(wait, cpu, share, total, done,
         assert verdict.workers >= 1
 
 
+class Fed:
+    """A growth that is fed with calls of ``each`` seconds, ``parallel(n)`` of which overlap on n threads."""
+
+    def __init__(self, *args):
+        self.growth = Growth(*args)
+        self.now = self.busy = self.cpu = 0.0
+        self.calls = 0
+
+    def feed(self, each, cpu_share, parallel, rounds=2000):
+        growth = self.growth
+        for _ in range(rounds):
+            self.calls += growth.workers
+            self.now += each * growth.workers / parallel(growth.workers)
+            self.busy += each * growth.workers
+            self.cpu += each * cpu_share * growth.workers
+            growth.observe(self.now, self.calls, self.busy, self.cpu)
+        return growth.workers
+
+
 def grow(each, cpu_share, parallel, ceiling=1.0, limit=128):
-    """Feeds a growth with calls of ``each`` seconds, ``parallel(n)`` of which overlap on n threads."""
-    growth = Growth(ceiling, limit, 2)
-    now = busy = cpu = 0.0
-    calls = 0
-    for _ in range(2000):
-        calls += growth.workers
-        now += each * growth.workers / parallel(growth.workers)
-        busy += each * growth.workers
-        cpu += each * cpu_share * growth.workers
-        growth.observe(now, calls, busy, cpu)
-    return growth.workers
+    return Fed(ceiling, limit, 2).feed(each, cpu_share, parallel)
 
 
 def test_waiting_grows_to_the_limit():
@@ -128,6 +137,21 @@ def test_computing_does_not_grow():
 
 def test_growth_ends_where_a_server_saturates():
     assert grow(0.02, 0.001, lambda n: min(n, 10)) <= 32
+
+
+def test_computing_threads_are_cut_to_the_cores_and_come_back_when_the_calls_wait():
+    fed = Fed(1.0, 128, 6, 2)
+    assert fed.feed(0.02, 1.0, lambda n: min(n, 2.0)) == 2
+    assert fed.feed(0.02, 0.001, lambda n: n, rounds=1) == 6
+
+
+def test_threads_that_wait_a_little_too_are_not_cut_for_long():
+    # Each call computes for 40 % of its time: five threads fill two cores, two threads do not.
+    assert Fed(1.0, 128, 6, 2).feed(0.02, 0.4, lambda n: min(n, 5.0)) == 6
+
+
+def test_computing_under_the_gil_crowds_no_cores():
+    assert Fed(1.0, 128, 6, 2).feed(0.02, 1.0, lambda n: 1.0) == 6
 
 
 def test_short_calls_do_not_grow():

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lightwork as lw
+from lightwork._machine import usable_cores
 from tests.conformance.jobs import mark, marks
 
 
@@ -137,3 +139,33 @@ def wait_for_word(path: str) -> None:
     """An initializer that ends when it may."""
     while not Path(path).exists():
         time.sleep(0.01)
+
+
+def multiply(lock: Any, counted: memoryview) -> int:
+    """Matrices, while it is counted how many threads BLAS may use for it."""
+    import numpy
+    from threadpoolctl import threadpool_info
+
+    matrix = numpy.ones((200, 200))
+    threads = max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+    with lock:
+        counted[0] += threads
+        counted[1] = max(counted[1], counted[0])
+    for _ in range(5):
+        matrix @ matrix
+    with lock:
+        counted[0] -= threads
+    return 1
+
+
+def multiply_nested(backend: str, counted: Any) -> int:
+    fn = multiply_in_a_coroutine if backend == "asyncio" else multiply
+    return sum(lw.starmap(fn, [counted] * usable_cores(), backend=backend))
+
+
+async def multiply_in_a_coroutine(lock: Any, counted: memoryview) -> int:
+    return multiply(lock, counted)
+
+
+async def multiply_nested_in_a_coroutine(backend: str, counted: Any) -> int:
+    return multiply_nested(backend, counted)

@@ -1,8 +1,10 @@
-"""Who holds something: a process by its pid and when it began, because pids come again."""
+"""Who holds something: a process by its pid and when it began, because pids come again; a thread; a task of a loop."""
 
 from __future__ import annotations
 
 import os
+import sys
+from typing import Any
 
 from lightwork import _machine, _platform
 
@@ -30,6 +32,12 @@ def is_alive(token: int) -> bool:
         return True
     began = _platform.process_began(token >> 32)
     return began is not None and began & 0xFFFF_FFFF == token & 0xFFFF_FFFF
+
+
+def running_loop() -> Any:
+    """The event loop that runs in this thread, if one does. Nothing is imported for it."""
+    look = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)  # another thread may just import it
+    return None if look is None else look()
 
 
 def pid_of(token: int) -> int:

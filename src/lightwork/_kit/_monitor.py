@@ -15,7 +15,6 @@ Nobody waits inside the guard, and nothing of the user's runs there.
 from __future__ import annotations
 
 import mmap
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from lightwork import _context, _platform
 from lightwork._clock import SystemClock
 from lightwork._handles import Handle
 from lightwork._kit import _native
-from lightwork._kit._identity import is_alive, me
+from lightwork._kit._identity import is_alive, me, running_loop
 
 T = TypeVar("T")
 
@@ -274,8 +273,7 @@ class Monitor:
 
     def _refuse_to_block(self, timeout: float | None) -> None:
         """Raises RuntimeError where waiting would stop an event loop, or could never end."""
-        asyncio = sys.modules.get("asyncio")
-        if asyncio is not None and asyncio._get_running_loop() is not None:
+        if running_loop() is not None:
             raise RuntimeError(
                 f"this would block the event loop of this thread until {self._what()}; {self._in_a_loop()}"
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
-from lightwork._kit._identity import is_alive, me, pid_of
+from lightwork._kit._identity import is_alive, me, pid_of, running_loop
 from lightwork._kit._monitor import OWN, WAITERS, WAITING, WOKEN, Monitor, check_timeout
 from lightwork.errors import HolderDied
 
@@ -332,9 +332,8 @@ class RLock(Lock):
 
 def _holder() -> int:
     """The thread, or the task of an event loop, that runs this."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
-        task = asyncio.current_task()
+    if running_loop() is not None:
+        task = _modules["asyncio"].current_task()
         if task is not None:
             return id(task)
     return threading.get_ident()

@@ -106,7 +106,7 @@ def share(thing: Any, *, writable: bool = False) -> Any:
     Raises TypeError for what has no such memory.
     """
     numpy = sys.modules.get("numpy")
-    if numpy is not None and type(thing) is numpy.ndarray:
+    if type(thing) is getattr(numpy, "ndarray", None):
         return _share_array(numpy, thing, writable)
     if isinstance(thing, (bytes, bytearray, memoryview)):
         raw = memoryview(thing)
