@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import os
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 from lightwork import _context
 from lightwork._backends._registry import backend, usable
@@ -92,6 +92,9 @@ class Options(CommonOptions, total=False):
     errors: Literal["raise", "return"]
 
 
+VARIABLES = ("LIGHTWORK_BACKEND", "LIGHTWORK_MAX_WORKERS", "LIGHTWORK_MEMORY")
+"""The environment's say in the defaults."""
+
 OPTION_NAMES = (*CommonOptions.__annotations__, "errors")
 
 
@@ -171,6 +174,27 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
             "work when it is imported. Put that work into a function, or under `if __name__ == '__main__':`"
         )
     configured = _configured.get({})
+    if not (options or configured or any(name in os.environ for name in VARIABLES)):
+        return _unasked()
+    return _settled(options, configured)
+
+
+@cache
+def _plain() -> Settings:
+    return _settled({}, {})
+
+
+def _unasked() -> Settings:
+    """The settings where nobody said anything, of which each run has its own seed: the shortest maps notice."""
+    plain = _plain()
+    return replace(plain, terms=replace(plain.terms, seed=_entropy()))
+
+
+def _entropy() -> int:
+    return int.from_bytes(os.urandom(8), "little")
+
+
+def _settled(options: dict[str, Any], configured: Defaults) -> Settings:
     chosen = options.get("backend")
     if chosen is None:
         chosen = configured.get("backend") or os.environ.get("LIGHTWORK_BACKEND") or "auto"
@@ -249,7 +273,7 @@ def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Se
             initargs=tuple(options.get("initargs", ())),
             call_timeout=timeout,
             max_memory=memory,
-            seed=int.from_bytes(os.urandom(8), "little") if seed is None else seed,
+            seed=_entropy() if seed is None else seed,
             seed_globals=seed is not None,
             stop_on_failure=errors == "raise",
         ),

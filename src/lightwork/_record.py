@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar, dataclass_transform
 
     T = TypeVar("T")
+    R = TypeVar("R", bound="Record")
 else:
 
     def dataclass_transform(**_):
@@ -116,9 +117,13 @@ class Slotted:
         return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
-def replace(record: T, **changes: Any) -> T:
+def replace(record: R, **changes: Any) -> R:
     """The record with some fields changed."""
-    return type(record)(**{**record.__dict__, **changes})
+    if unknown := changes.keys() - record._known:
+        raise TypeError(f"{type(record).__name__} has no field {min(unknown)!r}")
+    made = object.__new__(type(record))
+    made.__dict__.update(record.__dict__, **changes)
+    return made
 
 
 def asdict(value: Any) -> Any:

@@ -19,6 +19,7 @@ class SerialCrew(Crew):
         self._batches: deque[tuple[int, Batch]] = deque()
         self._started = 0
         self._held = _per_worker.held()
+        self._last: Outcomes | None = None
 
     def start_worker(self) -> int:
         self._started += 1
@@ -44,17 +45,25 @@ class SerialCrew(Crew):
             self._events.append(Finished(worker, outcomes, last=True))
             try:
                 if self.around is None or batch.style == "full":
-                    run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter)
+                    run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, None, self._pace())
                 else:
                     turn = Turn(worker, batch, outcomes)
                     with self.around(turn):
                         run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, turn)
+                self._last = outcomes
             finally:
                 if outcomes.failures:
                     outcomes.withdraw()
                 outcomes.settle()
         events, self._events = self._events, []
         return events
+
+    def _pace(self) -> int:
+        """Calls that may be made before the clock is looked at: what the last batch leads to expect."""
+        last = self._last
+        if last is None or not last.count or not last.seconds or last.failures:
+            return 1
+        return max(1, int(min(8.0 * last.count, self.patience * last.count / last.seconds)))
 
     def wake(self) -> None:
         """Nothing to do: ``wait`` never blocks."""
