@@ -7,6 +7,7 @@ variable, of which every task has its own. A plain call inside a coroutine never
 
 from __future__ import annotations
 
+import os
 import sys
 from contextvars import ContextVar
 
@@ -29,10 +30,12 @@ importing: str | None = None
 class _Streams:
     """The random streams of one call, made when they are asked for."""
 
-    __slots__ = ("index", "numpy_rng", "rng")
+    __slots__ = ("index", "numpy_rng", "rng", "runs")
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self.runs = 0
+        """How many runs the call has started."""
         self.rng: random.Random | None = None
         self.numpy_rng: numpy.random.Generator | None = None
 
@@ -186,6 +189,17 @@ def numpy_rng() -> numpy.random.Generator:
         entropy = numpy.random.SeedSequence(entropy=abs(call.seed), spawn_key=(streams.index,))
         streams.numpy_rng = numpy.random.default_rng(entropy)
     return streams.numpy_rng
+
+
+def entropy() -> int:
+    """A seed for a run to which nobody gave one. Inside a call it is the call's own, a new one for each such run, so
+    that the ``seed`` of the outermost run fixes all of them."""
+    call = _current()
+    if call is None:
+        return int.from_bytes(os.urandom(8), "little")
+    streams = call.own_streams()
+    streams.runs += 1
+    return _derive(call.seed, streams.index, b"run %d" % streams.runs) >> 192
 
 
 def seed_globals() -> None:

@@ -85,7 +85,8 @@ class Options(CommonOptions, total=False):
     ``CallTimeout`` and ``WorkerCrashed`` count), and after how many seconds.
     ``errors``: "raise" the first failure, or "return" a ``Failure`` in the item's place.
     ``progress``: True for a bar on a terminal or in a notebook, or a callable that is given a ``Progress``.
-    ``seed``: an integer that fixes the random streams of all calls, whatever runs them.
+    ``seed``: an integer that fixes the random streams of all calls (``lw.rng``), whatever runs them, and of the maps
+    in them; in worker processes ``random`` and, where it is imported before the call, NumPy's global generator too.
     ``strict``: True: iterables of different lengths are a ValueError.
     """
 
@@ -187,11 +188,7 @@ def _plain() -> Settings:
 def _unasked() -> Settings:
     """The settings where nobody said anything, of which each run has its own seed: the shortest maps notice."""
     plain = _plain()
-    return replace(plain, terms=replace(plain.terms, seed=_entropy()))
-
-
-def _entropy() -> int:
-    return int.from_bytes(os.urandom(8), "little")
+    return replace(plain, terms=replace(plain.terms, seed=_context.entropy()))
 
 
 def _settled(options: dict[str, Any], configured: Defaults) -> Settings:
@@ -273,7 +270,7 @@ def _settled(options: dict[str, Any], configured: Defaults) -> Settings:
             initargs=tuple(options.get("initargs", ())),
             call_timeout=timeout,
             max_memory=memory,
-            seed=_entropy() if seed is None else seed,
+            seed=_context.entropy() if seed is None else seed,
             seed_globals=seed is not None,
             stop_on_failure=errors == "raise",
         ),

@@ -174,3 +174,40 @@ async def multiply_in_a_coroutine(lock: Any, counted: memoryview) -> int:
 
 async def multiply_nested_in_a_coroutine(backend: str, counted: Any) -> int:
     return multiply_nested(backend, counted)
+
+
+Pair = tuple[float, float]
+
+
+def draw(_: int) -> tuple[Pair, Pair]:
+    """Of lightwork's two streams; of the two global ones."""
+    import random
+
+    import numpy
+
+    mine = lw.rng().random(), float(lw.numpy_rng().random())
+    return mine, (random.random(), float(numpy.random.random()))
+
+
+def draw_without_numpy(_: int) -> tuple[tuple[float], tuple[float]]:
+    import random
+
+    return (lw.rng().random(),), (random.random(),)
+
+
+def draw_own(_: int) -> float:
+    return lw.rng().random()
+
+
+def draw_and_fail_once(path_and_x: tuple[str, int]) -> float:
+    path, x = path_and_x
+    number = lw.rng().random()
+    if x not in marks(Path(path)):
+        mark(path, x)
+        raise OSError("the first time")
+    return number
+
+
+def draw_nested(inner_and_x: tuple[str, int]) -> list[list[float]]:
+    inner, _ = inner_and_x
+    return [list(lw.map(draw_own, range(3), backend=inner)) for _ in range(2)]
