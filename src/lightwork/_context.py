@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import random
     from collections.abc import Sized
+    from typing import Any
 
     import numpy
 
@@ -153,6 +154,26 @@ def depth() -> int:
     """How many calls of lightwork enclose this one, in this process or in those that it works for."""
     call = _current()
     return _thread.depth if call is None else call.depth
+
+
+def mark_records() -> None:
+    """From now on log records that a call in this process makes have its index as ``lightwork_index``, as those of
+    worker processes have. Nothing is done where nobody has loaded ``logging``."""
+    logging = sys.modules.get("logging")
+    get = getattr(logging, "getLogRecordFactory", None)  # another thread may just import it
+    make = get() if get is not None else None
+    if logging is None or make is None or hasattr(make, "of_lightwork"):
+        return
+
+    def marked(*args: Any, **kwargs: Any) -> Any:
+        record = make(*args, **kwargs)
+        here = index()
+        if here is not None:
+            record.lightwork_index = here
+        return record
+
+    marked.of_lightwork = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(marked)
 
 
 def rng() -> random.Random:

@@ -70,6 +70,10 @@ def talk(x: int) -> int:
     return x
 
 
+async def talk_in_a_coroutine(x: int) -> int:
+    return talk(x)
+
+
 def log(x: int) -> int:
     logging.getLogger("lightwork.tests").warning("item %d speaks", x)
     return x

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import re
+import subprocess
+import sys
+
+import pytest
 
 import lightwork as lw
 from tests.promises import jobs
 
 
-def test_prints_of_many_workers_are_whole_lines(capsys):
-    lw.map(jobs.talk, range(40), backend="processes", max_workers=4, chunksize=1)
-    lines = capsys.readouterr().out.splitlines()
+def test_prints_of_many_workers_are_whole_lines(way):
+    """To a real stream, whose writes let other threads run."""
+    fn = "jobs.talk_in_a_coroutine" if way.can.coroutines else "jobs.talk"
+    program = f"""if True:
+        import lightwork as lw
+        from tests.promises import jobs
+        lw.map({fn}, range(40), backend={way.name!r}, max_workers=4, chunksize=1)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    lines = done.stdout.splitlines()
     assert len(lines) == 40 * 20
     seen = [re.fullmatch(r"<(\d+):(\d+):-{200}>", line).groups() for line in lines]
     assert len(set(seen)) == 40 * 20
@@ -20,7 +32,7 @@ def test_prints_of_many_workers_are_whole_lines(capsys):
         assert [int(line) for x, line in seen if int(x) == item] == list(range(20)), "in order within an item"
 
 
-def test_records_go_through_the_parents_configuration():
+def test_records_go_through_the_parents_configuration(way):
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     handler.setFormatter(logging.Formatter("%(levelname)s|%(name)s|%(lightwork_index)s|%(message)s"))
@@ -28,9 +40,9 @@ def test_records_go_through_the_parents_configuration():
     logger.addHandler(handler)
     logger.propagate = False
     try:
-        lw.map(jobs.log, range(20), backend="processes", max_workers=2, chunksize=1)
+        lw.map(way.fn(jobs.log), range(20), backend=way.name, max_workers=2, chunksize=1)
         logger.setLevel(logging.ERROR)
-        lw.map(jobs.log, range(20), backend="processes", max_workers=2)
+        lw.map(way.fn(jobs.log), range(20), backend=way.name, max_workers=2)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
@@ -40,6 +52,36 @@ def test_records_go_through_the_parents_configuration():
     )
 
 
-def test_a_line_without_its_end_is_shown_when_the_call_ends(capsys):
-    lw.map(lambda x: print(x, end=""), range(5), backend="processes", max_workers=2)
+def test_auto_s_records_know_their_item_too():
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setFormatter(logging.Formatter("%(lightwork_index)s|%(message)s"))
+    logger = logging.getLogger("lightwork.tests")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        lw.map(jobs.log, range(20))
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+    assert sorted(text.getvalue().splitlines()) == sorted(f"{x}|item {x} speaks" for x in range(20))
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_a_line_without_its_end_is_shown_when_the_call_ends(capsys, backend):
+    lw.map(lambda x: print(x, end=""), range(5), backend=backend, max_workers=2)
     assert sorted(capsys.readouterr().out.splitlines()) == ["0", "1", "2", "3", "4"]
+
+
+def test_the_streams_are_the_callers_own_again_after_threads(capsys):
+    before = sys.stdout, sys.stderr
+    seen = lw.map(lambda x: (print(x), sys.stdout.encoding, sys.stdout.isatty()), range(4), backend="threads")
+    assert (sys.stdout, sys.stderr) == before and sys.stdout is before[0]
+    assert set(seen) == {(None, sys.stdout.encoding, False)}
+    with lw.Executor(2, backend="threads") as executor:
+        executor.submit(print, "flushed", end="", flush=True).result()
+        with contextlib.redirect_stdout(io.StringIO()) as elsewhere:
+            executor.submit(print, "elsewhere").result()
+    assert sys.stdout is before[0]
+    assert elsewhere.getvalue() == "elsewhere\n"
+    assert capsys.readouterr().out.endswith("flushed")

@@ -90,6 +90,7 @@ class _CoroutineCrew(Crew):
         self._started = 0
         self._initialized = False
         self._broken = False
+        _context.mark_records()
 
     def _report(self, event: Event) -> None:
         self._reports.put(event)

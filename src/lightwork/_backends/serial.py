@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from lightwork import _per_worker
+from lightwork import _context, _per_worker
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
@@ -19,6 +19,7 @@ class SerialCrew(Crew):
         self._batches: deque[tuple[int, Batch]] = deque()
         self._started = 0
         self._held = _per_worker.held()
+        _context.mark_records()
         self._last: Outcomes | None = None
 
     def start_worker(self) -> int:

@@ -13,7 +13,7 @@ import time
 from queue import SimpleQueue
 
 from lightwork import _context, _library_threads
-from lightwork._backends import _stacks
+from lightwork._backends import _stacks, _whole_lines
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
@@ -45,6 +45,9 @@ class ThreadCrew(Crew):
         self._reports = Reports(self)
         self._started = 0
         self._closed = threading.Event()
+        self._standing_in = True
+        _context.mark_records()
+        _whole_lines.stand_in()
 
     def start_worker(self) -> int:
         self._started += 1
@@ -63,6 +66,7 @@ class ThreadCrew(Crew):
         terms = self._terms
         try:
             _context.descend(self._depth)
+            _whole_lines.become_worker()
             if terms.library_threads is not None:
                 _library_threads.become_worker(terms.library_threads)
             self._context.copy().run(terms.initialize)
@@ -74,6 +78,7 @@ class ThreadCrew(Crew):
             outcomes = Outcomes(batch.id, 0, [])
             with _library_threads.kept_to(terms.library_threads):
                 run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
+            _whole_lines.end_of_calls()
             self._reports.put(Finished(number, outcomes, last=True))
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 
@@ -113,6 +118,9 @@ class ThreadCrew(Crew):
             thread.join(max(0.0, deadline - time.perf_counter()))
             running += thread.is_alive()
         self._workers.clear()
+        if self._standing_in:
+            self._standing_in = False
+            _whole_lines.stand_aside()
         return running
 
 
