@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
+import ctypes
 import gc
+import mmap
 import os
 import pickle
 import subprocess
@@ -32,6 +35,23 @@ ARRAYS = {
     "text": lambda: np.array(["a", "bcd"]),
     "records": lambda: np.array([(1, 2.0)], [("a", "i2"), ("b", "f8")]),
     "halves": lambda: np.ones(3, "f2"),
+    "another byte order": lambda: np.arange(5, dtype=">i4"),
+    "raw bytes": lambda: np.frombuffer(b"abcdef", "V3"),
+    "unaligned": lambda: np.frombuffer(bytes(range(17)), "u1", offset=1).view("i8"),
+    "repeated": lambda: np.broadcast_to(np.arange(3), (4, 3)),
+    "arrays in records": lambda: np.ones(2, [("x", "f4", (2, 2))]),
+    "a Fortran slice": lambda: np.asfortranarray(np.arange(24.0).reshape(4, 6))[:, 1:3],
+}
+BYTES_LIKE = {
+    "bytes": lambda: b"abc",
+    "nothing": lambda: b"",
+    "bytearray": lambda: bytearray(b"abc"),
+    "array": lambda: array.array("d", [1, 2, 3]),
+    "ctypes": lambda: (ctypes.c_int * 4)(1, 2, 3, 4),
+    "mmap": lambda: mmap.mmap(-1, 100),
+    "two dimensions": lambda: memoryview(np.arange(6, dtype="i4").reshape(2, 3)),
+    "Fortran order": lambda: memoryview(np.asfortranarray(np.arange(6.0).reshape(2, 3))),
+    "every other": lambda: memoryview(np.arange(10, dtype="i4"))[::2],
 }
 VIEWS = {
     "all": lambda a: a,
@@ -115,6 +135,25 @@ def test_bytes(way) -> None:
     view = lw.share(b"0123456789" * 100)
     assert isinstance(view, memoryview) and view.readonly
     assert lw.map(way.fn(bytes), [view, view[5:8]], backend=way.name) == [b"0123456789" * 100, b"567"]
+
+
+@pytest.mark.parametrize("kind", BYTES_LIKE)
+def test_bytes_like_objects_keep_format_and_shape(kind: str) -> None:
+    original = BYTES_LIKE[kind]()
+    shared = lw.share(original)
+    assert type(shared) is memoryview and shared.readonly
+    [(values, readonly)] = lw.map(lambda v: (v.tolist(), v.readonly), [shared], backend="processes")
+    assert readonly and np.array_equal(np.array(values), np.asarray(memoryview(original)))
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [np.ma.array([1, 2], mask=[0, 1]), np.rec.array([(1, 2.0)]), np.float64(1), memoryview(np.ones(2, "f2")), "text"],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_what_would_lose_something_is_refused(thing) -> None:
+    with pytest.raises(TypeError, match="share"):
+        lw.share(thing)
 
 
 def test_tables() -> None:

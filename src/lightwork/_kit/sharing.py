@@ -86,9 +86,12 @@ def _mapped(handle: Handle, size: int, writable: bool) -> mmap.mmap:
 
 
 if TYPE_CHECKING:
+    from array import array
+
+    BytesLike = bytes | bytearray | memoryview | array[Any] | mmap.mmap
 
     @overload
-    def share(thing: bytes | bytearray | memoryview, *, writable: bool = False) -> memoryview: ...
+    def share(thing: BytesLike, *, writable: bool = False) -> memoryview: ...
     @overload
     def share(thing: T, *, writable: bool = False) -> T: ...
 
@@ -96,9 +99,9 @@ if TYPE_CHECKING:
 def share(thing: Any, *, writable: bool = False) -> Any:
     """A copy of ``thing`` in memory that every worker sees: sent by handle, in microseconds, whatever its size.
 
-    ``thing``: a NumPy array of any dtype without objects, something bytes-like (gives a memoryview), or whatever keeps
-    its data in buffers that pickle's protocol 5 knows (a DataFrame of numbers, an Arrow table). Slices of what is
-    returned are sent by handle too; copies and results of arithmetic are ordinary arrays.
+    ``thing``: a NumPy array of any dtype without objects, something bytes-like (gives a memoryview of the same format
+    and shape), or whatever keeps its data in buffers that pickle's protocol 5 knows (a DataFrame of numbers, an Arrow
+    table). Slices of what is returned are sent by handle too; copies and results of arithmetic are ordinary arrays.
 
     ``writable``: everybody may write, and everybody sees it; use an ``lw.Lock``. Otherwise writing raises, as to any
     read-only array.
@@ -106,14 +109,39 @@ def share(thing: Any, *, writable: bool = False) -> Any:
     Raises TypeError for what has no such memory.
     """
     numpy = sys.modules.get("numpy")
-    if type(thing) is getattr(numpy, "ndarray", None):
+    if numpy is not None and isinstance(thing, getattr(numpy, "ndarray", ())):
+        if type(thing) not in (numpy.ndarray, numpy.memmap):
+            raise TypeError(
+                f"a {type(thing).__name__} is more than its memory, and that of it would be lost: share "
+                "numpy.asarray(...) of it (of a masked array its data and its mask)"
+            )
         return _share_array(numpy, thing, writable)
-    if isinstance(thing, (bytes, bytearray, memoryview)):
-        raw = memoryview(thing)
-        memory = _filled([raw if raw.contiguous else memoryview(raw.tobytes())], writable)
-        view = memoryview(memory)[: raw.nbytes]
-        return view if raw.format == "B" or not raw.c_contiguous else view.cast(raw.format)  # type: ignore[call-overload]
+    if not isinstance(thing, getattr(numpy, "generic", ())):
+        try:
+            raw = memoryview(thing)
+        except TypeError:
+            pass
+        else:
+            return _share_bytes(raw, writable)
     return _share_buffers(thing, writable)
+
+
+def _share_bytes(raw: memoryview, writable: bool) -> memoryview:
+    form = raw.format.removeprefix("<" if sys.byteorder == "little" else ">").removeprefix("@")
+    try:
+        memoryview(bytes(raw.itemsize)).cast(form)  # type: ignore[call-overload]
+    except ValueError:
+        raise TypeError(
+            f"a memoryview of format {raw.format!r} cannot be made over other memory; share a NumPy array, or cast it "
+            "to bytes"
+        ) from None
+    memory = _filled([raw if raw.c_contiguous else memoryview(raw.tobytes())], writable)
+    view = memoryview(memory)[: raw.nbytes]
+    if form == "B" and raw.ndim == 1:
+        return view
+    # What has a length of 0 has no shape that a cast would take.
+    shape: Any = (raw.shape,) if raw.nbytes and raw.ndim else ()
+    return view.cast(form, *shape)  # type: ignore[call-overload, no-any-return]
 
 
 def _share_array(numpy: Any, array: Any, writable: bool) -> Any:
@@ -211,11 +239,17 @@ def _array(
 
 
 def _reduce_view(view: memoryview) -> Any:
+    if not view.nbytes and view.ndim == 1:
+        return _nothing, (view.format,)
     address = _address(view) if view.nbytes and view.c_contiguous else 0
     lease = _at(address)
     if lease is None:
         return NotImplemented
     return _view, (*lease.place(), address - lease.start, view.nbytes, view.format, view.shape, view.readonly)
+
+
+def _nothing(form: str) -> memoryview:
+    return memoryview(b"").cast(form)  # type: ignore[call-overload, no-any-return]
 
 
 def _view(
