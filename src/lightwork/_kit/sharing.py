@@ -25,6 +25,10 @@ from lightwork import _platform, _wire
 from lightwork._handles import Handle
 
 T = TypeVar("T")
+if TYPE_CHECKING:
+    from array import array
+
+    BytesLike = bytes | bytearray | memoryview | array[Any] | mmap.mmap
 
 ALIGNED = 64
 CHUNK = 64 << 20
@@ -86,9 +90,6 @@ def _mapped(handle: Handle, size: int, writable: bool) -> mmap.mmap:
 
 
 if TYPE_CHECKING:
-    from array import array
-
-    BytesLike = bytes | bytearray | memoryview | array[Any] | mmap.mmap
 
     @overload
     def share(thing: BytesLike, *, writable: bool = False) -> memoryview: ...
