@@ -269,6 +269,12 @@ def has_robust_mutexes() -> bool:
     return sys.platform == "linux" and not portable()
 
 
+def stores_in_order() -> bool:
+    """Whether a processor's stores are seen by the others in the order in which it made them, and loads are made in
+    theirs. ARM does not promise that, but where both have gone through the same mutex."""
+    return os.uname().machine in ("x86_64", "i686", "i586")
+
+
 def process_began(pid: int) -> int | None:
     """When a process began, in hundredths of a second from a fixed moment; None if it has ended, also where nobody has
     waited for it yet."""

@@ -13,8 +13,23 @@ KILLS = int(os.environ.get("LIGHTWORK_KILLS", "150"))
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("primitive", ["lock", "rlock", "semaphore", "event", "condition", "barrier", "queue", "pipe"])
+@pytest.mark.parametrize(
+    "primitive",
+    [
+        "lock",
+        "rlock",
+        "semaphore",
+        "event",
+        "condition",
+        "barrier",
+        "queue",
+        "pipe",
+        "event as-on-arm",
+        "queue as-on-arm",
+    ],
+)
 def test_killed_at_random_moments(primitive: str) -> None:
-    command = [sys.executable, "-m", "tests.kit.kills", primitive, str(KILLS)]
+    name, *how = primitive.split()
+    command = [sys.executable, "-m", "tests.kit.kills", name, str(KILLS), *how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=230)
     assert done.returncode == 0 and done.stdout.startswith("sound"), done.stdout + done.stderr

@@ -183,3 +183,19 @@ def test_a_killed_end_is_an_end() -> None:
         here.recv()
     with pytest.raises(BrokenPipeError):
         here.send(2)
+
+
+@pytest.mark.parametrize("size", [10, 20_000, 300_000])
+def test_with_one_guard_for_both_ends(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """As on processors whose stores may be seen in another order. Threads, which all see the change."""
+    from lightwork._kit import _native
+
+    monkeypatch.setattr(_native, "IN_ORDER", False)
+    queue, event = lw.Queue(4), lw.Event()
+    with lw.Executor(3, backend="threads") as executor:
+        got = [executor.submit(jobs.consume, queue, 50) for _ in range(2)]
+        executor.submit(jobs.produce, queue, [bytes([i]) * size for i in range(100)]).result()
+        taken = [message[0] for each in got for message in each.result()]
+    assert sorted(taken) == list(range(100))
+    event.set()
+    assert event.is_set() and event.wait()

@@ -30,6 +30,7 @@ SEMAPHORE = 32
 GUARD_SLICE = 0.05
 """Seconds that a thread waits for a mutex before it looks again: a wake-up that went to a thread which was killed just
 then is lost (17 times in 200)."""
+IN_ORDER = _platform.stores_in_order()
 TRIES = 4
 """How often a mutex that is taken is tried before the thread sleeps: it is held for about a microsecond, and sleeping
 and being woken takes ten."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightwork._kit import _native
 from lightwork._kit._monitor import OWN, SERVED, WAITERS, Monitor
 
 FLAG = OWN
@@ -14,7 +15,13 @@ class Event(Monitor):
 
     def is_set(self) -> bool:
         """Whether the flag is set."""
-        return bool(self._words[FLAG])
+        return bool(self._words[FLAG]) and self._has_seen()
+
+    def _has_seen(self) -> bool:
+        """What was stored before the flag was set, is seen from here on."""
+        if not _native.IN_ORDER:
+            self._change(list)
+        return True
 
     def set(self) -> None:
         """Sets the flag; all that wait go on, even if it is cleared at once."""
@@ -30,13 +37,13 @@ class Event(Monitor):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until the flag is set; False if it was not in ``timeout`` seconds."""
-        if self._words[FLAG]:
+        if self.is_set():
             return True
         return bool(self._wait(self._attempt, None if timeout is None else max(0.0, timeout)))
 
     async def async_wait(self) -> bool:
         """The same in a coroutine: until the flag is set."""
-        if not self._words[FLAG]:
+        if not self.is_set():
             from lightwork._kit._coroutines import in_a_thread
 
             await in_a_thread(lambda give_up: self._wait(self._attempt, None, give_up=give_up))

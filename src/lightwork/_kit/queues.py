@@ -1,6 +1,7 @@
 """Queue: messages between threads, processes and sub-interpreters, through shared memory.
 
-Two ends with a guard each: senders write behind TAIL, receivers read from HEAD, and neither waits for the other. A
+Two ends with a guard each: senders write behind TAIL, receivers read from HEAD, and neither waits for the other. (Where
+a processor's stores may be seen in another order, on ARM, both have one guard, which puts them in order.) A
 message counts when TAIL has passed it, and is taken when HEAD has; what a killed process had begun to write or to take
 did not happen. Large messages lie in blocks of their own, which are filled and read outside of any guard; arrays are
 received where they lie, without a copy, in memory that is the receiver's until it lets go of them.
@@ -93,7 +94,8 @@ class Queue(Monitor):
         else:
             assert problem is not None
             raise problem
-        _native.make_mutex(self._head_mutex)
+        if self._head_mutex is not self._second:
+            _native.make_mutex(self._head_mutex)
         words = self._words
         words[CHUNKS] = self._chunks
         words[HEAD] = words[TAIL] = words[NEXT_HEAD] = words[NEXT_TAIL] = FIRST_CHUNK
@@ -103,7 +105,7 @@ class Queue(Monitor):
         if maxsize is not None:
             self._maxsize, self._chunks, self._size = maxsize, chunks, size
         super()._attach(handle)
-        self._head_mutex = self._memory.mutex(HEAD_MUTEX)
+        self._head_mutex = self._memory.mutex(HEAD_MUTEX) if _native.IN_ORDER else self._second
         self._blocks = Blocks(self._map, self._bytes, self._words, self._chunks)
 
     def _more(self) -> tuple[Any, ...]:
@@ -255,7 +257,8 @@ class Queue(Monitor):
             _unlock(self._head_mutex)
 
     def _reclaim(self) -> None:
-        self._with_tail(lambda: self._with_head(self._blocks.reclaim))
+        reclaim = self._blocks.reclaim
+        self._with_tail((lambda: self._with_head(reclaim)) if self._head_mutex is not self._second else reclaim)
 
     # getting
 
@@ -367,6 +370,16 @@ class Queue(Monitor):
     # what killed processes left
 
     def _repair_tail(self) -> None:
+        self._mend_tail()
+        if self._head_mutex is self._second:
+            self._mend_head()
+
+    def _repair_head(self) -> None:
+        self._mend_head()
+        if self._head_mutex is self._second:
+            self._mend_tail()
+
+    def _mend_tail(self) -> None:
         words = self._words
         if words[TAIL] == words[NEXT_TAIL]:
             words[PUTS] = max(words[PUTS], words[NEXT_PUTS])
@@ -378,7 +391,7 @@ class Queue(Monitor):
             words[NEW_CHUNK] = 0
             self._blocks.free_chunk(fresh)
 
-    def _repair_head(self) -> None:
+    def _mend_head(self) -> None:
         words = self._words
         if words[HEAD] == words[NEXT_HEAD]:
             words[GETS] = max(words[GETS], words[NEXT_GETS])
