@@ -18,11 +18,12 @@ on a busy machine use little, too."""
 SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
 
-FULL = 0.8
-"""Part of the cores that must be in use for more threads than cores to be taken for computing ones that crowd them."""
+CROWDED = 0.5
+"""Part of the cores in whose use more threads than cores are tried as fewer: computing threads may not get more of
+them on a busy machine."""
 
-KEPT = 0.9
-"""Part of the throughput that must be left with as many threads as cores; else there were others that waited."""
+KEPT = 0.85
+"""Part of the throughput that must be left with as many threads as cores; else they did not only compute."""
 
 
 class Growth(Slotted):
@@ -69,7 +70,8 @@ class Growth(Slotted):
         Returns how many workers to have.
         """
         done = calls - self._calls
-        if self.workers >= self.limit or done < self.workers or now <= self._since:
+        enough = self.workers if self._crowd is None else 2 * self._crowd[0]
+        if self.workers >= self.limit or done < enough or now <= self._since:
             return self.workers
         # The first calls came with the start of the threads: of how many wait they say nothing.
         first = not self._since
@@ -82,7 +84,7 @@ class Growth(Slotted):
             self._crowd = None
             if rate < KEPT * with_them:
                 self.workers = self.limit = before
-        elif self.workers > self.cores > 0 and used > FULL * self.cores:
+        elif self.workers > self.cores > 0 and used > CROWDED * self.cores:
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
         elif first:
             pass

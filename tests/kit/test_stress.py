@@ -6,6 +6,7 @@ import collections
 import queue
 import random
 import threading
+import time
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import lightwork as lw
 
-BACKENDS = ["threads", "processes"]
+BACKENDS = ["threads", "processes", *(["interpreters"] if lw.backends()["interpreters"] else [])]
 
 
 class QueueBesideADeque(RuleBasedStateMachine):
@@ -194,6 +195,43 @@ def test_a_bounded_buffer_loses_and_doubles_nothing(backend: str) -> None:
         for each in fills:
             each.result()
     assert sorted(got) == list(range(400))
+
+
+def puts(queue, start, values: list[int]) -> dict[int, tuple[float, float]]:
+    start.wait(50)
+    history = {}
+    for value in values:
+        began = time.perf_counter()
+        queue.put(value if value % 3 else (value, bytes(20_000)), timeout=50)
+        history[value] = began, time.perf_counter()
+    return history
+
+
+def gets(queue, start, count: int) -> dict[int, tuple[float, float]]:
+    start.wait(50)
+    history = {}
+    for _ in range(count):
+        began = time.perf_counter()
+        message = queue.get(timeout=50)
+        history[message if isinstance(message, int) else message[0]] = began, time.perf_counter()
+    return history
+
+
+@pytest.mark.parametrize("maxsize", [0, 2])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_histories_of_a_queue_are_linearizable(backend: str, maxsize: int) -> None:
+    """Of first in, first out: nothing is taken before it was put, and what was put before another's put began is not
+    taken only after that other had been taken. One clock serves all processes."""
+    queue, start, each = lw.Queue(maxsize), lw.Barrier(4), 150
+    with lw.Executor(4, backend=backend) as executor:
+        putting = [executor.submit(puts, queue, start, list(range(i * each, (i + 1) * each))) for i in range(2)]
+        getting = [executor.submit(gets, queue, start, each) for _ in range(2)]
+        put = {value: when for one in putting for value, when in one.result().items()}
+        got = {value: when for one in getting for value, when in one.result().items()}
+    assert put.keys() == got.keys() == set(range(2 * each))
+    assert all(got[value][1] > put[value][0] for value in put)
+    wrong = [(a, b) for a in put for b in put if put[a][1] < put[b][0] and got[b][1] < got[a][0]]
+    assert not wrong
 
 
 def insist(lock, start, stop, counts, index: int) -> None:
