@@ -6,7 +6,6 @@ import collections
 import queue
 import random
 import threading
-import time
 
 import pytest
 from hypothesis import settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import lightwork as lw
+from tests.kit import jobs
 
 BACKENDS = ["threads", "processes", *(["interpreters"] if lw.backends()["interpreters"] else [])]
 
@@ -136,85 +136,24 @@ TestQueueBesideADeque.settings = TestLocksBesideNumbers.settings = settings(
 )
 
 
-def dine(forks, place: int, meals: int) -> int:
-    first, second = sorted((place, (place + 1) % len(forks)))
-    for _ in range(meals):
-        with forks[first], forks[second]:
-            pass
-    return meals
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_philosophers_all_eat(backend: str) -> None:
     forks = [lw.Lock() for _ in range(5)]
     with lw.Executor(5, backend=backend) as executor:
-        dinners = [executor.submit(dine, forks, place, 400) for place in range(5)]
+        dinners = [executor.submit(jobs.dine, forks, place, 400) for place in range(5)]
         assert [dinner.result() for dinner in dinners] == [400] * 5
-
-
-class Buffer:
-    """A bounded buffer as in the textbooks: one condition, some places in shared memory."""
-
-    def __init__(self, places: int) -> None:
-        self.condition = lw.Condition()
-        self.words = lw.share(bytes(8 * (places + 2)), writable=True).cast("q")
-        self.places = places
-
-    def put(self, value: int) -> None:
-        with self.condition:
-            self.condition.wait_for(lambda: self.words[1] - self.words[0] < self.places)
-            self.words[2 + self.words[1] % self.places] = value
-            self.words[1] += 1
-            self.condition.notify_all()
-
-    def get(self) -> int:
-        with self.condition:
-            self.condition.wait_for(lambda: self.words[1] > self.words[0])
-            value = self.words[2 + self.words[0] % self.places]
-            self.words[0] += 1
-            self.condition.notify_all()
-            return value
-
-
-def fill(buffer: Buffer, values: list[int]) -> None:
-    for value in values:
-        buffer.put(value)
-
-
-def drain(buffer: Buffer, count: int) -> list[int]:
-    return [buffer.get() for _ in range(count)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_bounded_buffer_loses_and_doubles_nothing(backend: str) -> None:
-    buffer = Buffer(3)
+    buffer = jobs.Buffer(3)
     with lw.Executor(4, backend=backend) as executor:
-        fills = [executor.submit(fill, buffer, list(range(i, 400, 2))) for i in range(2)]
-        drains = [executor.submit(drain, buffer, 200) for _ in range(2)]
+        fills = [executor.submit(jobs.fill, buffer, list(range(i, 400, 2))) for i in range(2)]
+        drains = [executor.submit(jobs.drain, buffer, 200) for _ in range(2)]
         got = [value for part in drains for value in part.result()]
         for each in fills:
             each.result()
     assert sorted(got) == list(range(400))
-
-
-def puts(queue, start, values: list[int]) -> dict[int, tuple[float, float]]:
-    start.wait(50)
-    history = {}
-    for value in values:
-        began = time.perf_counter()
-        queue.put(value if value % 3 else (value, bytes(20_000)), timeout=50)
-        history[value] = began, time.perf_counter()
-    return history
-
-
-def gets(queue, start, count: int) -> dict[int, tuple[float, float]]:
-    start.wait(50)
-    history = {}
-    for _ in range(count):
-        began = time.perf_counter()
-        message = queue.get(timeout=50)
-        history[message if isinstance(message, int) else message[0]] = began, time.perf_counter()
-    return history
 
 
 @pytest.mark.parametrize("maxsize", [0, 2])
@@ -224,8 +163,8 @@ def test_histories_of_a_queue_are_linearizable(backend: str, maxsize: int) -> No
     taken only after that other had been taken. One clock serves all processes."""
     queue, start, each = lw.Queue(maxsize), lw.Barrier(4), 150
     with lw.Executor(4, backend=backend) as executor:
-        putting = [executor.submit(puts, queue, start, list(range(i * each, (i + 1) * each))) for i in range(2)]
-        getting = [executor.submit(gets, queue, start, each) for _ in range(2)]
+        putting = [executor.submit(jobs.puts, queue, start, list(range(i * each, (i + 1) * each))) for i in range(2)]
+        getting = [executor.submit(jobs.gets, queue, start, each) for _ in range(2)]
         put = {value: when for one in putting for value, when in one.result().items()}
         got = {value: when for one in getting for value, when in one.result().items()}
     assert put.keys() == got.keys() == set(range(2 * each))
