@@ -29,7 +29,6 @@ class _Begun(local):
 _begun = _Begun()
 _changing = Lock()
 _users = 0
-_standing_in: dict[str, WholeLines] = {}
 
 
 class WholeLines:
@@ -90,19 +89,16 @@ def stand_in() -> None:
         _users += 1
         for name in NAMES:
             stream = getattr(sys, name)
-            # pythonw and daemons have none.
-            if stream is not None and not isinstance(stream, WholeLines):
-                _standing_in[name] = WholeLines(stream)
-                setattr(sys, name, _standing_in[name])
+            if stream is not None and not isinstance(stream, WholeLines):  # pythonw and daemons have none
+                setattr(sys, name, WholeLines(stream))
 
 
 def stand_aside() -> None:
     global _users
     with _changing:
         _users -= 1
-        if _users:
-            return
-        for name, lines in _standing_in.items():
-            if getattr(sys, name) is lines:  # else somebody has replaced it meanwhile
-                setattr(sys, name, lines._stream)
-        _standing_in.clear()
+        for name in NAMES:
+            # Somebody may have put another in its place meanwhile, or may put it back later: the next ones see to that.
+            stream = getattr(sys, name)
+            if not _users and isinstance(stream, WholeLines):
+                setattr(sys, name, stream._stream)
