@@ -10,7 +10,8 @@ import os
 import sys
 
 from lightwork import _platform
-from lightwork._lean import Lock, signal, socket, suppress
+from lightwork._lean import signal, socket, suppress
+from lightwork._lock import new_lock
 
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
@@ -72,7 +73,7 @@ class _Starter:
 
 
 _starter: _Starter | None = None
-_one_at_a_time = Lock()
+_one_at_a_time = new_lock()
 
 
 def open_channel(after_a_loss: bool) -> socket.socket:
@@ -114,7 +115,7 @@ def _current(by_value: bool = False) -> _Starter:
 def _forget_starter() -> None:
     """In a fork of the caller: the starter is its parent's."""
     global _starter, _one_at_a_time
-    _one_at_a_time = Lock()
+    _one_at_a_time = new_lock()
     if _starter is not None:
         _starter.control.close()
         _starter = None
