@@ -17,7 +17,7 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_lean _typing errors _root _crashed _clock _extensions _handles _library_threads _machine "
+    "ground": "_lean _lock _typing errors _root _crashed _clock _extensions _handles _library_threads _machine "
     "_platform _polling _record _sizes _stats",
     "values": "_calls _context _demand _per_worker _sameness _trace _usage",
     "wire": "_wire _by_value _culprit _carried",

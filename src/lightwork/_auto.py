@@ -87,7 +87,7 @@ class AutoRun(Run):
         self._change: Change | None = None
         self._usable = usable
         self._grow = grow
-        self._settled = False
+        self._settled = self._hastened = False
         self._handover: int | None = None
         self._look = FIRST_LOOK
         self._last = ""
@@ -354,6 +354,11 @@ class AutoRun(Run):
 
     def _find_out(self, ask: Ask, busy: float) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
+        if not self._hastened and self.demand is not None and computes(self.demand.wall, self.demand.cpu):
+            self._hastened = True  # most answers lead to processes, and finding them takes as long as these to start
+            for candidate in self._policy.candidates:
+                if candidate.refused is None:
+                    self._usable(candidate.name).hasten(self._fn)
         if ask is Ask.EFFECTS:
             from lightwork._captured import has_locals, ties
             from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
@@ -447,8 +452,8 @@ class AutoRun(Run):
         return number, backend
 
     def _hand_over(self) -> None:
-        lane = self.dispatch.lanes[self._handover or 0]
-        if any(worker.ready for worker in lane.workers.values()):
+        # Not when a worker is ready: its first call may have to import what all others find there.
+        if self.dispatch.lanes[self._handover or 0].calls:
             self.close_lane(self.first)
             self._handover = None
 

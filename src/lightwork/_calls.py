@@ -6,8 +6,7 @@ input. A *batch* is a stretch of calls with consecutive indices, sent to one wor
 
 from __future__ import annotations
 
-from _thread import allocate_lock
-
+from lightwork._lock import new_lock
 from lightwork._record import Record, Slotted
 
 TYPE_CHECKING = False
@@ -129,7 +128,7 @@ class Turn:
         self.outcomes = outcomes
         self.begun = batch.start
         self._end = batch.stop
-        self._lock = allocate_lock()
+        self._lock = new_lock()
 
     def begin(self, at: int, size: int) -> tuple[int, int]:
         """Begins up to ``size`` calls at position ``at``; returns how many, and where the batch ends."""

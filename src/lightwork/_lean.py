@@ -14,6 +14,7 @@ __all__ = [
     "RLock",
     "SimpleQueue",
     "Struct",
+    "attrgetter",
     "deque",
     "get_ident",
     "local",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import socket
     from collections import deque
     from contextlib import suppress
+    from operator import attrgetter
     from queue import Empty, SimpleQueue
     from struct import Struct
     from threading import Lock, RLock, get_ident, local
@@ -39,6 +41,7 @@ else:
         import _signal as signal
         import _socket as socket
         from _collections import deque
+        from _operator import attrgetter
         from _queue import Empty, SimpleQueue
         from _struct import Struct
         from _thread import RLock, get_ident
@@ -48,6 +51,7 @@ else:
         import signal
         import socket
         from collections import deque
+        from operator import attrgetter
         from queue import Empty, SimpleQueue
         from struct import Struct
         from threading import Lock, RLock, get_ident, local

@@ -61,6 +61,8 @@ class Opening:
         self.events: list[Event] = []
         self.interrupt: KeyboardInterrupt | None = None
         self.running = False
+        self.computes = False
+        """Whether it ended because there is much to compute."""
         self._total = total
         self.scout: Scout | None = None
         # Inside a parallel call what looks like waiting may be waiting for the GIL, which the siblings have.
@@ -88,15 +90,16 @@ class Opening:
         self.run.overtake(events)
         return True
 
-    def _begin(self, turn: Turn, lasted: float) -> Watched | None:
-        """In the scout's thread: a batch has ``lasted`` so many seconds. A run, if it would find enough to do."""
-        from lightwork._policy import too_little
+    def _begin(self, turn: Turn, lasted: float, cpu: float) -> Watched | None:
+        """In the scout's thread: a batch has ``lasted`` so many seconds, ``cpu`` of them computing. A run, if it would
+        find enough to do."""
+        from lightwork._policy import computes, too_little
 
         done = turn.outcomes.count
         left = self._total - turn.batch.start - done - 1
         if too_little(left * lasted / (done + 1)):
             return None
-        self.running = True
+        self.running, self.computes = True, computes(lasted, cpu)
         return self._make_run(self)
 
     @property
@@ -118,7 +121,8 @@ class Opening:
         wall, cpu = last.seconds / last.count, last.cpu / last.count
         if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
             return last.position
-        if not (computes(wall, cpu) and too_little((self._total - last.position) * wall)):
+        self.computes = computes(wall, cpu) and not too_little((self._total - last.position) * wall)
+        if self.computes or not computes(wall, cpu):
             return None
         self.crew.patience = UNDISTURBED
         return last.position

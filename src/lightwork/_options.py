@@ -398,7 +398,7 @@ def prepare(
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
     if made is None:
-        return _auto(plan, settings, blocking, opening, memory or remembered(fn, settings))
+        return _auto(plan, settings, blocking, opening, memory or remembered(fn, settings), fn)
     check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
@@ -532,7 +532,17 @@ def load() -> None:
         __import__("lightwork." + name)
 
 
-def _auto(plan: Plan, settings: Settings, blocking: bool, opening: Opening | None, memory: Memory | None) -> Run:
+def _auto(
+    plan: Plan,
+    settings: Settings,
+    blocking: bool,
+    opening: Opening | None,
+    memory: Memory | None,
+    fn: Callable[..., Any],
+) -> Run:
+    if opening is not None and opening.computes and settings.max_workers != 1 and cores() > 1:
+        for name in _eligible(settings):  # before what decides is loaded
+            backend(name).hasten(fn)
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 

@@ -252,6 +252,11 @@ def interpreters() -> ModuleType | None:
         return None
 
 
+def with_may_leak() -> bool:
+    """Whether Ctrl-C may strike between the taking of a lock and the block that would give it back (CPython 3.14)."""
+    return sys.version_info[:2] == (3, 14)
+
+
 def main_interpreter() -> bool:
     """Whether this is no sub-interpreter."""
     import threading

@@ -36,6 +36,9 @@ MOSTLY_WAITING = 0.3
 """CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
 
 
+CROWD = 4
+"""Processes for each core at most, for calls that wait half of their time or more: threads suit what mostly waits."""
+
 CROWDED = 0.02
 """CPU share of a call above which a nested run stays in its thread: what looks like waiting there may be waiting for
 the GIL, or for a core, that the sibling calls have."""
@@ -230,8 +233,8 @@ class Policy(Record, frozen=True):
             # Workers that come one after another, each by f later, have done work W together after W/K + f(K-1)/2.
             most = math.sqrt(2 * calls * demand.wall / can.startup_each)
             suggested = max(1, min(suggested, math.ceil(most)))
-        # Each process costs memory and a start: what waits goes to threads, and what computes needs no more than cores.
-        return min(suggested, self.cores) if can.local and not can.shares_memory else suggested
+        # Each process costs memory and a start; what only computes needs no more of them than there are cores.
+        return min(suggested, CROWD * self.cores) if can.local and not can.shares_memory else suggested
 
     def _refusals(self) -> str:
         return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates if c.refused) or "none is allowed"

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         def overtake(self, events: Sequence[Event]) -> None: ...
         def wake(self) -> None: ...
 
-    Begin = Callable[[Turn, float], Watched | None]
+    Begin = Callable[[Turn, float, float], Watched | None]
 
 LOOK = 0.005
 """Seconds that a batch has lasted when the scout looks first; then each time it has become half as long again."""
@@ -49,8 +49,9 @@ NEVER = 3600.0
 
 
 class Scout:
-    """``begin`` makes the run where there is none yet and one would pay, given how many seconds the batch has lasted;
-    ``run`` is it from then on. ``load`` loads what a run takes."""
+    """``begin`` makes the run where there is none yet and one would pay, given how many seconds the batch has lasted
+    and how many of them were computing; ``run`` is it from then on. ``load`` loads what a run takes.
+    """
 
     def __init__(
         self, begin: Begin | None = None, load: Callable[[], None] | None = None, clock: Clock | None = None
@@ -191,7 +192,7 @@ class Scout:
                     return LOOK
                 lasted = self._clock.now() - self._since
                 if self.run is None and self._begin is not None:
-                    self.run = self._begin(turn, lasted)
+                    self.run = self._begin(turn, lasted, self._caller_cpu() - self._cpu_began)
                 if self.run is None or not self._look(self.run, turn, lasted):
                     return max(LOOK, (SLOWER - 1) * lasted)
             except BaseException as error:  # noqa: BLE001 - raised again where the caller is back

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 from concurrent.futures import BrokenExecutor, Future
-from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,6 +20,7 @@ from lightwork._calls import Finished
 from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
+from lightwork._lock import Guarding, new_lock
 from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
@@ -61,12 +61,8 @@ class Work(Slotted):
         self.future = future
 
 
-class _Condition(threading.Condition):
-    """A condition whose ``with`` takes and gives back the lock in C: ``Condition``'s own methods are written in Python,
-    and a Ctrl-C that strikes in them leaves the lock taken for ever."""
-
-    __enter__ = property(attrgetter("_lock.__enter__"))
-    __exit__ = property(attrgetter("_lock.__exit__"))
+class _Condition(Guarding, threading.Condition):
+    """A condition whose lock no Ctrl-C leaves taken: ``Condition``'s own methods for that are written in Python."""
 
 
 class LedFuture(Future[Any]):
@@ -142,7 +138,7 @@ class Service:
         self._backend, self._settings = made, settings
         self._inbox: SimpleQueue[Work] = SimpleQueue()
         self._condemned: SimpleQueue[Future[Any]] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._futures: dict[int, Future[Any]] = {}
         self._indices: dict[int, int] = {}
         self._closing = self._cancelling = self._abandoned = False
@@ -153,7 +149,7 @@ class Service:
         self._depth = _context.depth()
         self._turning = 0
         """The thread that makes a call of an inline service now."""
-        self._driving = threading.Lock()
+        self._driving = new_lock()
         """Held by whoever drives the run now: the thread, or a leader."""
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._led = self._guarding = self._asleep = False

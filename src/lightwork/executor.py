@@ -14,6 +14,7 @@ from functools import partial
 
 from lightwork._backends._spawning import hasten
 from lightwork._clock import SystemClock
+from lightwork._lock import new_lock
 from lightwork._machine import at_end, at_fork
 from lightwork._typing import TypeVar
 
@@ -81,7 +82,7 @@ at_end(_finish)
 def _forget() -> None:
     """In a forked child, whose executors have no threads: they take no calls, and nothing waits for them at its end."""
     for executor in list(_open):
-        executor._lock = threading.Lock()
+        executor._lock = new_lock()
         executor._services = {}
         executor._refusal = IN_A_CHILD
     _open.clear()
@@ -136,7 +137,7 @@ class Executor(BaseExecutor):
         settings = settle(options, _OPTIONS)
         self._settings = replace(settings, rules=replace(settings.rules, stop_on_failure=False))
         self._services: dict[str, Service] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._refusal: str | None = None
         """Why no further call is taken, once that is so."""
         self._computes: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()

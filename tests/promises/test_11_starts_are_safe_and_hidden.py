@@ -34,6 +34,29 @@ def test_a_caller_with_threads_is_not_forked():
     assert (done.stdout, done.stderr) == ("fine\n", "")
 
 
+NEEDS = """
+import json, queue as named_otherwise, sys
+from decimal import Decimal
+from fractions import Fraction  # a file of the user's own
+import lightwork as lw
+from lightwork._backends._spawning import _needed
+
+def uses(x):
+    return json.dumps(x), Decimal(x), Fraction(x)
+
+print(sorted(_needed(uses, by_value=True)), "queue" in _needed(uses, by_value=False))
+print(_needed(abs, by_value=False), _needed(3, by_value=True))
+print(lw.map(uses, [1], backend="processes"))
+"""
+
+
+def test_what_a_function_takes_of_the_standard_library_is_told_to_the_starter(tmp_path):
+    (tmp_path / "fractions.py").write_text("Fraction = str\n")
+    done = run("-W", "error", "-c", NEEDS, cwd=tmp_path)
+    assert done.stderr == ""
+    assert done.stdout == "['decimal', 'json'] True\n() ()\n[('1', Decimal('1'), '1')]\n"
+
+
 def test_what_forks_has_one_thread():
     with lw.Executor(2, backend="processes") as executor:
         executor.submit(jobs.square, 1).result(20)

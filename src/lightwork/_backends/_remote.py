@@ -36,7 +36,8 @@ from lightwork._calls import (
 )
 from lightwork._clock import SystemClock
 from lightwork._handles import Handle
-from lightwork._lean import Lock, pickle, socket, suppress
+from lightwork._lean import pickle, socket, suppress
+from lightwork._lock import new_lock
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
 
@@ -143,7 +144,7 @@ class RemoteCrew(Crew):
         self.polling = Polling(usable_cores() > 1)
         self._closed = False
         self._touching = self._torn = False
-        self._closing = Lock()
+        self._closing = new_lock()
         self._woken, self._waker = socket.socketpair()
         self._watch(self._woken, self._take_wakes)
         launcher.attach(self._watch, self._unwatch, self._on_death)

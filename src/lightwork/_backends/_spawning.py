@@ -10,7 +10,8 @@ import os
 import sys
 
 from lightwork import _platform
-from lightwork._lean import Lock, signal, socket, suppress
+from lightwork._lean import signal, socket, suppress
+from lightwork._lock import new_lock
 
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
@@ -19,13 +20,14 @@ _LAST_WORDS = 1.0
 class _Starter:
     """The caller's end of its starter's control socket."""
 
-    def __init__(self, by_value: bool = False) -> None:
-        """``by_value``: the first functions will be sent by value, which takes a module that takes long to import."""
+    def __init__(self, by_value: bool = False, modules: tuple[str, ...] = ()) -> None:
+        """``by_value``: the first functions will be sent by value, which takes a module that takes long to import, and
+        then need ``modules`` of the standard library."""
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
         program = (
             f"import sys; sys.path.append({_platform.HOME!r}); "
-            f"from lightwork._backends._starter import main; main({self.owner}, {by_value})"
+            f"from lightwork._backends._starter import main; main({self.owner}, {by_value}, {modules!r})"
         )
         try:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
@@ -72,7 +74,7 @@ class _Starter:
 
 
 _starter: _Starter | None = None
-_one_at_a_time = Lock()
+_one_at_a_time = new_lock()
 
 
 def open_channel(after_a_loss: bool) -> socket.socket:
@@ -100,21 +102,41 @@ def hasten(fn: object = None) -> None:
     """
     by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
     with _one_at_a_time, suppress(OSError, AttributeError):
-        _current(by_value)
+        _current(by_value, fn)
 
 
-def _current(by_value: bool = False) -> _Starter:
+def _current(by_value: bool = False, fn: object = None) -> _Starter:
     """This process's starter, started if there is none. To be asked for by one thread at a time."""
     global _starter
     if _starter is None or _starter.owner != os.getpid():
-        _starter = _Starter(by_value)
+        _starter = _Starter(by_value, _needed(fn, by_value))
     return _starter
+
+
+def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
+    """Modules of the standard library that a worker will import on the way to ``fn``: those that its own module, or,
+    where it is sent by value, that it itself names. The starter imports them once, for all, and may: they start no
+    threads. Others might."""
+    names = getattr(fn, "__globals__", {})
+    if by_value:
+        used = getattr(getattr(fn, "__code__", None), "co_names", ())
+        names = {name: names[name] for name in used if name in names}
+    home = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib takes 8 ms to import, which every start would pay
+    found = {}
+    for value in list(names.values()):
+        name = value.__name__ if isinstance(value, type(os)) else getattr(value, "__module__", None)
+        if not isinstance(name, str) or name.partition(".")[0] not in sys.stdlib_module_names:
+            continue
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and file.startswith(home):  # not a file of the caller's that has the same name
+            found[name] = True
+    return tuple(found)
 
 
 def _forget_starter() -> None:
     """In a fork of the caller: the starter is its parent's."""
     global _starter, _one_at_a_time
-    _one_at_a_time = Lock()
+    _one_at_a_time = new_lock()
     if _starter is not None:
         _starter.control.close()
         _starter = None

@@ -22,6 +22,7 @@ from lightwork._lean import Struct, signal, socket, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
 
@@ -288,10 +289,11 @@ def _renumbered(descriptors: list[int]) -> list[int]:
     return moved
 
 
-def main(caller: int, by_value: bool) -> None:
+def main(caller: int, by_value: bool, modules: Sequence[str]) -> None:
     """Runs as the program of the starter's process, whose stdin is the control socket.
 
-    ``by_value``: the caller is importing cloudpickle just now, and each worker will need it.
+    ``by_value``: the caller is importing cloudpickle just now, and each worker will need it. ``modules`` of the
+    standard library will be needed, too.
     """
     with suppress(PermissionError):  # it has its own session already
         os.setsid()
@@ -306,6 +308,9 @@ def main(caller: int, by_value: bool) -> None:
 
     if by_value:
         _import_cloudpickle()
+    for name in modules:
+        with suppress(ImportError):
+            __import__(name)
     try:
         Starter(control, caller).serve()
         os._exit(0)

@@ -155,6 +155,9 @@ class Backend(ABC):
 
         return WorkerCrashed
 
+    def hasten(self, fn: object) -> None:  # noqa: B027 - most have nothing that takes long
+        """Begins what a first worker for ``fn`` would wait for, where one is likely to be wanted soon. Never raises."""
+
     @abstractmethod
     def open(self, terms: Terms) -> Crew:
         """A crew without workers."""

@@ -12,7 +12,7 @@ import sys
 from lightwork import _platform
 from lightwork._backends import _stacks
 from lightwork._backends._remote import End, Launcher, RemoteCrew
-from lightwork._backends._spawning import open_channel
+from lightwork._backends._spawning import hasten, open_channel
 from lightwork._backends._starter import (
     KILL,
     NOTICE,
@@ -71,6 +71,9 @@ class ProcessBackend(Backend):
         from lightwork._backends._crash import WorkerProcessCrashed
 
         return WorkerProcessCrashed
+
+    def hasten(self, fn: object) -> None:
+        hasten(fn)
 
     def open(self, terms: Terms) -> Crew:
         return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout))
