@@ -148,7 +148,13 @@ def test_bytes_like_objects_keep_format_and_shape(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "thing",
-    [np.ma.array([1, 2], mask=[0, 1]), np.rec.array([(1, 2.0)]), np.float64(1), memoryview(np.ones(2, "f2")), "text"],
+    [
+        np.ma.array([1, 2], mask=[0, 1]),
+        np.rec.array([(1, 2.0)]),
+        np.float64(1),
+        memoryview(np.ones(2, "i4,f8")),
+        "text",
+    ],
     ids=lambda thing: type(thing).__name__,
 )
 def test_what_would_lose_something_is_refused(thing) -> None:
