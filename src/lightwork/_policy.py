@@ -36,8 +36,11 @@ MOSTLY_WAITING = 0.3
 """CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
 
 
+MOSTLY_COMPUTING = 0.7
+"""CPU share of a call above which there are no more processes for it than cores."""
+
 CROWD = 4
-"""Processes for each core at most, for calls that wait half of their time or more: threads suit what mostly waits."""
+"""Processes for each core at most, for calls that do both: threads suit what mostly waits."""
 
 CROWDED = 0.02
 """CPU share of a call above which a nested run stays in its thread: what looks like waiting there may be waiting for
@@ -221,7 +224,8 @@ class Policy(Record, frozen=True):
         wanted = self.workers(name, demand, calls)
         if can.shares_memory or not can.startup_each:
             return wanted
-        return max(1, min(wanted, max(2, int(elapsed / can.startup_each))))
+        most = self.cores if can.local else wanted  # what one call has shown is no evidence for more
+        return max(1, min(wanted, most, max(2, int(elapsed / can.startup_each))))
 
     def workers(self, name: str, demand: Demand, calls: int | None) -> int:
         """How many workers a backend should have for this demand."""
@@ -233,8 +237,11 @@ class Policy(Record, frozen=True):
             # Workers that come one after another, each by f later, have done work W together after W/K + f(K-1)/2.
             most = math.sqrt(2 * calls * demand.wall / can.startup_each)
             suggested = max(1, min(suggested, math.ceil(most)))
-        # Each process costs memory and a start; what only computes needs no more of them than there are cores.
-        return min(suggested, CROWD * self.cores) if can.local and not can.shares_memory else suggested
+        if not can.local or can.shares_memory:
+            return suggested
+        # Each costs memory and a start, and on a busy machine what only computes looks as if it waited a little.
+        waits_too = MOSTLY_WAITING < demand.cpu_share < MOSTLY_COMPUTING
+        return min(suggested, CROWD * self.cores if waits_too else self.cores)
 
     def _refusals(self) -> str:
         return "; ".join(f"{c.name}: {c.refused}" for c in self.candidates if c.refused) or "none is allowed"

@@ -104,6 +104,16 @@ def test_a_change_over_is_always_predicted_to_pay(wait, cpu, share, total, done,
         assert verdict.workers >= 1
 
 
+def test_only_what_clearly_waits_and_computes_has_more_processes_than_cores():
+    def workers(wait, cpu):
+        return policy(2).workers("processes", Demand(wait, cpu, gil=cpu), 1000)
+
+    assert workers(0.0, 0.01) == workers(0.001, 0.01) == workers(0.003, 0.007) == 2
+    assert workers(0.005, 0.005) == 4
+    assert workers(0.009, 0.001) == 2
+    assert policy(2).affordable("processes", Demand(0.005, 0.005, gil=0.005), 1000, 10.0) == 2
+
+
 class Fed:
     """A growth that is fed with calls of ``each`` seconds, ``parallel(n)`` of which overlap on n threads."""
 

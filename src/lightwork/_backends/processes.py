@@ -73,7 +73,8 @@ class ProcessBackend(Backend):
         return WorkerProcessCrashed
 
     def hasten(self, fn: object) -> None:
-        hasten(fn)
+        if self.unavailable() is None:
+            hasten(fn)
 
     def open(self, terms: Terms) -> Crew:
         return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout))
