@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from lightwork._scout import Watched
 
 
-FEW = 64
+FEW = 400
 """Items of which the first call may be worth watching from another thread, which takes 0.3 ms to start: of more items
-one call is a small part, and what comes after it is watched once it is plain that the job is no short one."""
+even a giant is a small part, and what comes after it is watched once it is plain that the job is no short one."""
 
 DONE_EARLY = "it was done before another backend could pay"
 
