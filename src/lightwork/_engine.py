@@ -12,7 +12,7 @@ import math
 import sys
 
 from lightwork._backends.base import Backend, Crew
-from lightwork._batching import Batching
+from lightwork._batching import SHARED, Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
@@ -183,7 +183,8 @@ class Run:
         capabilities = backend.capabilities
         # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
         cap = max(1, (self.plan.window or MOST_AHEAD) // (4 * max(1, workers))) if self.plan.lazy else 1 << 16
-        batching = Batching(capabilities.per_call, self.plan.chunksize, cap)
+        shared = SHARED if capabilities.can_revoke else 0.0
+        batching = Batching(capabilities.per_call, self.plan.chunksize, cap, shared=shared)
         if capabilities.in_caller:
             batching.longest, batching.alone = TRIAL_BATCH, True
         self.dispatch.add_lane(

@@ -194,9 +194,8 @@ class Worker:
     def _run(self, frame: _wire.Frame) -> None:
         first, number, function, count, sparse, code = BATCH.unpack_from(frame.body)
         style, words, slot = STYLES[code], self._ledger.words, number << 32
-        outbox = Outbox(self._ledger, self._post, number)
         if self._ceiling is not None and self._ceiling.worn:
-            outbox.finish(WORN_OUT)
+            Outbox(self._ledger, self._post, number).finish(WORN_OUT)
             return
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
@@ -215,6 +214,8 @@ class Worker:
             fn = self._ceiling.over(fn)
         self._surroundings.install_filters()
         self._forward_logs()
+        # From here on: what the function's module took to import says nothing of its calls.
+        outbox = Outbox(self._ledger, self._post, number)
         with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
             if (
                 not isinstance(items, _Parcels)
