@@ -24,6 +24,10 @@ SHARED = 0.001
 """Seconds: chunks of the caller's own size that are shorter travel together, so many as last so long, where each can be
 taken back. So hand-offs take a tenth of a worker's time at most, and nobody waits longer than that for his siblings."""
 
+BULK = 4 << 20
+"""Bytes: a batch's items are not meant to be more. To copy so many takes ten times what a hand-off does, and meanwhile
+the next worker waits for its own."""
+
 KNOWN = 16
 """Calls that must have been seen before a batch is queued: behind a call that is longer than thought it would wait."""
 
@@ -37,7 +41,7 @@ class Batching(Slotted):
     is meant to last at most; ``alone``: one worker does it all, nothing needs balancing.
     """
 
-    __slots__ = ("alone", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen", "shared")
+    __slots__ = ("alone", "bulk", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen", "shared")
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Batching(Slotted):
         self.largest = largest
         self.seen = seen
         self.shared = shared
+        self.bulk = 0.0
 
     def observe(self, calls: int, seconds: float) -> None:
         """Takes in that ``calls`` calls took ``seconds`` in the worker."""
@@ -75,6 +80,10 @@ class Batching(Slotted):
         self.seen += calls
         self.largest = max(self.largest, calls)
 
+    def weigh(self, calls: int, bulk: int) -> None:
+        """Takes in that the items of ``calls`` calls were so many bytes."""
+        self.bulk += 0.5 * (bulk / calls - self.bulk)
+
     def size(self, pending: int, workers: int, more: bool) -> int:
         """Calls for the next batch, at least 1.
 
@@ -88,6 +97,7 @@ class Batching(Slotted):
         share = max(share, self.per_message / each / (HANDOFF_SHARE if more else 1.0))
         longest = self.longest if self.fixed is None else self.shared
         calls = min(share, longest / each, float(self.largest * GROWTH), float(self.cap))
+        calls = min(calls, BULK / max(self.bulk, 1.0))
         return max(1, int(calls)) if self.fixed is None else self.fixed * max(1, int(calls / self.fixed))
 
     def queue_ahead(self, calls: int) -> bool:

@@ -334,7 +334,11 @@ class Run:
         if self.plan.on_send is not None and not self.plan.on_send(batch.first):
             self.dispatch.dropped(instruction.worker, batch)
             return True
-        self._live[lane].crew.send(worker, batch)
+        crew = self._live[lane].crew
+        before = crew.shipped
+        crew.send(worker, batch)
+        if crew.shipped > before:
+            self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, crew.shipped - before)
         return False
 
     def timeout(self, timeout: float | None) -> float | None:
