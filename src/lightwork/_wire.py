@@ -178,14 +178,19 @@ def load(data: Bytes, buffers: Sequence[Bytes] = (), handles: Arrived | None = N
         return pickle.loads(data, buffers=buffers)
 
 
-def load_own(data: Bytes, buffers: Sequence[bytearray | memoryview], handles: Arrived | None = None) -> Any:
-    """The same from buffers that may be shared memory: what lies there is copied.
+def load_own(
+    data: Bytes,
+    buffers: Sequence[bytearray | memoryview],
+    handles: Arrived | None = None,
+    copied: Callable[[memoryview], Bytes] = bytearray,
+) -> Any:
+    """The same from buffers that may be shared memory: what lies there is ``copied``.
 
     An empty ``data`` says that the pickle itself is the first buffer.
     """
     rest = iter(buffers)
     pickled = data if len(data) else next(rest)
-    own = [bytearray(buffer) if type(buffer) is memoryview else buffer for buffer in rest]
+    own = [copied(buffer) if type(buffer) is memoryview else buffer for buffer in rest]
     return load(pickled, own, handles)
 
 

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
+from lightwork._backends._copies import Copies
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
 from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
@@ -113,10 +114,11 @@ class _Link:
         frames: Iterator[_wire.Frame | bool | None],
         ledger: Ledger | None,
         started: float,
+        record: Account,
     ) -> None:
         self.number, self.sock, self.sender, self.frames = number, sock, sender, frames
         self.ledger, self.started = ledger, started
-        self.record = Account()
+        self.record = record
         self.functions: set[int] = set()
         self.taken = 0
         """Frames with results that came."""
@@ -135,6 +137,7 @@ class RemoteCrew(Crew):
         self._events: list[Event] = []
         self._links: dict[int, _Link] = {}
         self._functions = Functions()
+        self._copies = Copies()
         self._workers = self._shipped = 0
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
@@ -183,7 +186,7 @@ class RemoteCrew(Crew):
             if descriptor is not None:
                 os.close(descriptor)
         frames = _wire.receive(ours, socket.MSG_DONTWAIT, ledger.shared if ledger is not None else None)
-        link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started)
+        link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
         surroundings, pickled, buffers, handles = self._hello
