@@ -358,6 +358,14 @@ class Run:
         if self._watchdog is not None:
             self._watch(self._watchdog)
         timeout = self.timeout(timeout)
+        if len(self._live) == 1 and not (only := self._live[0]).backend.capabilities.in_caller:
+            self._take_in(0, only, timeout)
+        else:
+            self._absorb_all(timeout)
+        if self.plan.progress is not None:
+            self._tell()
+
+    def _absorb_all(self, timeout: float | None) -> None:
         others = {}
         for number, live in list(self._live.items()):
             if not live.backend.capabilities.in_caller:
@@ -372,8 +380,6 @@ class Run:
             timeout = TURN if timeout is None else min(timeout, TURN)
         for number, live in others.items():
             self._take_in(number, live, timeout if number in awaited else 0.0)
-        if self.plan.progress is not None:
-            self._tell()
 
     def _watch(self, watchdog: Watchdog) -> None:
         now = self.clock.now()

@@ -51,7 +51,7 @@ class _Plain(pickle.Pickler):
 
 def dump(items: Sequence[Any]) -> bytes | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
-    if type(items) is range:
+    if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
     sink = io.BytesIO()
     try:
@@ -119,7 +119,7 @@ class Row:
         self.first = self.used = 0
         self.refused = False
         """Whether the next call was revoked."""
-        self._mixed = False
+        self.mixed = False
         """Whether a result was of another type than its row: what is in ``marshal``'s format takes all."""
 
     @property
@@ -138,7 +138,7 @@ class Row:
         kind = _KINDS.get(type(value), MARSHAL if type(value) in ATOMS else None)
         if kind is None:
             return False
-        return (not self._mixed and self._begin(kind, position, value)) or self._begin(MARSHAL, position, value)
+        return (not self.mixed and self._begin(kind, position, value)) or self._begin(MARSHAL, position, value)
 
     def _begin(self, kind: int, position: int, value: Any) -> bool:
         self.kind, self.first, self.used = kind, position, OUTBOX
@@ -185,7 +185,7 @@ class Row:
                 value = NOTHING
                 value = fn(item)
                 if type(value) is not kind:
-                    self._mixed = True
+                    self.mixed = True
                     return word - slot, value, None
                 if column is not None:
                     column[place] = value

@@ -113,6 +113,7 @@ class Worker:
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
         self._post = Post(sock, self._ledger)
+        self._outbox = Outbox(self._ledger, self._post)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
         self._terms = Terms()
         self._polling = Polling(allowed=False)
@@ -198,7 +199,8 @@ class Worker:
         first, number, function, count, sparse, code = BATCH.unpack_from(frame.body)
         style, words, slot = STYLES[code], self._ledger.words, number << 32
         if self._ceiling is not None and self._ceiling.worn:
-            Outbox(self._ledger, self._post, number).finish(WORN_OUT)
+            self._outbox.begin(number)
+            self._outbox.finish(WORN_OUT)
             return
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
@@ -218,7 +220,8 @@ class Worker:
         self._surroundings.install_filters()
         self._forward_logs()
         # From here on: what the function's module took to import says nothing of its calls.
-        outbox = Outbox(self._ledger, self._post, number)
+        outbox = self._outbox
+        outbox.begin(number)
         with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
             if (
                 not isinstance(items, _Parcels)
