@@ -442,3 +442,13 @@ def test_a_cap_holds_whatever_is_wanted_until_it_is_lifted():
     assert dispatch.lanes[0].target == 8
     dispatch.cap_lane(0, 0)
     assert dispatch.lanes[0].target == 1
+
+
+def test_where_all_idle_when_there_are_too_many_those_that_stay_get_calls():
+    dispatch, batches = busy_lane(3, Rules())
+    for number in (1, 2, 3):
+        finish(dispatch, number, batches[number])
+    dispatch.cap_lane(0, 2)
+    retired, *sent = dispatch.plan(0.0)
+    assert retired == Retire((0, 1))
+    assert [step.worker for step in sent if isinstance(step, Send)] == [(0, 2), (0, 3)]
