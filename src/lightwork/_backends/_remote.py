@@ -143,7 +143,8 @@ class RemoteCrew(Crew):
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._now = SystemClock.now
-        self.polling = Polling(usable_cores() > 1)
+        self._cores = usable_cores()
+        self.polling = Polling(self._cores > 1)
         self._closed = False
         self._touching = self._torn = False
         self._closing = Lock()
@@ -504,9 +505,19 @@ class RemoteCrew(Crew):
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         long = timeout is None or timeout > MOMENT
         self.asleep = True
-        ready = (self.polling.until(self._look) if long else None) or self._selector.select(timeout)
+        polled = self.polling.until(self._look) if long and not self._crowded() else None
+        ready = polled or self._selector.select(timeout)
         self.asleep = False
         return ready
+
+    def _crowded(self) -> bool:
+        """Whether workers with calls have all the cores: polling would keep one of them from its call."""
+        busy = 0
+        for link in self._links.values():
+            busy += bool(link.record.batches)
+            if busy >= self._cores:
+                return True
+        return False
 
     def _look(self) -> list[tuple[selectors.SelectorKey, int]]:
         return self._selector.select(0)
