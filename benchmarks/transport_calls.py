@@ -6,7 +6,10 @@ Nothing is imported here but the clock: what a worker imports to find a function
 from __future__ import annotations
 
 from time import perf_counter
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def noop(item: object) -> object:

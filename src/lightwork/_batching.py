@@ -20,6 +20,14 @@ LONGEST = 0.05
 AHEAD = 0.02
 """Seconds: a further batch is queued behind one that is expected to end sooner than this."""
 
+SHARED = 0.001
+"""Seconds: chunks of the caller's own size that are shorter travel together, so many as last so long, where each can be
+taken back. So hand-offs take a tenth of a worker's time at most, and nobody waits longer than that for his siblings."""
+
+BULK = 4 << 20
+"""Bytes: a batch's items are not meant to be more. To copy so many takes ten times what a hand-off does, and meanwhile
+the next worker waits for its own."""
+
 KNOWN = 16
 """Calls that must have been seen before a batch is queued: behind a call that is longer than thought it would wait."""
 
@@ -27,12 +35,13 @@ KNOWN = 16
 class Batching(Slotted):
     """The batch sizes of one lane.
 
-    ``per_message``: seconds that one hand-off costs; ``fixed``: the caller's own ``chunksize``, or None;
+    ``per_message``: seconds that one hand-off costs; ``fixed``: the caller's own ``chunksize``, or None; ``shared``:
+    seconds up to which several such chunks make one batch;
     ``cap``: the most calls in one batch (inputs must not be drawn far ahead); ``longest``: seconds that a batch
     is meant to last at most; ``alone``: one worker does it all, nothing needs balancing.
     """
 
-    __slots__ = ("alone", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen")
+    __slots__ = ("alone", "bulk", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen", "shared")
 
     def __init__(
         self,
@@ -44,6 +53,7 @@ class Batching(Slotted):
         mean: float | None = None,
         largest: int = 0,
         seen: int = 0,
+        shared: float = 0.0,
     ) -> None:
         self.per_message = per_message
         self.fixed = fixed
@@ -53,6 +63,8 @@ class Batching(Slotted):
         self.mean = mean
         self.largest = largest
         self.seen = seen
+        self.shared = shared
+        self.bulk = 0.0
 
     def observe(self, calls: int, seconds: float) -> None:
         """Takes in that ``calls`` calls took ``seconds`` in the worker."""
@@ -68,22 +80,25 @@ class Batching(Slotted):
         self.seen += calls
         self.largest = max(self.largest, calls)
 
+    def weigh(self, calls: int, bulk: int) -> None:
+        """Takes in that the items of ``calls`` calls were so many bytes."""
+        self.bulk += 0.5 * (bulk / calls - self.bulk)
+
     def size(self, pending: int, workers: int, more: bool) -> int:
         """Calls for the next batch, at least 1.
 
         ``pending`` calls wait and ``workers`` share them; ``more``: input may follow that is not counted in them.
         """
-        if self.fixed is not None:
-            return self.fixed
         if self.mean is None:
-            return 1
-        shortest = self.per_message / HANDOFF_SHARE
+            return self.fixed or 1
         each = max(self.mean, 1e-9)
         share = float(pending) if self.alone else pending / (2 * max(workers, 1))
-        if more:
-            share = max(share, shortest / each)
-        calls = min(max(share, 1.0), self.longest / each, float(self.largest * GROWTH), float(self.cap))
-        return max(1, int(calls))
+        # A hand-off should not take longer than what is handed out, nor where there is more a twentieth of that.
+        share = max(share, self.per_message / each / (HANDOFF_SHARE if more else 1.0))
+        longest = self.longest if self.fixed is None else self.shared
+        calls = min(share, longest / each, float(self.largest * GROWTH), float(self.cap))
+        calls = min(calls, BULK / max(self.bulk, 1.0))
+        return max(1, int(calls)) if self.fixed is None else self.fixed * max(1, int(calls / self.fixed))
 
     def queue_ahead(self, calls: int) -> bool:
         """Whether a batch may be queued behind one of ``calls`` calls that a worker has already."""

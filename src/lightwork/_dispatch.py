@@ -392,6 +392,7 @@ class Dispatch:
         return len(worker.sent) > 1 or head.batch.stop - head.done > 1 or not worker.ready
 
     def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction], now: float) -> None:
+        self._retire(number, lane, instructions)
         if self.pending and lane.open:
             # First one batch for each idle worker, then a second one behind short batches.
             for depth in range(lane.max_queued):
@@ -416,6 +417,10 @@ class Dispatch:
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)
                     instructions.append(Revoke((number, name)))
+
+    def _retire(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+        """Lets idle workers go that are too many or worn: before others get calls, which they may only when there are
+        not too many."""
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
         for name, worker in list(lane.idle.items()):

@@ -12,7 +12,7 @@ import math
 import sys
 
 from lightwork._backends.base import Backend, Crew
-from lightwork._batching import Batching
+from lightwork._batching import SHARED, Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
@@ -183,7 +183,8 @@ class Run:
         capabilities = backend.capabilities
         # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
         cap = max(1, (self.plan.window or MOST_AHEAD) // (4 * max(1, workers))) if self.plan.lazy else 1 << 16
-        batching = Batching(capabilities.per_call, self.plan.chunksize, cap)
+        shared = SHARED if capabilities.can_revoke else 0.0
+        batching = Batching(capabilities.per_call, self.plan.chunksize, cap, shared=shared)
         if capabilities.in_caller:
             batching.longest, batching.alone = TRIAL_BATCH, True
         self.dispatch.add_lane(
@@ -333,7 +334,11 @@ class Run:
         if self.plan.on_send is not None and not self.plan.on_send(batch.first):
             self.dispatch.dropped(instruction.worker, batch)
             return True
-        self._live[lane].crew.send(worker, batch)
+        crew = self._live[lane].crew
+        before = crew.shipped
+        crew.send(worker, batch)
+        if crew.shipped > before:
+            self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, crew.shipped - before)
         return False
 
     def timeout(self, timeout: float | None) -> float | None:
@@ -353,6 +358,14 @@ class Run:
         if self._watchdog is not None:
             self._watch(self._watchdog)
         timeout = self.timeout(timeout)
+        if len(self._live) == 1 and not (only := self._live[0]).backend.capabilities.in_caller:
+            self._take_in(0, only, timeout)
+        else:
+            self._absorb_all(timeout)
+        if self.plan.progress is not None:
+            self._tell()
+
+    def _absorb_all(self, timeout: float | None) -> None:
         others = {}
         for number, live in list(self._live.items()):
             if not live.backend.capabilities.in_caller:
@@ -367,8 +380,6 @@ class Run:
             timeout = TURN if timeout is None else min(timeout, TURN)
         for number, live in others.items():
             self._take_in(number, live, timeout if number in awaited else 0.0)
-        if self.plan.progress is not None:
-            self._tell()
 
     def _watch(self, watchdog: Watchdog) -> None:
         now = self.clock.now()

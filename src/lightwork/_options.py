@@ -74,7 +74,8 @@ class Options(CommonOptions, total=False):
     ``backend``: "auto" (default), "serial", "threads", "processes", "interpreters", "asyncio", a backend object, or
     a sequence of names that auto may choose from.
     ``max_workers``: default: the usable cores for computing backends; found by measuring for waiting work.
-    ``chunksize``: calls in one message to a worker; default: sized by measuring.
+    ``chunksize``: calls in one message to a worker; default: sized by measuring. Chunks of under a millisecond share
+    one where each call can be taken back from it, so that none waits for another.
     ``isolate``: True: no call runs in the caller's process.
     ``call_timeout``: seconds that one call may take; a longer one is ended and fails with ``CallTimeout``.
     ``max_memory``: bytes ("512MB" will do) that a worker process may have of its own while it runs a call. A call that

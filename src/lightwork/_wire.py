@@ -177,14 +177,19 @@ def load(data: Bytes, buffers: Sequence[Bytes] = (), handles: Arrived | None = N
         return pickle.loads(data, buffers=buffers)
 
 
-def load_own(data: Bytes, buffers: Sequence[bytearray | memoryview], handles: Arrived | None = None) -> Any:
-    """The same from buffers that may be shared memory: what lies there is copied.
+def load_own(
+    data: Bytes,
+    buffers: Sequence[bytearray | memoryview],
+    handles: Arrived | None = None,
+    copied: Callable[[memoryview], Bytes] = bytearray,
+) -> Any:
+    """The same from buffers that may be shared memory: what lies there is ``copied``.
 
     An empty ``data`` says that the pickle itself is the first buffer.
     """
     rest = iter(buffers)
     pickled = data if len(data) else next(rest)
-    own = [bytearray(buffer) if type(buffer) is memoryview else buffer for buffer in rest]
+    own = [copied(buffer) if type(buffer) is memoryview else buffer for buffer in rest]
     return load(pickled, own, handles)
 
 
@@ -276,16 +281,10 @@ def receive(
     due: list[int | None] = []
     """Descriptors that belong to the next frame."""
 
-    def fill(target: memoryview) -> Generator[bool | None, None, bool]:
-        """Fills the target, from what was read ahead first. False: the stream ended before."""
+    def more(target: memoryview | None) -> Generator[bool | None, None, int]:
+        """Reads into the target, or ahead; returns how many bytes, 0 where the stream has ended."""
         nonlocal at, end, resets, drained
-        while len(target):
-            if at < end:
-                taken = min(end - at, len(target))
-                target[:taken] = chunk[at : at + taken]
-                target = target[taken:]
-                at += taken
-                continue
+        while True:
             if drained:
                 drained = False
                 if flags:
@@ -293,26 +292,48 @@ def receive(
                 elif polling is not None and arrived is not None:
                     polling.until(arrived)
             try:
-                if len(target) >= CHUNK:
-                    got = sock.recv_into(target, 0, flags)
-                    target = target[got:]
-                else:
-                    # Only here: DESCRIPTORS frames are never read into a frame's own memory.
-                    got, control, _, _ = sock.recvmsg_into([chunk], _CONTROL, flags | _CLOSED_ON_EXEC)
-                    at, end, drained = 0, got, got < CHUNK
-                    if control:
-                        held.append(_descriptors(control))
+                if target is not None:
+                    return sock.recv_into(target, 0, flags)
+                # Only here: DESCRIPTORS frames are never read into a frame's own memory.
+                got, control, _, _ = sock.recvmsg_into([chunk], _CONTROL, flags | _CLOSED_ON_EXEC)
+                at, end, drained = 0, got, got < CHUNK
+                if control:
+                    held.append(_descriptors(control))
+                return got
             except BlockingIOError:
                 yield None
-                continue
             except ConnectionResetError:
                 resets += 1
-                got = 1 if resets <= 2 else 0
-            if not got:
+                if resets > 2:
+                    return 0
+
+    def fill(target: memoryview) -> Generator[bool | None, None, bool]:
+        """Fills the target, from what was read ahead first. False: the stream ended before."""
+        nonlocal at
+        while len(target):
+            if at < end:
+                taken = min(end - at, len(target))
+                target[:taken] = chunk[at : at + taken]
+                target = target[taken:]
+                at += taken
+            elif len(target) >= CHUNK:
+                got = yield from more(target)
+                if not got:
+                    return False
+                target = target[got:]
+            elif not (yield from more(None)):
                 return False
         return True
 
-    while True:
+    while at < end or (yield from more(None)):
+        if end - at >= _HEADER.size:
+            # Most frames were read ahead as a whole, and are nothing but a body.
+            kind, placed, descriptors, count, length = _HEADER.unpack_from(chunk, at)
+            start = at + _HEADER.size
+            if start + length <= end and not (count or descriptors):
+                at = start + length
+                yield Frame(kind, memoryview(bytearray(chunk[start:at])), [])
+                continue
         head = bytearray(_HEADER.size)
         if not (yield from fill(memoryview(head))):
             break

@@ -448,3 +448,11 @@ def test_times_and_events_of_a_slow_batch():
         assert len(frames) > 2, "results are sent when they have waited long enough"
         assert 0.14 < sum(frame.seconds for frame in frames) < 2
         assert sum(frame.cpu for frame in frames) < 0.1
+
+
+def test_a_worker_imports_nothing_heavy_by_itself():
+    code = "import lightwork as lw\n"
+    code += 'loaded = \'sorted({"re", "enum", "typing", "logging"} & set(__import__("sys").modules))\'\n'
+    code += "print(lw.map(eval, [loaded], backend='processes'))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout.strip() == "[[]]"

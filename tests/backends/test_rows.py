@@ -80,11 +80,28 @@ def text(x):
     return str(x) if x % 3 else None
 
 
-@pytest.mark.parametrize("fn", [identity, odd_one, text, float])
+def nothing(x):
+    return None
+
+
+def truth(x):
+    return x % 3 == 0
+
+
+def turn_about(x):
+    return x if x % 2 else float(x)
+
+
+@pytest.mark.parametrize("fn", [identity, odd_one, text, float, nothing, truth, turn_about])
 def test_results_of_every_kind_come_back_as_they_are(fn):
     n = 30_000
     results = lw.map(fn, range(n), backend="processes", max_workers=2)
     assert list(map(repr, results)) == list(map(repr, map(fn, range(n))))
+
+
+def test_results_of_mixed_types_are_not_a_row_each():
+    results = lw.map(turn_about, range(30_000), backend="processes", max_workers=2)
+    assert len(results.report.spans) < 3000
 
 
 def kill_at(x):
@@ -103,13 +120,17 @@ def kill_at_list(x):
     return [x]
 
 
-@pytest.mark.parametrize("fn", [kill_at, kill_at_text, kill_at_list])
+def kill_at_nothing(x):
+    kill_at(x)
+
+
+@pytest.mark.parametrize("fn", [kill_at, kill_at_text, kill_at_list, kill_at_nothing])
 def test_a_kill_in_the_middle_of_a_row_costs_one_call(fn):
     n = 40_000
     results = lw.map(fn, range(n), backend="processes", max_workers=2, errors="return")
     assert isinstance(results[20_000], Failure) and isinstance(results[20_000].exception, lw.WorkerCrashed)
     assert len(results.failures) == 1
-    expected = {kill_at: lambda x: x, kill_at_text: str, kill_at_list: lambda x: [x]}[fn]
+    expected = {kill_at: lambda x: x, kill_at_text: str, kill_at_list: lambda x: [x], kill_at_nothing: nothing}[fn]
     assert all(results[x] == expected(x) for x in range(n) if x != 20_000)
 
 

@@ -276,8 +276,19 @@ def test_the_last_batches_shrink(workers):
         sizes.append(size)
         left -= size
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] == 1
-    assert len(sizes) < 200
+    assert sizes[-1] <= 100  # as long as its hand-off takes
+    assert len(sizes) < 120
+
+
+@pytest.mark.parametrize(("each", "expected"), [(1e-5, 96), (1e-4, 8), (4e-4, 4), (1e-3, 4)])
+def test_short_chunks_share_a_message_where_they_can_be_taken_back(each, expected):
+    alone, together = Batching(1e-4, fixed=4), Batching(1e-4, fixed=4, shared=0.001)
+    assert alone.size(100_000, 2, False) == together.size(100_000, 2, False) == 4
+    for batching in (alone, together):
+        batching.observe(12, 12 * each)
+    assert alone.size(100_000, 2, False) == 4
+    assert together.size(100_000, 2, False) == expected  # whole chunks, of no more than a millisecond
+    assert together.size(8, 2, False) <= max(8, expected // 4)  # toward the end each has a part of what is left
 
 
 @given(
@@ -431,3 +442,13 @@ def test_a_cap_holds_whatever_is_wanted_until_it_is_lifted():
     assert dispatch.lanes[0].target == 8
     dispatch.cap_lane(0, 0)
     assert dispatch.lanes[0].target == 1
+
+
+def test_where_all_idle_when_there_are_too_many_those_that_stay_get_calls():
+    dispatch, batches = busy_lane(3, Rules())
+    for number in (1, 2, 3):
+        finish(dispatch, number, batches[number])
+    dispatch.cap_lane(0, 2)
+    retired, *sent = dispatch.plan(0.0)
+    assert retired == Retire((0, 1))
+    assert [step.worker for step in sent if isinstance(step, Send)] == [(0, 2), (0, 3)]

@@ -88,15 +88,21 @@ class Post:
 
 
 class Outbox:
-    """Results of one batch."""
+    """Results of one batch after another."""
 
-    def __init__(self, ledger: Ledger, post: Post, batch: int) -> None:
-        self._post, self._batch = post, batch
+    def __init__(self, ledger: Ledger, post: Post) -> None:
+        self._post, self._batch = post, 0
         self._memory, self._words = ledger.memory, ledger.words
         self._used = OUTBOX
         self.row: Row | None = None
         """The row that the outbox holds, if it holds one."""
         self._row = Row(ledger)
+        self._began = self._cpu = self._ended = 0.0
+
+    def begin(self, batch: int) -> None:
+        """The next results are those of a batch whose calls begin now."""
+        self._batch = batch
+        self._row.mixed = self._row.refused = False
         self._began, self._cpu = time.perf_counter(), time.thread_time()
         self._ended = self._began
 

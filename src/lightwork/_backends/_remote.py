@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
+from lightwork._backends._copies import Copies
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
 from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
@@ -114,10 +115,11 @@ class _Link:
         frames: Iterator[_wire.Frame | bool | None],
         ledger: Ledger | None,
         started: float,
+        record: Account,
     ) -> None:
         self.number, self.sock, self.sender, self.frames = number, sock, sender, frames
         self.ledger, self.started = ledger, started
-        self.record = Account()
+        self.record = record
         self.functions: set[int] = set()
         self.taken = 0
         """Frames with results that came."""
@@ -136,12 +138,14 @@ class RemoteCrew(Crew):
         self._events: list[Event] = []
         self._links: dict[int, _Link] = {}
         self._functions = Functions()
+        self._copies = Copies()
         self._workers = self._shipped = 0
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._now = SystemClock.now
-        self.polling = Polling(usable_cores() > 1)
+        self._cores = usable_cores()
+        self.polling = Polling(self._cores > 1)
         self._closed = False
         self._touching = self._torn = False
         self._closing = new_lock()
@@ -184,7 +188,7 @@ class RemoteCrew(Crew):
             if descriptor is not None:
                 os.close(descriptor)
         frames = _wire.receive(ours, socket.MSG_DONTWAIT, ledger.shared if ledger is not None else None)
-        link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started)
+        link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
         surroundings, pickled, buffers, handles = self._hello
@@ -502,9 +506,19 @@ class RemoteCrew(Crew):
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         long = timeout is None or timeout > MOMENT
         self.asleep = True
-        ready = (self.polling.until(self._look) if long else None) or self._selector.select(timeout)
+        polled = self.polling.until(self._look) if long and not self._crowded() else None
+        ready = polled or self._selector.select(timeout)
         self.asleep = False
         return ready
+
+    def _crowded(self) -> bool:
+        """Whether workers with calls have all the cores: polling would keep one of them from its call."""
+        busy = 0
+        for link in self._links.values():
+            busy += bool(link.record.batches)
+            if busy >= self._cores:
+                return True
+        return False
 
     def _look(self) -> list[tuple[selectors.SelectorKey, int]]:
         return self._selector.select(0)

@@ -10,8 +10,10 @@ from lightwork._handles import Arrived
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    from lightwork._wire import Bytes
 
 
 HERE = "in the caller's process"
@@ -31,7 +33,8 @@ class Sent:
 class Account:
     """The batches that one worker has, by the number that counts what it was sent; the oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, copied: Callable[[memoryview], Bytes] = bytearray) -> None:
+        self._copied = copied
         self.batches: dict[int, Sent] = {}
         self.count = 0
 
@@ -63,7 +66,7 @@ class Account:
                 continue  # it was seen in the ledger before
             large = buffers if entry is found[-1] else ()
             self._fill(sent, outcomes, entry.position)
-            _unpack(entry, large, outcomes, handles if entry is found[-1] else None)
+            self._unpack(entry, large, outcomes, handles if entry is found[-1] else None)
             sent.reported += 1
             outcomes.sent += len(entry.data) + sum(map(len, large))
         return self._done(sent, number, outcomes, last)
@@ -150,18 +153,17 @@ class Account:
             outcomes.values.append(None)
         sent.reported = until
 
-
-def _unpack(
-    entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes, handles: Arrived | None
-) -> None:
-    value = None
-    try:
-        if entry.kind == VALUE:
-            value = _wire.load_own(entry.data, buffers, handles)
-        else:
-            outcomes.failures[entry.position] = _carried.unpack(entry.data)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as problem:  # noqa: BLE001 - a result's __setstate__ may raise anything
-        outcomes.failures[entry.position] = _carried.not_rebuilt(problem, "the result", HERE)
-    outcomes.values.append(value)
+    def _unpack(
+        self, entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes, handles: Arrived | None
+    ) -> None:
+        value = None
+        try:
+            if entry.kind == VALUE:
+                value = _wire.load_own(entry.data, buffers, handles, self._copied)
+            else:
+                outcomes.failures[entry.position] = _carried.unpack(entry.data)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001 - a result's __setstate__ may raise anything
+            outcomes.failures[entry.position] = _carried.not_rebuilt(problem, "the result", HERE)
+        outcomes.values.append(value)

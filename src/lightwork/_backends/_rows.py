@@ -2,8 +2,8 @@
 
 A pickle for each item and each result lets one that fails harm its own call alone, but takes most of the time of a
 short call. Where an item is made of builtin types only, nothing of it can fail or run anybody's code: a batch of such
-items is one pickle. Results stand in a row, one behind the other: numbers of one type in 8 bytes each, other atoms in
-``marshal``'s format, which needs no frame around each.
+items is one pickle. Results stand in a row, one behind the other: numbers of one type in 8 bytes each, Nones in none,
+other atoms in ``marshal``'s format, which needs no frame around each.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
 VERSION = 2
 """Of marshal's format: the last in which no value refers to an earlier one, so that any of them can be cut off."""
 
-MARSHAL, INTEGERS, FLOATS = 0, 1, 2
-_KINDS = {int: INTEGERS, float: FLOATS}
+MARSHAL, INTEGERS, FLOATS, TRUTHS, NONES = range(5)
+_KINDS = {int: INTEGERS, float: FLOATS, bool: TRUTHS, type(None): NONES}
+_TYPES = {kind: each for each, kind in _KINDS.items()}
 _FIRST = OUTBOX // 8
 _CAPACITY = (SIZE - OUTBOX) // 8
 
@@ -50,7 +51,7 @@ class _Plain(pickle.Pickler):
 
 def dump(items: Sequence[Any]) -> bytes | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
-    if type(items) is range:
+    if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
     sink = io.BytesIO()
     try:
@@ -63,12 +64,16 @@ def dump(items: Sequence[Any]) -> bytes | None:
 def read(kind: int, count: int, row: Bytes) -> list[Any]:
     """The ``count`` values that stand in a row."""
     values: list[Any]
-    if kind == MARSHAL:
+    if kind == NONES:
+        values = [None] * count
+    elif kind == MARSHAL:
         # So begins a list in marshal's format; what follows are its items.
         values = marshal.loads(b"".join((b"[", count.to_bytes(4, "little"), row)))
     else:
         column = memoryview(row).cast("B")
-        values = column.cast("q").tolist() if kind == INTEGERS else column.cast("d").tolist()
+        values = column.cast("d").tolist() if kind == FLOATS else column.cast("q").tolist()
+        if kind == TRUTHS:
+            values = list(map(bool, values))
     return values
 
 
@@ -96,29 +101,36 @@ def _all(row: Bytes) -> list[Any]:
 class Row:
     """The row that a worker's outbox holds: calls, and their results as they come.
 
-    In a row of numbers the slot tells how many there are: it names a call when all before are stored.
+    In a row of one type the slot tells how many there are: it names a call when all before are stored. Word 1 counts
+    8 bytes for each even of Nones, for which nothing is stored.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._words = ledger.words
         self._memory = ledger.memory
+        integers = ledger.memory.cast("B").cast("q")
         self._columns: dict[int, memoryview[Any]] = {
-            INTEGERS: ledger.memory.cast("B").cast("q"),
+            INTEGERS: integers,
             FLOATS: ledger.memory.cast("B").cast("d"),
+            TRUTHS: integers,
         }
         self._revoked = ledger.memory[REVOKED : REVOKED + 1]
         self.kind = MARSHAL
         self.first = self.used = 0
         self.refused = False
         """Whether the next call was revoked."""
+        self.mixed = False
+        """Whether a result was of another type than its row: what is in ``marshal``'s format takes all."""
 
     @property
     def capacity(self) -> int:
-        """The position before which a row of numbers must end."""
+        """The position before which a row of one type must end."""
         return self.first + _CAPACITY
 
     def end(self, position: int) -> int:
         """The byte of the ledger before which the results of calls before ``position`` stand."""
+        if self.kind == NONES:
+            return OUTBOX
         return self.used if self.kind == MARSHAL else OUTBOX + 8 * (position - self.first)
 
     def begin(self, position: int, value: Any) -> bool:
@@ -126,7 +138,7 @@ class Row:
         kind = _KINDS.get(type(value), MARSHAL if type(value) in ATOMS else None)
         if kind is None:
             return False
-        return self._begin(kind, position, value) or self._begin(MARSHAL, position, value)
+        return (not self.mixed and self._begin(kind, position, value)) or self._begin(MARSHAL, position, value)
 
     def _begin(self, kind: int, position: int, value: Any) -> bool:
         self.kind, self.first, self.used = kind, position, OUTBOX
@@ -139,7 +151,8 @@ class Row:
         else:
             self.used += 8
             try:
-                self._columns[kind][_FIRST] = value
+                if kind != NONES:
+                    self._columns[kind][_FIRST] = value
             except ValueError:  # an integer of more than 64 bits
                 return False
         # In this order: as long as word 1 is 0 a row of word 3 is empty.
@@ -159,7 +172,7 @@ class Row:
             return self._fill_marshal(fn, items, position, end, slot, written)
         end = min(end, self.first + _CAPACITY)
         revoked = self._revoked
-        words, column, kind = self._words, self._columns[self.kind], int if self.kind == INTEGERS else float
+        words, column, kind = self._words, self._columns.get(self.kind), _TYPES[self.kind]
         place, word = _FIRST + position - self.first, slot | position
         value: Any = NOTHING
         slots, places = range(word, slot | end), range(place, place + end - position)
@@ -172,8 +185,10 @@ class Row:
                 value = NOTHING
                 value = fn(item)
                 if type(value) is not kind:
+                    self.mixed = True
                     return word - slot, value, None
-                column[place] = value
+                if column is not None:
+                    column[place] = value
                 if written:
                     end = word - slot + 1
                     break

@@ -70,8 +70,11 @@ class Surroundings(Record):
             _library_threads.become_process(self.library_threads, own_process)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
-        warnings.resetwarnings()
-        self.install_filters()
+        if self.filters == _filters():
+            self.filters = []  # to install them would import re, which most workers need for nothing else
+        else:
+            warnings.resetwarnings()
+            self.install_filters()
         if self.levels:
             import logging
 
@@ -95,14 +98,10 @@ def capture(library_threads: int | None = None) -> Surroundings:
         cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 8 ms to import
     except FileNotFoundError:  # the directory was removed; workers then begin in the starter's
         cwd = None
-    filters = [
-        Filter(action, _pattern(message), category.__module__, category.__qualname__, _pattern(module), lineno)
-        for action, message, category, module, lineno in _filters()
-    ]
     path = [entry for entry in sys.path if isinstance(entry, str)]
     environ = _library_threads.users_environment()
     argv, depth = list(sys.argv), _context.depth()
-    return Surroundings(cwd, environ, path, argv, filters, _levels(), depth, _authkey(), library_threads)
+    return Surroundings(cwd, environ, path, argv, _filters(), _levels(), depth, _authkey(), library_threads)
 
 
 def _authkey() -> bytes | None:
@@ -110,9 +109,13 @@ def _authkey() -> bytes | None:
     return None if process is None else bytes(process.current_process().authkey)
 
 
-def _filters() -> list[Any]:
-    """As they are: categories are single classes, whatever annotations allow."""
-    return list(warnings.filters)
+def _filters() -> list[Filter]:
+    """The warning filters of this interpreter. Categories are single classes, whatever annotations allow."""
+    found: list[Any] = list(warnings.filters)
+    return [
+        Filter(action, _pattern(message), category.__module__, category.__qualname__, _pattern(module), lineno)
+        for action, message, category, module, lineno in found
+    ]
 
 
 def _pattern(matcher: Any) -> str:

@@ -17,6 +17,7 @@ import time
 
 from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends import _stacks
+from lightwork._backends._copies import Copies
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
@@ -112,11 +113,13 @@ class Worker:
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
         self._post = Post(sock, self._ledger)
+        self._outbox = Outbox(self._ledger, self._post)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
         self._terms = Terms()
         self._polling = Polling(allowed=False)
         self._backend = ""
         self._ceiling: Ceiling | None = None
+        self._copied: Callable[[memoryview], _wire.Bytes] = Copies()
         self._forwards_logs = False
         self._written: list[Lines] = []
         self._lines = (
@@ -174,6 +177,7 @@ class Worker:
                 from lightwork._backends._ceiling import Ceiling
 
                 self._ceiling = Ceiling(self._terms.max_memory)
+                self._copied = bytearray  # nothing is held that a call could have
         self._post.send(_wire.frame(_wire.READY, [struct.pack("<Q", os.getpid())]))
         return True
 
@@ -194,16 +198,16 @@ class Worker:
     def _run(self, frame: _wire.Frame) -> None:
         first, number, function, count, sparse, code = BATCH.unpack_from(frame.body)
         style, words, slot = STYLES[code], self._ledger.words, number << 32
-        outbox = Outbox(self._ledger, self._post, number)
         if self._ceiling is not None and self._ceiling.worn:
-            outbox.finish(WORN_OUT)
+            self._outbox.begin(number)
+            self._outbox.finish(WORN_OUT)
             return
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
             items = pickle.loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
         else:
-            items = _Parcels(frame, count, sparse)
+            items = _Parcels(frame, count, sparse, self._copied)
             positions = items.positions
         del frame
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
@@ -215,6 +219,9 @@ class Worker:
             fn = self._ceiling.over(fn)
         self._surroundings.install_filters()
         self._forward_logs()
+        # From here on: what the function's module took to import says nothing of its calls.
+        outbox = self._outbox
+        outbox.begin(number)
         with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
             if (
                 not isinstance(items, _Parcels)
@@ -366,7 +373,10 @@ class Worker:
 class _Parcels:
     """Items that travel each in a pickle of its own: they are unpickled one after another, each when its turn comes."""
 
-    def __init__(self, frame: _wire.Frame, count: int, sparse: int) -> None:
+    def __init__(
+        self, frame: _wire.Frame, count: int, sparse: int, copied: Callable[[memoryview], _wire.Bytes]
+    ) -> None:
+        self._copied = copied
         at = BATCH.size + 8 * count
         lengths = frame.body[BATCH.size : at].cast("Q").tolist()
         pairs = frame.body[at : at + 8 * sparse].cast("I").tolist()
@@ -382,7 +392,7 @@ class _Parcels:
         own = [self._buffers.popleft() for _ in range(self._counts.get(position, 0))]
         at = self._at
         self._at = at + self._lengths[position]
-        return _wire.load_own(self._body[at : self._at], own, self._handles)
+        return _wire.load_own(self._body[at : self._at], own, self._handles, self._copied)
 
 
 class _Position:
