@@ -1,4 +1,4 @@
-"""What ran where, when and why: the record that a run leaves behind. Values only; rendering is in ``report``."""
+"""What ran where, when and why: the record that a run leaves behind. ``_report`` has it as callers see it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from lightwork._record import Record, Slotted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lightwork._demand import Demand
-
 
 _QUANTITY = r"(?<=\d) (?=(?:%|[nµm]?s|k?B|[KMG]i?B|calls?|cores?|workers?|times|×)(?!\w))"
 _NO_BREAK = "\u00a0"
@@ -67,13 +66,20 @@ class Decision(Record, frozen=True):
 
 
 class Lane(Record, frozen=True):
-    """One backend's part of a run. ``busy``: seconds its workers spent in calls, added up."""
+    """One backend's part of a run, in seconds of all its workers added up.
+
+    ``busy``: in calls; ``cpu``: computing in them; ``starting``: until they could take calls; ``idle``: when they could
+    and had none; ``sending``: CPU seconds of the caller for handing calls out to other processes and taking results in.
+    """
 
     backend: str
     workers: int
     calls: int
     busy: float
     cpu: float
+    starting: float = 0.0
+    idle: float = 0.0
+    sending: float = 0.0
 
 
 class Progress(Record, frozen=True):
@@ -101,7 +107,7 @@ class Contended(Record, frozen=True):
 
     def __str__(self) -> str:
         said = (
-            f"the lock made at {self.made} was waited for {self.waited_for:,} of {_counted(self.acquired, 'time')}, "
+            f"the lock made at {self.made} was waited for {self.waited_for:,} of {counted(self.acquired, 'time')}, "
             f"{self.waiting:.3g} s in all; it was held for {self.holding:.3g} s"
         )
         several = {process for process, _, _ in self.waiters}
@@ -111,11 +117,13 @@ class Contended(Record, frozen=True):
         return said
 
 
-class Report(Record, frozen=True):
-    """What a run did, and why. ``str(report)`` is the text for people, 80 columns wide.
+class Ran(Record, frozen=True):
+    """All that is known of a run.
 
     ``backend`` is the one that ran most of the calls, ``workers`` the most that it had at a time; ``seconds`` is
-    wall time from the call of map to its end, ``sent`` the bytes that crossed to workers and back.
+    wall time from the call of map to its end, ``sent`` the bytes that crossed to workers and back. ``demand`` is what
+    one call asks for, where that was measured; its part under the GIL counts only where ``gil_known``, its wire parts
+    only where ``wire_known``.
     """
 
     backend: str
@@ -134,43 +142,16 @@ class Report(Record, frozen=True):
     unstoppable: int = 0
     contention: tuple[Contended, ...] = ()
     """Checked locks (``LIGHTWORK_DEBUG=1``) that were waited for meanwhile, the worst first."""
-
-    def __str__(self) -> str:
-        ran = f"{_counted(self.calls, 'call')} in {self.seconds:.3g} s"
-        lines = [f"{ran} on {self.backend} ({_counted(self.workers, 'worker')})"]
-        if len(self.lanes) > 1:
-            parts = (f"{lane.calls:,} on {lane.backend}" for lane in self.lanes)
-            lines += _told("where: " + ", ".join(parts))
-        # The decision to change the backend begins with the demand it rests on.
-        if self.demand is not None and not any("one call takes" in decision.why for decision in self.decisions):
-            lines += _told(f"one call: {self.demand}")
-        for decision in self.decisions:
-            lines += _told(f"at {decision.at:.3g} s: {decision.what}: {decision.why}")
-        for count, what in (
-            (self.retries, "retried"),
-            (self.failures, "failed"),
-            (self.lost_workers, "worker lost and replaced" if self.lost_workers == 1 else "workers lost and replaced"),
-            (self.unstoppable, "could not be stopped and went on"),
-        ):
-            if count:
-                lines.append(f"  {count:,} {what}")
-        if self.sent:
-            lines.append(f"  {_counted(self.sent, 'byte')} crossed between processes")
-        for lock in self.contention:
-            lines += _told(str(lock))
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
+    gil_known: bool = False
+    wire_known: bool = False
+    stays: str | None = None
+    """What the function does that keeps it in the calling thread: "changes the global …"."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Backends that could not take the function over, each with the reason."""
+    counted: bool = True
+    """Whether the number of items was known beforehand."""
 
 
-def _told(text: str) -> list[str]:
-    return wrapped(text, 80, indent="    ", first="  ")
-
-
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """``1 call``, ``1,200 calls``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

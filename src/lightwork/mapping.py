@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lightwork._calls import Style
     from lightwork._collecting import Stream
     from lightwork._options import Options
-    from lightwork._trace import Report
+    from lightwork._report import Report
     from lightwork.errors import Failure
 
 R = TypeVar("R")

@@ -13,7 +13,7 @@ from typing import Any
 
 from lightwork._captured import ties
 from lightwork._effects import Effect, effects
-from lightwork._hazards.finding import CHANGES, FAILS, UNKNOWN, Finding
+from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 
 _SEPARATE = "In processes and interpreters each worker changes a copy of its own, of which you see nothing"
