@@ -11,7 +11,7 @@ import itertools
 import math
 import sys
 
-from lightwork._attendance import Attendance
+from lightwork._attendance import Attendance, Gauge
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
@@ -114,10 +114,10 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
 
 class Live:
     """A crew that is open, with its lane's number in the dispatch. ``each``: bytes that its largest worker takes;
-    ``fewest``: workers that memory had room for when it had the least; ``sending``: the caller's CPU seconds for what
-    travels."""
+    ``fewest``: workers that memory had room for when it had the least; ``sending`` and ``fetching``: the caller's CPU
+    seconds for what travels."""
 
-    __slots__ = ("attendance", "backend", "crew", "each", "fewest", "growth", "sending", "startup")
+    __slots__ = ("attendance", "backend", "crew", "each", "fetching", "fewest", "growth", "sending", "startup")
 
     def __init__(self, backend: Backend, crew: Crew, growth: Growth | None = None, startup: float = 0.0) -> None:
         self.backend = backend
@@ -127,7 +127,7 @@ class Live:
         self.each = 0
         self.fewest = NO_CAP
         self.attendance = Attendance()
-        self.sending = 0.0
+        self.sending, self.fetching = Gauge(), Gauge()
 
 
 class Plan(Record):
@@ -344,12 +344,12 @@ class Run:
             self.dispatch.dropped(instruction.worker, batch)
             return True
         live = self._live[lane]
-        if live.backend.capabilities.needs_pickling:
+        if not live.backend.capabilities.needs_pickling or not live.sending.due():
+            live.crew.send(worker, batch)
+        else:
             before = thread_cpu()
             live.crew.send(worker, batch)
-            live.sending += thread_cpu() - before
-        else:
-            live.crew.send(worker, batch)
+            live.sending.add(thread_cpu() - before)
         return False
 
     def timeout(self, timeout: float | None) -> float | None:
@@ -402,10 +402,12 @@ class Run:
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
         scarce = None
-        before = thread_cpu()
-        events = live.crew.wait(timeout)
-        if live.backend.capabilities.needs_pickling:
-            live.sending += thread_cpu() - before
+        if not live.backend.capabilities.needs_pickling or not live.fetching.due():
+            events = live.crew.wait(timeout)
+        else:
+            before = thread_cpu()
+            events = live.crew.wait(timeout)
+            live.fetching.add(thread_cpu() - before)
         for event in events:
             self._take_event(number, event)
             if isinstance(event, WorkerFailed) and event.scarce:
@@ -539,10 +541,11 @@ class Run:
     def _lane(self, number: int, now: float) -> Lane:
         live, lane = self._live[number], self.dispatch.lanes[number]
         starting = idle = 0.0
+        travel = live.sending.seconds + live.fetching.seconds
         if not live.backend.capabilities.in_caller:  # the caller's own thread has other things to do between calls
             starting, present = live.attendance.until(now)
             idle = max(0.0, present - lane.busy)
-        return Lane(live.backend.name, lane.peak, lane.calls, lane.busy, lane.cpu, starting, idle, live.sending)
+        return Lane(live.backend.name, lane.peak, lane.calls, lane.busy, lane.cpu, starting, idle, travel)
 
     def decide(self, what: str, why: str) -> None:
         """Notes a decision for the report."""

@@ -9,7 +9,7 @@ import pytest
 import lightwork as lw
 from lightwork._account import account
 from lightwork._advice import advice
-from lightwork._attendance import Attendance
+from lightwork._attendance import EACH, EVERY, Attendance, Gauge
 from lightwork._demand import Demand
 from lightwork._finding import COSTS, GOOD_TO_KNOW, UNKNOWN
 from lightwork._report import Report
@@ -96,6 +96,15 @@ def test_attendance():
     there.ready(2, 0.6)
     there.gone(1, 11.0)
     assert there.until(12.0) == (pytest.approx(1.1), pytest.approx(0.5 + 1.4))
+
+
+def test_what_is_done_often_is_measured_now_and_then():
+    gauge, measured = Gauge(), 0
+    for _ in range(EACH + 100 * EVERY):
+        if gauge.due():
+            gauge.add(1.0)
+            measured += 1
+    assert gauge.seconds == EACH + 100 * EVERY and measured == EACH + 100
 
 
 # what would make it faster
