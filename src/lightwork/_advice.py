@@ -10,9 +10,11 @@ from __future__ import annotations
 from functools import cached_property
 
 from lightwork._account import Account, account, learnt
+from lightwork._backends._registry import NAMES
+from lightwork._backends._registry import backend as made
 from lightwork._demand import Demand, seconds, size
 from lightwork._finding import COSTS, GOOD_TO_KNOW, ORDER, UNKNOWN, Finding
-from lightwork._model import MOST_THREADS, OVERHEADS, Prediction, predict, suggest_workers
+from lightwork._model import MOST_THREADS, Prediction, predict_for, suggest_workers
 from lightwork._policy import computes
 from lightwork._record import replace
 
@@ -94,20 +96,11 @@ class Case:
     ) -> Prediction:
         """What the model says of this run's calls on a backend."""
         demand, calls, cores = demand or self.demand, calls or max(1, self.report.calls), cores or self.cores
-        startup, per_call = OVERHEADS.get(backend, OVERHEADS["processes"])
         if workers is None:
             workers = suggest_workers(demand, backend, cores, self.gil, calls)
             workers = min(workers, cores) if backend == "processes" else workers
-        return predict(
-            demand,
-            backend=backend,
-            workers=workers,
-            calls=calls,
-            cores=cores,
-            gil=self.gil,
-            startup=startup,
-            per_call=per_call,
-        )
+        can = made(backend if backend in NAMES else "processes").capabilities
+        return predict_for(backend, can, demand, workers=workers, calls=calls, cores=cores, gil=self.gil)
 
     @cached_property
     def now(self) -> Prediction:

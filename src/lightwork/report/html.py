@@ -7,7 +7,7 @@ from html import escape
 
 from lightwork._trace import unbroken
 from lightwork.report.rows import Compared, Row
-from lightwork.report.text import duration, measured, size, times
+from lightwork.report.text import duration, measured, size, times, wrongness
 
 STYLE = """
 .lightwork { --ink: #1b1f24; --quiet: #5c6670; --line: #d5dae0; --paper: #ffffff; --bar: #9fb3c8;
@@ -70,6 +70,7 @@ def _body(comparison: Compared) -> str:
     if comparison.advice:
         parts.append("<ul>" + "".join(f"<li>{escape(unbroken(text))}</li>" for text in comparison.advice) + "</ul>")
     notes = [
+        *([wrongness(comparison)] if comparison.wrong is not None else []),
         *comparison.notes,
         "Intervals are 95 %, by bootstrap. Efficiency is speed-up for each worker, or each core where calls "
         "compute and cores are fewer; CPU is cores kept busy; "
@@ -155,7 +156,9 @@ def _row(row: Row, winner: str | None) -> str:
     cells = [
         "" if row.workers is None else str(row.workers),
         measured(row.time, len(row.times) > 1),
-        "" if row.predicted is None else duration(row.predicted),
+        ""
+        if row.predicted is None
+        else duration(row.predicted) + ("" if row.off is None else f" ({times(row.off)}× as long)"),
         speedup,
         "" if row.efficiency is None else f"{100 * row.efficiency:.0f} %",
         "" if row.cpu is None else f"{row.cpu:.1f}",
