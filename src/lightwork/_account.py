@@ -68,7 +68,7 @@ def learnt(report: Ran) -> Demand | None:
     rest = sum(max(0.0, lane.busy - lane.cpu) for lane in report.lanes) / max(1, calls)
     if calls < ENOUGH or not cpu > UNLIKE * known.cpu:
         return known
-    return replace(known, cpu=cpu, gil=cpu * (known.gil_share if report.gil_known else 1.0), wait=min(known.wait, rest))
+    return replace(known, cpu=cpu, gil=cpu * known.gil_share, wait=min(known.wait, rest))
 
 
 def account(report: Ran, gil: bool) -> Account:
