@@ -28,7 +28,7 @@ FLOORS: dict[str, str] = {
     "_policy _report _shared",
     "engine": "_auto _engine _memory _opening _remembering _scout _watchdog",
     "report": "report.*",
-    "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
+    "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _routing _service _signatures "
     "_target _verdicts _hazards.* amapping checking comparing executor mapping probing testing",
     "package": "lightwork",
     "lab": "lab.*",

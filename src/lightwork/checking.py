@@ -26,6 +26,8 @@ RULES: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     crossing.pickling,
     state.shared_state,
     state.random_generators,
+    state.shared_seeds,
+    state.main_thread,
     state.resources,
     imports.turn_gil_on,
     imports.refuse_interpreters,
