@@ -398,7 +398,7 @@ def no_core(case: Case) -> Iterator[Finding]:
         "no-core",
         COSTS,
         f"For {seconds(found.in_line)} calls were ready to compute and had no core, though no more ran at a time than "
-        "there are cores: other programs use those.",
+        "there are cores: other programs use those, it seems.",
         "",
         "Run it when the machine has less to do.",
         (case.report.backend,),
