@@ -6,7 +6,9 @@ import json
 import math
 import multiprocessing
 import os
+import queue
 import random
+import signal
 import socket
 import sqlite3
 import sys
@@ -255,6 +257,56 @@ lock = threading.Lock()
 def locks(x):
     with lock:
         return x
+
+
+def seeds(x):
+    random.seed(x)
+    return random.random()
+
+
+def handles(x):
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    return x
+
+
+def test_what_all_threads_share_and_what_the_first_one_alone_may_do():
+    (found,) = lw.check(seeds, [1], backends=["threads", "processes"])
+    assert (found.rule, found.verdict, found.backends) == ("random-generator", "changes results", ("threads",))
+    (found,) = lw.check(handles, [1], backends=["threads", "processes"])
+    assert (found.rule, found.verdict, found.backends) == ("main-thread", "would fail", ("threads",))
+    failed = lw.map(handles, [1, 2], backend="threads", errors="return")
+    assert len(failed.failures) == 2 and isinstance(failed[0].exception, ValueError)
+    assert lw.map(handles, [1, 2], backend="processes") == [1, 2]
+
+
+WAITING = queue.Queue()
+
+
+class Guarded:
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def held(self, x):
+        with self.lock:
+            return x
+
+
+GUARDED = Guarded()
+
+
+def puts(x):
+    WAITING.put(x)
+
+
+def guarded(x):
+    return GUARDED.held(x)
+
+
+def test_the_parts_of_a_thing_are_told_with_it_or_by_its_name():
+    resources = [one for one in lw.check(puts, [1]) if one.rule == "resource"]
+    assert ['"WAITING"' in one.what for one in resources] == [True], "its four locks are not told as well"
+    (found,) = [one for one in lw.check(guarded, [1]) if one.rule == "resource"]
+    assert '"GUARDED.lock"' in found.what and found.where.endswith(f":{guarded.__code__.co_firstlineno + 1}")
 
 
 def test_a_lock_of_an_importable_module_is_a_new_one_in_each_process():

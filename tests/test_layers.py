@@ -19,16 +19,16 @@ PACKAGE = Path(lightwork.__file__).parent
 FLOORS: dict[str, str] = {
     "ground": "_lean _lock _typing errors _root _crashed _clock _extensions _handles _library_threads _machine "
     "_platform _polling _record _sizes _stats",
-    "values": "_calls _context _demand _per_worker _sameness _trace _usage",
+    "values": "_attendance _calls _context _demand _finding _per_worker _sameness _timeline _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
-    "decisions": "_batching _bytecode _captured _change _dispatch _effects "
+    "decisions": "_account _advice _batching _bytecode _captured _change _dispatch _effects "
     "_fingerprint _flow _growth _headroom _model _past "
-    "_policy _shared",
+    "_policy _report _shared",
     "engine": "_auto _engine _memory _opening _remembering _scout _watchdog",
     "report": "report.*",
-    "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _service _signatures "
+    "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _routing _service _signatures "
     "_target _verdicts _hazards.* amapping checking comparing executor mapping probing testing",
     "package": "lightwork",
     "lab": "lab.*",

@@ -249,6 +249,63 @@ for _ in range(25):
     assert [row.past.runs for row in _memory.rows(str(file))] == [75]
 
 
+WRITER = """
+import sys, warnings
+from lightwork import _memory
+from lightwork._demand import Demand
+from lightwork._past import Past
+past = Past(Demand(wait=0.03, cpu=0.0), True, True, (), "threads", 20, 500.0, 20)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    _memory.Memory(sys.argv[1], [abs, max, min, sum][number % 4], 2, 0.0).keep(past)
+    print(number, flush=True)
+"""
+
+
+def writers(file, count, rounds):
+    """Processes that are ready to write; a line makes them begin."""
+    command = [sys.executable, "-c", WRITER, str(file), str(rounds)]
+    made = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    for one in made:
+        assert one.stdout.readline() == "ready\n"
+    return made
+
+
+def go(made):
+    for one in made:
+        one.stdin.write("\n")
+        one.stdin.flush()
+
+
+def test_a_writer_that_is_killed_harms_nothing(file):
+    for _ in range(5):
+        (one,) = made = writers(file, 1, 100_000)
+        go(made)
+        assert one.stdout.readline() == "0\n"
+        one.kill()
+        one.communicate()
+    rows = _memory.rows(str(file))
+    assert rows and {row.past.backend for row in rows} == {"threads"}
+    assert not list(file.parent.glob("*.damaged*"))
+    remember(file, wait, past())
+    assert len(_memory.rows(str(file))) == len(rows) + 1
+
+
+def test_processes_that_find_a_damaged_file_at_once_set_it_aside_once(file):
+    file.write_bytes(b"by no means a database" * 100)
+    made = writers(file, 4, 1)
+    go(made)
+    for one in made:
+        told = one.communicate()[1]
+        assert one.returncode == 0 and "Traceback" not in told, told
+    assert [path.name for path in file.parent.glob("*.damaged*")] == ["memory.sqlite.damaged-1"]
+    assert [row.function for row in _memory.rows(str(file))] == ["builtins:abs"]
+
+
 def warned(file, fn=wait):
     """The warnings of two runs, and what the second one decided."""
     with warnings.catch_warnings(record=True) as seen:
@@ -378,6 +435,12 @@ def test_the_command_lists_and_clears(file, capsys, monkeypatch):
     assert "Nothing is remembered" in capsys.readouterr().out
     assert main(["memory", "list", str(file) + ".not"]) == 2
     assert "there is no file" in capsys.readouterr().err
+    damaged = file.with_name("other.sqlite")
+    damaged.write_bytes(b"by no means a database" * 100)
+    for command in ("list", "clear"):
+        assert main(["memory", command, str(damaged)]) == 2
+        assert "cannot be read as lightwork's memory" in " ".join(capsys.readouterr().err.split())
+    assert damaged.read_bytes() == b"by no means a database" * 100, "who only looks sets nothing aside"
 
 
 def test_a_short_run_does_not_make_a_longer_one_forgotten(file):

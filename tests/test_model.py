@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightwork._backends._registry import backends
 from lightwork._demand import Demand
-from lightwork._model import OVERHEADS, predict, rank, suggest_workers
+from lightwork._model import predict, rank, suggest_workers
 
+OVERHEADS = {name: (info.capabilities.startup, info.capabilities.per_call) for name, info in backends().items()}
 BACKENDS = st.sampled_from(list(OVERHEADS))
 times = st.floats(0, 10) | st.floats(0, 1e-3)
 

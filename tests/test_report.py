@@ -10,8 +10,9 @@ import pytest
 from lightwork._demand import Demand
 from lightwork._machine import machine
 from lightwork._reasons import Facts, advice, reason
+from lightwork._report import Report
 from lightwork._stats import Interval
-from lightwork._trace import Decision, Lane, Progress, Report
+from lightwork._trace import Decision, Lane, Progress
 from lightwork._verdicts import Measured, judge
 from lightwork.report.comparison import Comparison
 from lightwork.report.html import bars, comparison_fragment, comparison_page
@@ -276,9 +277,9 @@ def test_a_report_fits_a_terminal_and_says_the_demand_once():
     text = str(a_report(lost_workers=1, sent=6310))
     assert max(map(len, text.splitlines())) <= 80
     assert " ".join(text.split()).count("(0 % computing; 5 B out, 5 B back)") == 1
-    assert "1 worker lost and replaced" in text and "6,310 bytes" in text and "\u00a0" not in text
+    assert "1 worker lost and replaced" in text and "6.3 kB" in text and "\u00a0" not in text
     assert "one call: 20.0 ms" in str(Report("serial", 1, 1, 0.1, demand=Demand(0.02, 0.0)))
-    assert str(Report("serial", 1, 1, 0.1)) == "1 call in 0.1 s on serial (1 worker)"
+    assert str(Report("serial", 1, 1, 0.1)) == "1 call in 100 ms on serial (1 worker)"
 
 
 def test_what_is_echoed_is_the_text_for_people(comparison):

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from lightwork._machine import Machine, machine
     from lightwork._options import Options, config
     from lightwork._per_worker import per_worker
-    from lightwork._trace import Progress, Report
+    from lightwork._report import Report
+    from lightwork._trace import Progress
     from lightwork.amapping import aimap, amap
     from lightwork.checking import Finding, Findings, check
     from lightwork.comparing import Comparison, compare
@@ -67,7 +68,8 @@ _HOMES = {
     "_kit.sharing": ("share",),
     "_machine": ("Machine", "machine"),
     "_options": ("Options", "config"),
-    "_trace": ("Progress", "Report"),
+    "_report": ("Report",),
+    "_trace": ("Progress",),
     "amapping": ("aimap", "amap"),
     "_backends._registry": ("backends",),
     "checking": ("Finding", "Findings", "check"),

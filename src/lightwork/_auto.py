@@ -21,8 +21,8 @@ from lightwork._machine import gil_enabled
 from lightwork._opening import DONE_EARLY, Opening
 from lightwork._policy import Ask, Policy, Seen, Verdict, computes
 from lightwork._record import replace
+from lightwork._report import Report
 from lightwork._scout import Scout
-from lightwork._trace import Report
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
@@ -172,6 +172,7 @@ class AutoRun(Run):
         if recent is None or self.demand is None:
             return
         wall, cpu = recent
+        before = self.demand, self._gil_known
         held = cpu if change.shared and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
         self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
         self._gil_known = self._effects_known = True
@@ -181,6 +182,7 @@ class AutoRun(Run):
             self._find_out(Ask.WIRE, 0.0)
             verdict = self._policy.advise(self._seen(seen.elapsed))
         if verdict.switch is None or verdict.switch == current.name:
+            self.demand, self._gil_known = before  # what was measured alone tells more
             return
         self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
         self._change = Change(not change.shared, 2 * change.settles)
@@ -473,7 +475,14 @@ class AutoRun(Run):
         self._handover = None
 
     def report(self) -> Report:
-        return replace(super().report(), demand=self.demand)
+        return replace(
+            super().report(),
+            demand=self.demand,
+            gil_known=self._gil_known,
+            wire_known=self._wire is not None,
+            stays=self._effects,
+            refused=tuple(self._refused.items()),
+        )
 
     def _send(self, instruction: Send) -> bool:
         if not self.dispatch.done and instruction.worker[0] == self.first:

@@ -77,10 +77,10 @@ def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
         seen.add(id(value))
         yield name, value
         if depth <= DEEP:
-            queue += [(part, found, depth + 1) for part, found in _parts(value, depth)]
+            queue += [(part, found, depth + 1) for part, found in _parts(name, value, depth)]
 
 
-def _parts(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+def _parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     if isinstance(value, MethodType):
         yield value.__func__.__name__, value.__func__
         yield "self", value.__self__
@@ -97,7 +97,7 @@ def _parts(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         yield from value.keywords.items()
     elif depth <= 1 and not isinstance(value, type) and type(value).__module__ != "builtins":
         # A callable object, or the object of a bound method: its attributes, and its __call__.
-        yield from getattr(value, "__dict__", {}).items()
+        yield from ((f"{name}.{part}", found) for part, found in getattr(value, "__dict__", {}).items())
         call = type(value).__dict__.get("__call__")
         if call is not None:
             yield "__call__", call

@@ -17,6 +17,10 @@ class Clock(Protocol):
     def now(self) -> float: ...
 
 
+thread_cpu = time.thread_time
+"""CPU seconds that the calling thread has used."""
+
+
 class SystemClock:
     """The machine's monotonic clock. On Linux and macOS one scale serves all processes of a machine."""
 

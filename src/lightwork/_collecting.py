@@ -9,7 +9,7 @@ from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
 from lightwork._opening import Opening
 from lightwork._options import begins_here, load, prepare, remembered, settle
-from lightwork._trace import Report
+from lightwork._report import Report
 from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted
 

@@ -455,5 +455,6 @@ def _refusal(thing: Any, what: str, error: Exception | None = None) -> str | Non
     try:
         _dump(thing, cloudpickle.Pickler, time.perf_counter() + _BUDGET)
     except Exception as second:  # noqa: BLE001
-        return f"{what} ({type(thing).__name__}) cannot be pickled: {second or error}"
+        kind = "" if type(thing).__name__ in what else f" ({type(thing).__name__})"
+        return f"{what}{kind} cannot be pickled: {second or error}"
     return None

@@ -11,18 +11,20 @@ import itertools
 import math
 import sys
 
+from lightwork._attendance import Attendance, Gauge
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import SHARED, Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
-from lightwork._clock import Clock, SystemClock
+from lightwork._clock import Clock, SystemClock, thread_cpu
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
 from lightwork._headroom import affordable
 from lightwork._library_threads import share
 from lightwork._machine import available_memory
 from lightwork._record import Record, fresh, replace
+from lightwork._report import Report
 from lightwork._sizes import shown
-from lightwork._trace import Decision, Lane, Progress, Report, Span
+from lightwork._trace import Decision, Lane, Progress, Span
 from lightwork._watchdog import Watchdog, words
 
 TYPE_CHECKING = False
@@ -112,9 +114,10 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
 
 class Live:
     """A crew that is open, with its lane's number in the dispatch. ``each``: bytes that its largest worker takes;
-    ``fewest``: workers that memory had room for when it had the least."""
+    ``fewest``: workers that memory had room for when it had the least; ``sending`` and ``fetching``: the caller's CPU
+    seconds for what travels."""
 
-    __slots__ = ("backend", "crew", "each", "fewest", "growth", "startup")
+    __slots__ = ("attendance", "backend", "crew", "each", "fetching", "fewest", "growth", "sending", "startup")
 
     def __init__(self, backend: Backend, crew: Crew, growth: Growth | None = None, startup: float = 0.0) -> None:
         self.backend = backend
@@ -123,6 +126,8 @@ class Live:
         self.startup = startup
         self.each = 0
         self.fewest = NO_CAP
+        self.attendance = Attendance()
+        self.sending, self.fetching = Gauge(), Gauge()
 
 
 class Plan(Record):
@@ -165,6 +170,7 @@ class Run:
         self._watchdog = None if plan.stall_timeout is None else Watchdog(plan.stall_timeout)
         self.sent = 0
         self.closed = False
+        self._ended: float | None = None
         self._live: dict[int, Live] = {}
         self._spans: list[Span] = []
         self._fn: Callable[..., Any] | None = None
@@ -291,12 +297,16 @@ class Run:
             if isinstance(instruction, Send):
                 again |= self._send(instruction)
             elif isinstance(instruction, Start):
-                crew = self._live[instruction.lane].crew
+                live = self._live[instruction.lane]
                 for _ in range(self._affordable(instruction)):
-                    self.dispatch.started((instruction.lane, crew.start_worker()))
+                    began, worker = self.clock.now(), live.crew.start_worker()
+                    live.attendance.start(worker, began)
+                    self.dispatch.started((instruction.lane, worker))
                 again = True
             elif isinstance(instruction, Retire):
-                self._live[instruction.worker[0]].crew.retire(instruction.worker[1])
+                live = self._live[instruction.worker[0]]
+                live.crew.retire(instruction.worker[1])
+                live.attendance.gone(instruction.worker[1], now)
             else:
                 self._live[instruction.worker[0]].crew.revoke(instruction.worker[1])
         return again
@@ -334,11 +344,16 @@ class Run:
         if self.plan.on_send is not None and not self.plan.on_send(batch.first):
             self.dispatch.dropped(instruction.worker, batch)
             return True
-        crew = self._live[lane].crew
-        before = crew.shipped
-        crew.send(worker, batch)
-        if crew.shipped > before:
-            self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, crew.shipped - before)
+        live = self._live[lane]
+        shipped = live.crew.shipped
+        if not live.backend.capabilities.needs_pickling or not live.sending.due():
+            live.crew.send(worker, batch)
+        else:
+            before = thread_cpu()
+            live.crew.send(worker, batch)
+            live.sending.add(thread_cpu() - before)
+        if live.crew.shipped > shipped:
+            self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, live.crew.shipped - shipped)
         return False
 
     def timeout(self, timeout: float | None) -> float | None:
@@ -397,7 +412,13 @@ class Run:
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
         scarce = None
-        for event in live.crew.wait(timeout):
+        if not live.backend.capabilities.needs_pickling or not live.fetching.due():
+            events = live.crew.wait(timeout)
+        else:
+            before = thread_cpu()
+            events = live.crew.wait(timeout)
+            live.fetching.add(thread_cpu() - before)
+        for event in events:
             self._take_event(number, event)
             if isinstance(event, WorkerFailed) and event.scarce:
                 scarce = event.exception
@@ -419,6 +440,9 @@ class Run:
                 self.decide("replaced a worker", "its calls left more memory in use than others can do without")
         elif isinstance(event, WorkerReady):
             live.startup = max(live.startup, event.seconds)
+            live.attendance.ready(event.worker, event.seconds)
+        elif isinstance(event, WorkerLost):
+            live.attendance.gone(event.worker, self.clock.now())
         self.dispatch.handle(number, event, self.clock.now())
         if isinstance(event, WorkerLost) and event.death.starved:
             most = self.dispatch.lanes[number].wanted
@@ -470,6 +494,7 @@ class Run:
         if self.closed:
             return
         self.closed = True
+        self._ended = self.clock.now()
         for live in self._live.values():
             self.unstoppable += live.crew.close()
             self.sent += live.crew.shipped
@@ -502,18 +527,14 @@ class Run:
 
     def report(self) -> Report:
         """What this run did so far."""
-        dispatch = self.dispatch
-        lanes = tuple(
-            Lane(self._live[n].backend.name, lane.peak, lane.calls, lane.busy, lane.cpu)
-            for n, lane in dispatch.lanes.items()
-            if lane.calls or lane.peak
-        )
+        dispatch, now = self.dispatch, self.clock.now() if self._ended is None else self._ended
+        lanes = tuple(self._lane(number, now) for number, lane in dispatch.lanes.items() if lane.calls or lane.peak)
         main = max(lanes, key=lambda lane: lane.busy, default=None)
         return Report(
             backend=main.backend if main else self.plan.backend.name,
             workers=main.workers if main else 0,
             calls=dispatch.done,
-            seconds=self.clock.now() - self.began,
+            seconds=now - self.began,
             lanes=lanes,
             decisions=tuple(self.decisions),
             spans=tuple(self._spans),
@@ -523,8 +544,18 @@ class Run:
             failures=dispatch.failed,
             lost_workers=dispatch.lost,
             unstoppable=self.unstoppable,
+            counted=self.total is not None,
             contention=() if self._locks is None else self._locks.contended(),
         )
+
+    def _lane(self, number: int, now: float) -> Lane:
+        live, lane = self._live[number], self.dispatch.lanes[number]
+        starting = idle = 0.0
+        travel = live.sending.seconds + live.fetching.seconds
+        if not live.backend.capabilities.in_caller:  # the caller's own thread has other things to do between calls
+            starting, present = live.attendance.until(now)
+            idle = max(0.0, present - lane.busy)
+        return Lane(live.backend.name, lane.peak, lane.calls, lane.busy, lane.cpu, starting, idle, travel)
 
     def decide(self, what: str, why: str) -> None:
         """Notes a decision for the report."""

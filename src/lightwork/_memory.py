@@ -227,18 +227,32 @@ def _which(path: str) -> tuple[int, int] | None:
 
 
 def _set_aside(path: str, which: tuple[int, int] | None, problem: Exception) -> None:
-    if _which(path) != which:
-        return  # another process has just done so: this is a new one
-    for number in range(1, 1000):
-        aside = f"{path}.damaged-{number}"
-        if os.path.lexists(aside):
-            continue
-        for ending in ("", "-wal", "-shm"):  # the other two belong to it
+    """Renames the file ``which``. Of several processes that find it damaged one does so: the kernel's lock on the file
+    itself says which."""
+    from fcntl import LOCK_EX, flock
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        flock(descriptor, LOCK_EX)
+        if _which(path) != which:
+            return  # another process has just done so: this is a new one
+        aside = next((name for name in _names_aside(path) if not os.path.lexists(name)), None)
+        if aside is None:
+            raise sqlite3.OperationalError(f"there are too many damaged files beside {path}")
+        # What belongs to it goes first: when it is gone itself, others make a new one with the like.
+        for ending in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 os.rename(path + ending, aside + ending)  # noqa: PTH104
-        _warn(path, f"is damaged ({problem}); it was set aside as {aside}, and a new one was begun")
-        return
-    raise sqlite3.OperationalError(f"there are too many damaged files beside {path}")
+    finally:
+        os.close(descriptor)
+    _warn(path, f"is damaged ({problem}); it was set aside as {aside}, and a new one was begun")
+
+
+def _names_aside(path: str) -> Iterator[str]:
+    return (f"{path}.damaged-{number}" for number in range(1, 1000))
 
 
 _told: set[str] = set()

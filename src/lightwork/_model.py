@@ -23,19 +23,11 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
+from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand, seconds
 from lightwork._record import Record, replace
 
 Binding = Literal["start-up", "waiting", "cores", "the GIL", "the wire", "one at a time"]
-
-OVERHEADS: dict[str, tuple[float, float]] = {
-    "serial": (0.0, 50e-9),
-    "threads": (200e-6, 20e-6),
-    "processes": (0.05, 50e-6),
-    "interpreters": (0.06, 60e-6),
-    "asyncio": (1e-3, 40e-6),
-}
-"""Seconds to start and seconds for one call that travels alone, where nobody has measured them."""
 
 MOST_THREADS = 128
 MOST_PROCESSES = 32
@@ -127,6 +119,23 @@ def predict(
     pace = case.pace()
     throughput = 1 / pace if pace > 0 else math.inf
     return Prediction(backend, case.workers, took, throughput, binding, reason, max(1.0, lifted))
+
+
+def predict_for(
+    name: str, can: Capabilities, demand: Demand, *, workers: int, calls: int | None, cores: float, gil: bool
+) -> Prediction:
+    """The same for a backend of lightwork's by what it can do, its own work for each call included."""
+    held = can.per_item if gil and can.shares_memory and not can.in_caller else 0.0
+    return predict(
+        replace(demand, cpu=demand.cpu + can.per_item, gil=demand.gil + held),
+        backend=name,
+        workers=workers,
+        calls=calls,
+        cores=cores,
+        gil=gil,
+        startup=can.startup,
+        per_call=can.per_call,
+    )
 
 
 def _case(

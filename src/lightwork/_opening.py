@@ -14,8 +14,9 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Meter
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED
 from lightwork._fingerprint import fingerprint
+from lightwork._report import Report
 from lightwork._scout import Scout
-from lightwork._trace import Decision, Lane, Report, Span
+from lightwork._trace import Decision, Lane, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

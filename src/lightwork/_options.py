@@ -527,6 +527,11 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
     return begin, None
 
 
+def for_cores(settings: Settings) -> Settings:
+    """The same for workers that compute: of those there are no more than cores."""
+    return replace(settings, max_workers=min(settings.max_workers or cores(), cores()))
+
+
 def load() -> None:
     """Loads what the choice for a function that waits takes, so that it need not be waited for later."""
     for name in ("_auto", "_effects", "_captured", "_backends.threads"):

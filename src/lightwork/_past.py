@@ -59,7 +59,14 @@ def begin(policy: Policy, past: Past, total: int | None, effects: str | None, ef
     for name, why in past.refused:
         policy = policy.refuse(name, why)
     calls = past.calls if total is None else total
-    verdict = policy.advise(Seen(0.0, 0, calls, past.demand, past.gil_known, past.wire_known, effects, effects_known))
+    seen = Seen(0.0, 0, calls, past.demand, past.gil_known, past.wire_known, effects, effects_known)
+    verdict = policy.advise(seen)
+    if verdict.ask is Ask.WIRE:
+        # Nobody needed to know when others ran it: those are as good now.
+        for one in policy.candidates:
+            if one.capabilities.needs_pickling:
+                policy = policy.refuse(one.name, "what travels was not found out")
+        verdict = policy.advise(seen)
     # What was not found out then takes calls to find out now.
     return verdict if verdict.ask in (Ask.NOTHING, Ask.EFFECTS) else Verdict(why="not enough was remembered")
 

@@ -186,6 +186,8 @@ class Policy(Record, frozen=True):
             return "mostly waits, and waits can overlap"
         if not self.gil:
             return "computes, and on this free-threaded build threads compute side by side"
+        if demand.gil > 0.9 * demand.cpu and demand.wait > 0.2 * demand.wall:
+            return "computes under the GIL, and waits in between, when another can have it"
         if demand.gil > 0.9 * demand.cpu:
             return "computes under the GIL, where threads take turns"
         if demand.gil > 0.5 * demand.cpu:

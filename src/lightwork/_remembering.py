@@ -4,6 +4,7 @@ learns. For maps that keep none nothing of this is loaded.
 
 from __future__ import annotations
 
+from lightwork._account import learnt
 from lightwork._auto import FIRST_LOOK, AutoRun
 from lightwork._calls import Finished
 from lightwork._demand import Demand
@@ -32,6 +33,7 @@ class RememberingRun(AutoRun):
         self._instead: Demand | None = None
         """The demand of the first calls, where it is not what was remembered."""
         self._kept = False
+        self._warm: set[tuple[int, int]] = set()
         self._walls: list[float] = []
         self._cpus: list[float] = []
 
@@ -58,6 +60,9 @@ class RememberingRun(AutoRun):
     def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)
         outcomes = event.outcomes
+        if live.backend.capabilities.needs_pickling and (number, event.worker) not in self._warm:
+            self._warm.add((number, event.worker))  # its first calls paid for the function's imports
+            return
         if outcomes.count and len(self._walls) < MOST_NOTED:
             self._walls.append(outcomes.seconds / outcomes.count)
             self._cpus.append(outcomes.cpu / outcomes.count)
@@ -98,7 +103,8 @@ class RememberingRun(AutoRun):
 
     def _learnt(self) -> Past | None:
         """What is worth remembering of this run."""
-        report, demand, known = self.report(), self.demand or self._instead, self._memory.past
+        report, known = self.report(), self._memory.past
+        demand = learnt(report) or self._instead
         if demand is None or report.failures or self.dispatch.broken:
             return None
         wrong = self._instead is not None

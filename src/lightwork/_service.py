@@ -16,7 +16,7 @@ from typing import Any
 from lightwork import _context, _machine
 from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
-from lightwork._calls import Finished
+from lightwork._calls import Finished, Outcomes
 from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
@@ -28,6 +28,9 @@ from lightwork.errors import Failure, UnpicklableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 ALONE = 3
@@ -71,7 +74,8 @@ class LedFuture(Future[Any]):
     def __init__(self, service: Service) -> None:
         super().__init__()
         self._condition = _Condition()
-        self._service = service
+        self.service = service
+        """Who makes the call; another one, once it was handed on."""
 
     def result(self, timeout: float | None = None) -> Any:
         """As ``concurrent.futures.Future.result``."""
@@ -86,7 +90,7 @@ class LedFuture(Future[Any]):
             return timeout
         now = SystemClock.now
         end = None if timeout is None else now() + timeout
-        self._service.lead(self, end)
+        self.service.lead(self, end)
         return None if end is None else max(0.0, end - now())
 
 
@@ -114,23 +118,35 @@ def forget_all() -> None:
     _serving.clear()
 
 
+class Router(Protocol):
+    """Who knows which service a function's calls are for, where an executor has several."""
+
+    def learn(self, name: str, work: Work, seconds: float, cpu: float, beside: int, value: Any) -> None: ...
+    def hand_on(self, name: str, work: Work) -> bool: ...
+    def take_back(self, work: Work) -> bool: ...
+
+
 class _ServiceRun(Run):
     """A run whose calls come one by one, each with a function of its own."""
 
-    def __init__(self, plan: Plan, learn: Callable[[Callable[..., Any], float, float], None] | None) -> None:
+    def __init__(self, plan: Plan, saw: Callable[[int, Outcomes, int], None] | None) -> None:
         super().__init__(plan)
-        self._learn = learn
+        self._saw = saw
+        self._warm: set[int] = set()
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
-        if self._learn is not None:
-            sent = self.dispatch.lanes[number].workers[event.worker].sent[event.outcomes.batch]
-            self._learn(sent.batch.fn, event.outcomes.seconds, event.outcomes.cpu)
+        if live.backend.capabilities.needs_pickling and event.worker not in self._warm:
+            self._warm.add(event.worker)  # its first call paid for imports
+        elif self._saw is not None:
+            lane = self.dispatch.lanes[number]
+            sent = lane.workers[event.worker].sent[event.outcomes.batch]
+            self._saw(sent.batch.first, event.outcomes, len(lane.workers) - len(lane.idle))
 
 
 class Service:
     """One backend's share of an executor."""
 
-    def __init__(self, made: Backend, settings: Settings, learn: Callable[..., None] | None) -> None:
+    def __init__(self, made: Backend, settings: Settings, router: Router | None) -> None:
         self.name = made.name
         self.can_kill = made.capabilities.can_kill
         self._coroutines = made.capabilities.coroutines
@@ -144,7 +160,9 @@ class Service:
         self._closing = self._cancelling = self._abandoned = False
         self._cancelled_at = 0.0
         self._broken: BaseException | None = None
-        self._learn = learn if made.capabilities.shares_memory and not self._coroutines else None
+        self._router = None if self._coroutines or self._inline else router
+        self._works: dict[int, Work] = {}
+        """Calls that are not done, where there is a router."""
         self._run = self._opened()
         self._depth = _context.depth()
         self._turning = 0
@@ -183,7 +201,7 @@ class Service:
             on_send=self._begins,
             stall_timeout=settings.stall_timeout,
         )
-        return _ServiceRun(plan, self._learn)
+        return _ServiceRun(plan, None if self._router is None else self._saw)
 
     # called from any thread
 
@@ -265,7 +283,7 @@ class Service:
         now = SystemClock.now
         self._leader = future
         try:
-            while self._led and not self._wanted and not future.done():
+            while self._led and not self._wanted and not future.done() and self._has(future):
                 left = None if end is None else end - now()
                 if left is not None and left <= 0:
                     break
@@ -279,6 +297,10 @@ class Service:
             raise
         self._leader = None
 
+    def _has(self, future: Future[Any]) -> bool:
+        """Whether the call was not handed on to another service."""
+        return not isinstance(future, LedFuture) or future.service is self
+
     def _start_anew(self) -> None:
         """After Ctrl-C struck a leader between two steps: what is where is not known any more."""
         from lightwork._crashed import WorkerCrashed
@@ -290,6 +312,7 @@ class Service:
         lost = {*self._futures.values(), *([] if last is None else [last])} - {work.future for work in untouched}
         self._futures.clear()
         self._indices.clear()
+        self._works.clear()
         for future in lost:
             _settle(future, WorkerCrashed(reason="was ended: Ctrl-C struck while its result was taken in"))
         for work in untouched:
@@ -449,20 +472,42 @@ class Service:
             index = dispatch.feed(work.fn, "full", [(work.args, work.kwargs)])
             self._futures[index] = work.future
             self._indices[id(work.future)] = index
+            if self._router is not None:
+                self._works[index] = work
 
     def _begins(self, index: int) -> bool:
-        """Whether a call is to be sent: not where its future was cancelled."""
+        """Whether a call is to be sent: not where its future was cancelled, or its function belongs elsewhere now."""
         future = self._futures.get(index)
-        return future is not None and (future.running() or future.set_running_or_notify_cancel())
+        if future is None or future.running():
+            return future is not None
+        if self._router is not None and not future.cancelled():
+            work = self._works[index]
+            if self._router.hand_on(self.name, work):
+                self._forget(index)
+                self._run.wake()  # whoever drives may have nothing to wait for now
+                return False
+        return future.set_running_or_notify_cancel()
+
+    def _forget(self, index: int) -> Future[Any] | None:
+        self._works.pop(index, None)
+        future = self._futures.pop(index, None)
+        if future is not None:
+            self._indices.pop(id(future), None)
+        return future
+
+    def _saw(self, index: int, outcomes: Outcomes, beside: int) -> None:
+        work = self._works.get(index)
+        if work is not None and self._router is not None and outcomes.count and not outcomes.failures:
+            self._router.learn(self.name, work, outcomes.seconds, outcomes.cpu, beside, outcomes.values[0])
 
     def _resolve(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
             for offset, value in enumerate(chunk.values):
-                future = self._futures.pop(chunk.first + offset, None)
-                if future is None:
+                work = self._works.get(chunk.first + offset)
+                future = self._forget(chunk.first + offset)
+                if future is None or future.cancelled():
                     continue
-                self._indices.pop(id(future), None)
-                if future.cancelled():
+                if self._router and work and _never_left(value) and self._router.take_back(work):
                     continue
                 if isinstance(value, Failure):
                     future.set_exception(self._as_there(value.exception))
@@ -517,12 +562,17 @@ class Service:
         return error
 
 
+def _never_left(value: Any) -> bool:
+    """Whether a call failed before it began, because it could not travel."""
+    return isinstance(value, Failure) and isinstance(value.exception, UnpicklableError) and not value.exception.begun
+
+
 def _settle(future: Future[Any], error: BaseException) -> None:
     if not future.done() and (future.running() or future.set_running_or_notify_cancel()):
         future.set_exception(error)
 
 
-def open_service(name: str, settings: Settings, learn: Callable[..., None] | None) -> Service:
+def open_service(name: str, settings: Settings, router: Router | None) -> Service:
     """A service on the backend of this name, with the executor's rules; BackendUnavailable where it cannot be."""
     made = settings.backend if isinstance(settings.backend, Backend) else backend(name)
     usable(made.name) if made.unavailable() else None
@@ -530,7 +580,7 @@ def open_service(name: str, settings: Settings, learn: Callable[..., None] | Non
     check_fit(_nothing if not coroutines else _anothing, made, settings, coroutines)
     if settings.rules.max_tasks_per_child is not None and made.capabilities.in_caller:
         settings = replace(settings, rules=replace(settings.rules, max_tasks_per_child=None))
-    return Service(made, settings, learn)
+    return Service(made, settings, router)
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""What ran where, when and why: the record that a run leaves behind; and its form for Perfetto and Chrome."""
+"""What ran where, when and why: the record that a run leaves behind. ``_report`` has it as callers see it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from lightwork._record import Record, Slotted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from typing import Any
-
     from lightwork._demand import Demand
-
-    Row = tuple[int, int]
-    """Process and thread, as the Trace Event Format has it: here a backend and its worker, or a lock."""
-
 
 _QUANTITY = r"(?<=\d) (?=(?:%|[nµm]?s|k?B|[KMG]i?B|calls?|cores?|workers?|times|×)(?!\w))"
 _NO_BREAK = "\u00a0"
@@ -74,13 +66,20 @@ class Decision(Record, frozen=True):
 
 
 class Lane(Record, frozen=True):
-    """One backend's part of a run. ``busy``: seconds its workers spent in calls, added up."""
+    """One backend's part of a run, in seconds of all its workers added up.
+
+    ``busy``: in calls; ``cpu``: computing in them; ``starting``: until they could take calls; ``idle``: when they could
+    and had none; ``sending``: CPU seconds of the caller for handing calls out to other processes and taking results in.
+    """
 
     backend: str
     workers: int
     calls: int
     busy: float
     cpu: float
+    starting: float = 0.0
+    idle: float = 0.0
+    sending: float = 0.0
 
 
 class Progress(Record, frozen=True):
@@ -125,7 +124,7 @@ class Contended(Record, frozen=True):
 
     def __str__(self) -> str:
         said = (
-            f"the lock made at {self.made} was waited for {self.waited_for:,} of {_counted(self.acquired, 'time')}, "
+            f"the lock made at {self.made} was waited for {self.waited_for:,} of {counted(self.acquired, 'time')}, "
             f"{self.waiting:.3g} s in all; it was held for {self.holding:.3g} s"
         )
         several = {process for process, _, _ in self.waiters}
@@ -135,11 +134,13 @@ class Contended(Record, frozen=True):
         return said
 
 
-class Report(Record, frozen=True):
-    """What a run did, and why. ``str(report)`` is the text for people, 80 columns wide.
+class Ran(Record, frozen=True):
+    """All that is known of a run.
 
     ``backend`` is the one that ran most of the calls, ``workers`` the most that it had at a time; ``seconds`` is
-    wall time from the call of map to its end, ``sent`` the bytes that crossed to workers and back.
+    wall time from the call of map to its end, ``sent`` the bytes that crossed to workers and back. ``demand`` is what
+    one call asks for, where that was measured; its part under the GIL counts only where ``gil_known``, its wire parts
+    only where ``wire_known``.
     """
 
     backend: str
@@ -158,132 +159,16 @@ class Report(Record, frozen=True):
     unstoppable: int = 0
     contention: tuple[Contended, ...] = ()
     """Checked locks (``LIGHTWORK_DEBUG=1``) that were waited for meanwhile, the worst first."""
-
-    def __str__(self) -> str:
-        ran = f"{_counted(self.calls, 'call')} in {self.seconds:.3g} s"
-        lines = [f"{ran} on {self.backend} ({_counted(self.workers, 'worker')})"]
-        if len(self.lanes) > 1:
-            parts = (f"{lane.calls:,} on {lane.backend}" for lane in self.lanes)
-            lines += _told("where: " + ", ".join(parts))
-        # The decision to change the backend begins with the demand it rests on.
-        if self.demand is not None and not any("one call takes" in decision.why for decision in self.decisions):
-            lines += _told(f"one call: {self.demand}")
-        for decision in self.decisions:
-            lines += _told(f"at {decision.at:.3g} s: {decision.what}: {decision.why}")
-        for count, what in (
-            (self.retries, "retried"),
-            (self.failures, "failed"),
-            (self.lost_workers, "worker lost and replaced" if self.lost_workers == 1 else "workers lost and replaced"),
-            (self.unstoppable, "could not be stopped and went on"),
-        ):
-            if count:
-                lines.append(f"  {count:,} {what}")
-        if self.sent:
-            lines.append(f"  {_counted(self.sent, 'byte')} crossed between processes")
-        for lock in self.contention:
-            lines += _told(str(lock))
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def to_trace(self, path: str | Path) -> Path:
-        """Writes the run as a timeline that https://ui.perfetto.dev and chrome://tracing show, and returns its path.
-
-        A row for each worker, with its calls and its waits for checked locks, and one for each such lock, with its
-        holds. Of a long run the first 20,000 batches are there, and of each lock the latest waits.
-        """
-        import json
-        from pathlib import Path
-
-        path = Path(path)
-        path.write_text(json.dumps(_timeline(self)), encoding="utf-8")
-        return path
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
+    gil_known: bool = False
+    wire_known: bool = False
+    stays: str | None = None
+    """What the function does that keeps it in the calling thread: "changes the global …"."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """Backends that could not take the function over, each with the reason."""
+    counted: bool = True
+    """Whether the number of items was known beforehand."""
 
 
-def _told(text: str) -> list[str]:
-    return wrapped(text, 80, indent="    ", first="  ")
-
-
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """``1 call``, ``1,200 calls``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-# the timeline
-
-
-LOCKS = 1
-"""Of the format's processes the one whose rows are locks; backends come after it."""
-
-
-def _timeline(report: Report) -> dict[str, Any]:
-    """The run in the Trace Event Format; times in microseconds since the run's start."""
-    backends = list(dict.fromkeys([*(lane.backend for lane in report.lanes), *(s.backend for s in report.spans)]))
-    groups = {backend: LOCKS + 1 + number for number, backend in enumerate(backends)}
-    events = [_named("process_name", (group, 0), backend) for backend, group in groups.items()]
-    rows = dict.fromkeys((groups[span.backend], span.worker) for span in report.spans)
-    events += [_named("thread_name", row, f"worker {row[1]}") for row in rows]
-    for span in report.spans:
-        what = f"item {span.first}" if span.calls == 1 else f"items {span.first} to {span.first + span.calls - 1}"
-        more = {"calls": span.calls, "CPU seconds": span.cpu}
-        events.append(_slice((groups[span.backend], span.worker), what, span.began, span.seconds, more))
-    for decision in report.decisions:
-        where = {"name": decision.what, "ph": "i", "s": "g", "pid": LOCKS, "tid": 0}
-        events.append({**where, "ts": decision.at * 1e6, "args": {"why": decision.why}})
-    if report.contention:
-        events.append(_named("process_name", (LOCKS, 0), "locks"))
-        workers = _Workers(report.spans, groups)
-        for number, lock in enumerate(report.contention, 1):
-            events += _turns(lock, number, workers)
-    return {"traceEvents": events, "displayTimeUnit": "ms"}
-
-
-def _turns(lock: Contended, number: int, workers: _Workers) -> Iterator[dict[str, Any]]:
-    """A lock's holds in a row of its own, since those of several locks may overlap in a worker; waits where they
-    were."""
-    yield _named("thread_name", (LOCKS, number), f"the lock made at {lock.made}")
-    for turn in lock.turns:
-        who = f"thread {turn.thread} of process {turn.process}" if turn.item is None else f"item {turn.item}"
-        more = {"process": turn.process, "thread": turn.thread, "item": turn.item, "lock": lock.made}
-        if turn.what == "held":
-            yield _slice((LOCKS, number), f"held by {who}", turn.began, turn.seconds, more)
-            continue
-        row = workers.at(turn.item, turn.began)
-        if row is not None:
-            yield _slice(row, "waits for a lock", turn.began, turn.seconds, more)
-        else:  # of a thread that is no worker; or the call is not in the record
-            yield _named("thread_name", (turn.process, turn.thread), who)
-            yield _slice((turn.process, turn.thread), "waits for a lock", turn.began, turn.seconds, more)
-
-
-class _Workers:
-    """Which worker had an item at a moment."""
-
-    def __init__(self, spans: tuple[Span, ...], groups: dict[str, int]) -> None:
-        self._spans = sorted(spans, key=lambda span: span.first)
-        self._firsts = [span.first for span in self._spans]
-        self._groups = groups
-
-    def at(self, item: int | None, moment: float) -> Row | None:
-        if item is None:
-            return None
-        from bisect import bisect_right
-
-        end = bisect_right(self._firsts, item)
-        for span in reversed(self._spans[max(0, end - 8) : end]):  # an item may have been called again
-            if item < span.first + span.calls and span.began <= moment <= span.began + span.seconds:
-                return self._groups[span.backend], span.worker
-        return None
-
-
-def _slice(row: Row, name: str, began: float, seconds: float, more: dict[str, Any]) -> dict[str, Any]:
-    where = {"ph": "X", "pid": row[0], "tid": row[1]}
-    return {"name": name, **where, "ts": began * 1e6, "dur": seconds * 1e6, "args": more}
-
-
-def _named(what: str, row: Row, name: str) -> dict[str, Any]:
-    return {"name": what, "ph": "M", "pid": row[0], "tid": row[1], "args": {"name": name}}

@@ -12,7 +12,7 @@ from lightwork._collecting import fail, fail_if_broken, sort
 from lightwork._dispatch import Reorder
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
-from lightwork._trace import Report
+from lightwork._report import Report
 from lightwork.mapping import Results, _checked
 
 TYPE_CHECKING = False

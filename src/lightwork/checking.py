@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightwork._backends import _registry
+from lightwork._finding import FAILS, ORDER, PROBLEMS, UNKNOWN, Finding
 from lightwork._hazards import crossing, crowding, imports, state
-from lightwork._hazards.finding import FAILS, ORDER, PROBLEMS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 from lightwork._options import AUTO, is_coroutine_function
 from lightwork._record import asdict
@@ -26,6 +26,8 @@ RULES: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     crossing.pickling,
     state.shared_state,
     state.random_generators,
+    state.shared_seeds,
+    state.main_thread,
     state.resources,
     imports.turn_gil_on,
     imports.refuse_interpreters,

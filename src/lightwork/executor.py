@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections import deque
 from concurrent.futures import Executor as BaseExecutor
-from functools import partial
 
 from lightwork._backends._spawning import hasten
 from lightwork._clock import SystemClock
@@ -26,13 +25,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._backends.base import Backend
-    from lightwork._service import Service
+    from lightwork._service import Service, Work
     from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")
-
-COMPUTES = 0.002
-"""CPU seconds of a call from which ``auto`` sends a function to processes: a few times what sending it costs."""
 
 _OPTIONS = (
     "backend",
@@ -99,7 +95,8 @@ class Executor(BaseExecutor):
     All that works with ``concurrent.futures`` executors works with it: ``as_completed``, ``wait``, callbacks,
     ``asyncio``'s ``run_in_executor``. Further:
 
-    - ``backend="auto"``: functions begin in threads; those that turn out to compute go on in processes.
+    - ``backend="auto"``: functions begin in threads; calls of those that turn out to compute go on in processes, one
+      for each core, beside those that wait. ``max_workers`` holds for threads and processes each.
     - A worker that dies costs only the call that it ran: its future has a ``WorkerCrashed``, the executor goes on.
     - ``call_timeout``, ``max_memory``, ``stall_timeout``, ``retries``, ``retry_on``, ``retry_delay``, ``isolate`` and
       ``seed`` mean what they mean for ``lw.map``; a call's index is its place in the order of submission.
@@ -140,7 +137,6 @@ class Executor(BaseExecutor):
         self._lock = new_lock()
         self._refusal: str | None = None
         """Why no further call is taken, once that is so."""
-        self._computes: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
         self._fixed = self._fixed_backend()
         if self._fixed is not None:
             self._service(self._fixed)
@@ -171,7 +167,14 @@ class Executor(BaseExecutor):
             if name not in self._services:
                 from lightwork._service import open_service
 
-                self._services[name] = open_service(name, self._settings, _weakly(self))
+                settings, router = self._settings, None
+                if self._fixed is None:
+                    router = _Router(self)
+                    if name == "processes":
+                        from lightwork._options import for_cores
+
+                        settings = for_cores(settings)
+                self._services[name] = open_service(name, settings, router)
             return self._services[name]
 
     def _accepts(self) -> None:
@@ -202,23 +205,29 @@ class Executor(BaseExecutor):
 
         if is_coroutine_function(fn):
             return "asyncio"
-        code = _code(fn)
-        if "processes" in names and code is not None and self._computes.get(code, False):
-            return "processes"
+        if "processes" in names:
+            from lightwork._routing import routes
+
+            if routes.compute(fn):
+                return "processes"
         return next((name for name in names if name in ("threads", "serial")), names[0])
 
-    def _learn(self, fn: Callable[..., Any], seconds: float, cpu: float) -> None:
-        """What a call in a thread showed: ``cpu`` of its ``seconds`` it computed."""
-        code = _code(fn)
-        if self._fixed is not None or code is None or code in self._computes or seconds <= 0:
-            return
-        if cpu < COMPUTES:
-            return
-        from lightwork._demand import measure_wire
-        from lightwork._effects import effects
-
-        movable = not any(effect.certain for effect in effects(fn)) and not measure_wire((), (), fn).refused
-        self._computes[code] = movable
+    def _hand_on(self, name: str, work: Work) -> bool:
+        """Gives a call of the service ``name`` that has not begun to the one that it is for by now, if to another."""
+        other = self._route(work.fn)
+        if other == name or other not in ("threads", "processes"):
+            return False
+        try:
+            service = self._service(other)
+            with self._lock:
+                self._accepts()
+                service.take(work.fn, work.args, work.kwargs, work.future)
+        except (RuntimeError, OSError):  # it was shut down meanwhile, or the other cannot be had: made where it is
+            return False
+        if hasattr(work.future, "service"):
+            work.future.service = service
+        service.proceed(work.future)
+        return True
 
     def map(
         self,
@@ -356,19 +365,27 @@ def _result_or_cancel(future: Future[R], timeout: float | None) -> R:
         del future  # an exception's traceback keeps this frame, and with it would keep the exception
 
 
-def _weakly(executor: Executor) -> Callable[[Callable[..., Any], float, float], None]:
-    """Its ``_learn``, without keeping an executor alive that nobody else holds."""
-    owner = weakref.ref(executor)
+class _Router:
+    """Says of an executor's calls which service they are for, without keeping an executor that nobody else holds."""
 
-    def learn(fn: Callable[..., Any], seconds: float, cpu: float) -> None:
-        if (alive := owner()) is not None:
-            alive._learn(fn, seconds, cpu)
+    def __init__(self, executor: Executor) -> None:
+        from lightwork._routing import routes
 
-    return learn
+        self._owner, self._routes = weakref.ref(executor), routes
 
+    def learn(self, name: str, work: Work, seconds: float, cpu: float, beside: int, value: Any) -> None:
+        """A call of the service ``name`` has ended."""
+        if name == "processes":
+            self._routes.saw_in_process(work.fn, seconds, cpu)
+        else:
+            self._routes.saw_in_thread(work.fn, seconds, cpu, beside, (work.args, work.kwargs), value)
 
-def _code(fn: Any) -> Any:
-    """What is the same for all closures and bound methods of one function."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    return getattr(getattr(fn, "__func__", fn), "__code__", None)
+    def hand_on(self, name: str, work: Work) -> bool:
+        """Whether a call that is about to begin was given to another service."""
+        executor = self._owner()
+        return executor is not None and executor._hand_on(name, work)
+
+    def take_back(self, work: Work) -> bool:
+        """Whether a call that could not travel is made in a thread instead."""
+        self._routes.stay(work.fn)
+        return self.hand_on("processes", work)

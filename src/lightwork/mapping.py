@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lightwork._calls import Style
     from lightwork._collecting import Stream
     from lightwork._options import Options
-    from lightwork._trace import Report
+    from lightwork._report import Report
     from lightwork.errors import Failure
 
 R = TypeVar("R")
@@ -82,19 +82,20 @@ def gather(*callables: Callable[[], Any], **options: Unpack[Options]) -> list[An
     """Calls different functions side by side, all started at once, and returns their results in order.
 
     Coroutine functions run on one event loop where all are such; otherwise each callable has a thread, or what
-    ``backend`` says. Arguments go in with ``functools.partial``. Raises BackendUnavailable where not all can be
-    started at once.
+    ``backend`` says. Functions whose earlier calls, by ``gather`` or an ``Executor``, computed have a process instead.
+    Arguments go in with ``functools.partial``. Raises BackendUnavailable where not all can be started at once.
     """
-    from lightwork._gathering import how
+    from lightwork._gathering import how, learn, routed, told
 
-    fn, settings_options = how(callables, {**options})
-    items = list(callables)
-    if not items:
-        from lightwork._options import settle
-
-        settle(settings_options)
+    fn, settled, free = how(callables, {**options})
+    if not callables:
         return Results()
-    return _collect(fn, [items], "one", settings_options)
+    with routed(callables, free) as (items, places):
+        results = _collect(fn, [items], "one", settled)
+    results.report = told(results.report, places)
+    if free:
+        learn(callables, results, results.report)
+    return results
 
 
 def partial(exception: BaseException) -> dict[int, Any]:

@@ -8,10 +8,12 @@ from itertools import cycle, islice
 from typing import Any
 
 from lightwork import _machine
+from lightwork._backends._registry import NAMES
+from lightwork._backends._registry import backend as made
 from lightwork._clock import SystemClock
 from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire, seconds
 from lightwork._effects import Effect, effects
-from lightwork._model import OVERHEADS, Prediction, predict, rank, suggest_workers
+from lightwork._model import Prediction, predict_for, rank, suggest_workers
 from lightwork._record import asdict
 from lightwork._trace import wrapped
 
@@ -44,20 +46,18 @@ class Profile:
 
         Raises ValueError for a backend that is not known or less than one worker.
         """
-        if backend not in OVERHEADS:
-            raise ValueError(f"no backend is called {backend!r}; there are {', '.join(OVERHEADS)}")
-        startup, per_call = OVERHEADS[backend]
+        if backend not in NAMES:
+            raise ValueError(f"no backend is called {backend!r}; there are {', '.join(NAMES)}")
         if workers is None:
             workers = suggest_workers(self.demand, backend, self.cores, self.gil, self.calls)
-        return predict(
+        return predict_for(
+            backend,
+            made(backend).capabilities,
             self.demand,
-            backend=backend,
             workers=workers,
             calls=self.calls,
             cores=self.cores,
             gil=self.gil,
-            startup=startup,
-            per_call=per_call,
         )
 
     def why_not(self, backend: str) -> str | None:
@@ -73,7 +73,7 @@ class Profile:
     @property
     def predictions(self) -> list[Prediction]:
         """Of every backend that can run the function, the fastest first."""
-        return rank(self.predict(name) for name in OVERHEADS if self.why_not(name) is None)
+        return rank(self.predict(name) for name in NAMES if self.why_not(name) is None)
 
     @property
     def best(self) -> Prediction:
@@ -117,15 +117,25 @@ class Profile:
         many = "an unknown number of calls" if self.calls is None else _count(self.calls, "call")
         unit = "time a call" if self.calls is None else "predicted"
         head = f"{self.name}: {self.demand}; {many} on {_count(self.cores, 'core')}"
-        lines = [*wrapped(head, width, indent="  ", first=""), ""]
+        lines = [*wrapped(head, width, indent="  ", first=""), *wrapped(self._asks(), width, indent="  "), ""]
         lines.append(f"{'backend':<13}{'workers':>7}  {unit:>11}  what binds")
         for one in self.predictions:
             lines += _row(f"{one.backend:<13}{one.workers:>7}  {seconds(one.seconds):>11}  ", one.reason, width)
-        for name in OVERHEADS:
+        for name in NAMES:
             if (why := self.why_not(name)) is not None:
                 lines += _row(f"{name:<13}{'':>7}  {'—':>11}  ", why, width)
         lines += ["", *wrapped(self.advice, width)]
         return "\n".join(lines)
+
+    def _asks(self) -> str:
+        """What one call asks for, each part by itself."""
+        demand = self.demand
+        held = f" ({_brief(demand.gil)} of it under the GIL)" if self.gil else ""
+        beside = f" ({_brief(demand.hidden)} of it beside the calling thread)" if demand.hidden else ""
+        wire = "nobody knows how long on the way to a process and back"
+        if self.refused is None:
+            wire = f"{_brief(demand.wire_caller + demand.wire_worker)} on the way to a process and back"
+        return f"{_brief(demand.wait)} waiting, {_brief(demand.cpu)} computing{held}{beside}, {wire}"
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data, times in seconds; ready for ``json.dumps``."""
@@ -139,13 +149,17 @@ class Profile:
             "effects": [asdict(effect) for effect in self.effects],
             "refused": self.refused,
             "predictions": [asdict(one) for one in self.predictions],
-            "not_possible": {name: why for name in OVERHEADS if (why := self.why_not(name)) is not None},
+            "not_possible": {name: why for name in NAMES if (why := self.why_not(name)) is not None},
             "advice": self.advice,
         }
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _brief(value: float) -> str:
+    return seconds(value) if value >= 1e-9 else "0 s"
 
 
 def _row(head: str, text: str, width: int) -> list[str]:

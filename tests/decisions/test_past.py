@@ -44,6 +44,13 @@ def test_what_was_not_found_out_then_is_found_out_in_the_plain_loop():
     assert verdict.switch is None and verdict.ask is Ask.NOTHING
 
 
+def test_on_a_free_threaded_python_threads_need_not_know_what_travels():
+    """Nobody finds that out where threads take over while the first call still runs."""
+    free = Policy(CANDIDATES, 2, False)
+    assert begin(free, past(COUNTS, gil_known=False, wire_known=False), 200, None, True).switch == "threads"
+    assert begin(POLICY, past(COUNTS, wire_known=False), 200, None, True).switch is None
+
+
 def test_a_backend_that_could_not_run_it_is_not_tried_again():
     refused = (("processes", "a result cannot be pickled"),)
     assert begin(POLICY, past(COUNTS, refused=refused), 200, None, True).switch is None

@@ -9,7 +9,7 @@ from typing import Any
 from lightwork import _carried, _wire
 from lightwork._clock import SystemClock
 from lightwork._effects import own
-from lightwork._hazards.finding import COSTS, FAILS, UNKNOWN, Finding
+from lightwork._finding import COSTS, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import MOST_ITEMS, Subject
 from lightwork.errors import UnpicklableError
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightwork import _machine
-from lightwork._hazards.finding import COSTS, FAILS, GOOD_TO_KNOW, UNKNOWN, Finding
+from lightwork._finding import COSTS, FAILS, GOOD_TO_KNOW, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject, Use
 
 _POOLS = {

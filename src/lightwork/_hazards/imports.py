@@ -15,7 +15,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from lightwork import _machine
 from lightwork._effects import own_file
 from lightwork._extensions import Extension, extension
-from lightwork._hazards.finding import COSTS, FAILS, UNKNOWN, Finding
+from lightwork._finding import COSTS, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 
 _SHOWN = 4

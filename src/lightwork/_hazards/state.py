@@ -13,7 +13,7 @@ from typing import Any
 
 from lightwork._captured import ties
 from lightwork._effects import Effect, effects
-from lightwork._hazards.finding import CHANGES, FAILS, UNKNOWN, Finding
+from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 
 _SEPARATE = "In processes and interpreters each worker changes a copy of its own, of which you see nothing"
@@ -80,6 +80,42 @@ def random_generators(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def shared_seeds(subject: Subject) -> Iterator[Finding]:
+    """A call that seeds the generator which a library keeps for all threads of a process."""
+    use = next((use for use in subject.uses if use.dotted in _SEEDS), None)
+    if use is not None and subject.sharing:
+        yield Finding(
+            "random-generator",
+            CHANGES,
+            f"Each call seeds the one generator that all threads of a process share ({use.dotted}): between its seed "
+            "and its draws another thread may seed it, or draw.",
+            use.where,
+            "Inside the function use random.Random(seed), numpy.random.default_rng(seed), or lw.rng() with seed=.",
+            subject.sharing,
+        )
+
+
+_SEEDS = {"random.seed", "numpy.random.seed"}
+
+
+def main_thread(subject: Subject) -> Iterator[Finding]:
+    """What Python does in a program's main thread only."""
+    use = next((use for use in subject.uses if use.dotted in _MAIN_THREAD), None)
+    elsewhere = tuple(name for name in subject.backends if name in ("interpreters", *subject.sharing))
+    if use is not None and elsewhere:
+        yield Finding(
+            "main-thread",
+            FAILS,
+            f"{use.dotted} raises ValueError in every thread but a program's first.",
+            use.where,
+            'Use backend="processes", whose workers make calls in their first thread; or set it before the map.',
+            elsewhere,
+        )
+
+
+_MAIN_THREAD = {"signal.signal", "signal.set_wakeup_fd"}
+
+
 def resources(subject: Subject) -> Iterator[Finding]:
     """Files, connections and locks that were opened outside the function."""
     if not subject.parallel:
@@ -90,7 +126,10 @@ def resources(subject: Subject) -> Iterator[Finding]:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        yield from _resource(subject, name, value, by_name)
+        found = list(_resource(subject, name, value, by_name))
+        if found:  # what it consists of (the locks of a queue) need not be told as well
+            seen.update(id(part) for part in getattr(value, "__dict__", {}).values())
+        yield from found
 
 
 def _resource(subject: Subject, name: str, value: Any, by_name: bool) -> Iterator[Finding]:

@@ -83,8 +83,9 @@ class Subject:
         return [use for function in self.functions for use in _uses(function, function.__code__)]
 
     def where(self, name: str) -> str:
-        """The first place at which the code uses a name, or "" """
-        return next((use.where for use in self.uses if use.name == name), "")
+        """The first place at which the code uses a name, or something of that name; or "" """
+        whole = name.partition(".")[0]
+        return next((use.where for use in self.uses if use.name == whole), "")
 
     @cached_property
     def columns(self) -> list[list[Any] | None]:

@@ -7,7 +7,7 @@ from html import escape
 
 from lightwork._trace import unbroken
 from lightwork.report.rows import Compared, Row
-from lightwork.report.text import duration, measured, size, times
+from lightwork.report.text import duration, measured, size, times, wrongness
 
 STYLE = """
 .lightwork { --ink: #1b1f24; --quiet: #5c6670; --line: #d5dae0; --paper: #ffffff; --bar: #9fb3c8;
@@ -70,10 +70,11 @@ def _body(comparison: Compared) -> str:
     if comparison.advice:
         parts.append("<ul>" + "".join(f"<li>{escape(unbroken(text))}</li>" for text in comparison.advice) + "</ul>")
     notes = [
+        *([wrongness(comparison)] if comparison.wrong is not None else []),
         *comparison.notes,
         "Intervals are 95 %, by bootstrap. Efficiency is speed-up for each worker, or each core where calls "
         "compute and cores are fewer; CPU is cores kept busy; "
-        "memory is the peak over the start, of this process and its children.",
+        "memory is the peak over the start, of this process and its children; took is time over prediction.",
     ]
     parts.append('<ul class="notes">' + "".join(f"<li>{escape(unbroken(note))}</li>" for note in notes) + "</ul>")
     return "\n".join(parts)
@@ -134,7 +135,7 @@ def _beside(row: Row) -> str:
 
 
 def _table(comparison: Compared) -> str:
-    heads = ("backend", "workers", "time", "predicted", "speed-up", "efficiency", "CPU", "memory", "verdict")
+    heads = ("backend", "workers", "time", "predicted", "took", "speed-up", "efficiency", "CPU", "memory", "verdict")
     lines = [
         "<tr>" + "".join(f"<th{_words(name == 'verdict')}>{name}</th>" for name in heads) + "</tr>",
         *(_row(row, comparison.winner) for row in comparison.rows),
@@ -145,7 +146,7 @@ def _table(comparison: Compared) -> str:
 def _row(row: Row, winner: str | None) -> str:
     if not row.ran:
         return (
-            f'<tr><td>{escape(row.backend)}</td><td class="words" colspan="8">'
+            f'<tr><td>{escape(row.backend)}</td><td class="words" colspan="9">'
             f"{escape(row.verdict)}: {escape(row.reason)}</td></tr>"
         )
     assert row.time is not None
@@ -156,6 +157,7 @@ def _row(row: Row, winner: str | None) -> str:
         "" if row.workers is None else str(row.workers),
         measured(row.time, len(row.times) > 1),
         "" if row.predicted is None else duration(row.predicted),
+        "" if row.off is None else f"{times(row.off)}×",
         speedup,
         "" if row.efficiency is None else f"{100 * row.efficiency:.0f} %",
         "" if row.cpu is None else f"{row.cpu:.1f}",

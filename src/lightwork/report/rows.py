@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lightwork._record import asdict
-from lightwork._stats import Interval
+from lightwork._stats import Interval, median
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Row:
     average: CPU seconds of all processes over wall seconds. ``memory`` is the peak of the first run over its
     start, in bytes, of the caller and its children together. ``results`` is "same", "close" (equal but for
     rounding), "different", "unknown" (values that cannot be compared) or "reference". ``predicted`` seconds
-    come from the model, before measuring.
+    are what the model makes of a few calls that were made by themselves; ``off`` is ``time`` over that.
     A backend that did not run has ``reason`` and none of the figures.
     """
 
@@ -42,6 +42,13 @@ class Row:
     def ran(self) -> bool:
         """Whether this backend finished its runs."""
         return self.time is not None
+
+    @property
+    def off(self) -> float | None:
+        """How many times as long as predicted it took; None without a prediction."""
+        if self.time is None or not self.predicted or self.time.value <= 0:
+            return None
+        return self.time.value / self.predicted
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,15 @@ class Compared:
         """Whether no backend gave other results than the first."""
         return all(row.results != "different" for row in self.rows)
 
+    @property
+    def wrong(self) -> tuple[float, float, str] | None:
+        """How wrong the model was, as factors: that of the middle row, the largest, and which backend's that is."""
+        factors = {row.backend: max(row.off, 1 / row.off) for row in self.rows if row.off is not None}
+        if not factors:
+            return None
+        worst = max(factors, key=lambda backend: factors[backend])
+        return median(factors.values()), factors[worst], worst
+
     def __getitem__(self, backend: str) -> Row:
         """The row of one backend; KeyError names those there are."""
         for row in self.rows:
@@ -75,4 +91,9 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``json.dump``: every field, rows as dicts."""
-        return {"agree": self.agree, **asdict(self)}
+        found = asdict(self)
+        for row, told in zip(self.rows, found["rows"], strict=True):
+            told["off"] = row.off
+        wrong = self.wrong
+        model = None if wrong is None else dict(zip(("middle", "largest", "backend"), wrong, strict=True))
+        return {"agree": self.agree, **found, "model": model}

@@ -29,13 +29,12 @@ def comparison_text(comparison: Compared, width: int = 80) -> str:
         lines.append("")
     for advice in comparison.advice:
         lines += fill(advice, width, "  ", first="> ")
-    predictions = [f"{row.backend} {duration(row.predicted)}" for row in comparison.rows if row.predicted is not None]
-    small = [f"The model predicted: {', '.join(predictions)}."] if predictions else []
-    small += comparison.notes
-    small.append(
+    lines += predictions(comparison, width)
+    small = [
+        *comparison.notes,
         "time: median ± its 95 % interval; eff.: speed-up per worker, or per core where calls compute and cores "
-        "are fewer; CPU: cores kept busy; memory: peak over the start."
-    )
+        "are fewer; CPU: cores kept busy; memory: peak over the start.",
+    ]
     lines.append("")
     for note in small:
         lines += fill(note, width)
@@ -55,6 +54,30 @@ def table(comparison: Compared, width: int = 80) -> list[str]:
             break
     rule = "─" * min(width, max(map(len, lines)))
     return [lines[0], rule, *lines[1:]]
+
+
+def predictions(comparison: Compared, width: int = 80) -> list[str]:
+    """What the model said beside what was measured, row by row, and how wrong it was."""
+    rows = [
+        f"  {row.backend:<12}{duration(row.predicted):>9}{duration(row.time.value):>10}  {times(row.off)}×"
+        for row in comparison.rows
+        if row.off is not None and row.predicted is not None and row.time is not None
+    ]
+    if not rows:
+        return []
+    head = fill("predicted, measured, and how many times as long that is:", width)
+    return ["", *head, *rows, *fill(wrongness(comparison), width)]
+
+
+def wrongness(comparison: Compared) -> str:
+    """One sentence on how wrong the model was; "" where it said nothing."""
+    if comparison.wrong is None:
+        return ""
+    middle, largest, backend = comparison.wrong
+    if largest < 1.05:
+        return "The model was right within 5 %."
+    at_most = f"at most by {times(largest)} ({backend})"
+    return f"The model was wrong by a factor of {times(middle)} in the middle, {at_most}."
 
 
 def cells(row: Row, verdict: str | None = None) -> dict[str, str]:

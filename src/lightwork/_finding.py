@@ -21,7 +21,7 @@ PROBLEMS: frozenset[Verdict] = frozenset((FAILS, CHANGES, COSTS))
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that would go wrong in parallel, or that could not be found out.
+    """One thing that would go wrong in parallel, or that cost a run time, or that could not be found out.
 
     ``rule``: its name ("pickling"). ``verdict``: "would fail", "changes results", "costs time", "not enough evidence"
     or "good to know". ``what`` it is and what follows, in sentences. ``where``: "file:line", or "" where there is no

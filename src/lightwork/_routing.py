@@ -1,0 +1,106 @@
+"""Where ``Executor`` and ``gather`` have a function's calls made: by what earlier calls of it have shown.
+
+                     a call in a thread             three in processes
+        unknown ─────────────────────────▶ tried ─────────────────────────▶ computes
+           │            computes             │            compute
+           ▼                                 ▼
+         stays   it changes what others    stays   they wait: a worker for
+         see, or cannot travel             each core would be too few
+
+What is known holds for the whole process, whoever learnt it; nothing is kept of the calls themselves.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import CodeType
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from lightwork._machine import gil_enabled
+from lightwork._policy import MOSTLY_WAITING
+from lightwork._stats import median
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMPUTES = 0.002
+"""CPU seconds of a call from which processes pay: a few times what sending it costs."""
+
+TRIALS = 3
+"""Calls in processes, with nobody else in the line for the GIL, after which it is plain whether they compute."""
+
+State = Literal["tried", "computes", "stays"]
+
+
+class Routes:
+    """What was learnt of functions, by their code: the same for all closures and bound methods of one."""
+
+    def __init__(self) -> None:
+        self._states: WeakKeyDictionary[CodeType, State] = WeakKeyDictionary()
+        self._shares: WeakKeyDictionary[CodeType, list[float]] = WeakKeyDictionary()
+
+    def compute(self, fn: Callable[..., Any]) -> bool:
+        """Whether calls of ``fn`` are better made in processes. Without a GIL none are: threads compute at once."""
+        return gil_enabled() and self._state(fn) in ("tried", "computes")
+
+    def known(self, fn: Callable[..., Any]) -> bool:
+        """Whether a further call in a thread would tell nothing new."""
+        return not gil_enabled() or _code(fn) is None or self._state(fn) is not None
+
+    def _state(self, fn: Callable[..., Any]) -> State | None:
+        code = _code(fn)
+        return None if code is None else self._states.get(code)
+
+    def saw_in_thread(
+        self, fn: Callable[..., Any], seconds: float, cpu: float, beside: int, args: Any, value: Any
+    ) -> None:
+        """A call in a thread took so many ``seconds``, ``cpu`` of them computing, with ``beside`` calls at that time.
+
+        Where they all compute each has the GIL for its share of the time only, and looks as if it waited.
+        """
+        code = _code(fn)
+        if code is None or self.known(fn) or cpu < COMPUTES or cpu < MOSTLY_WAITING * seconds / max(1, beside):
+            return
+        self._states[code] = "tried" if _movable(fn, args, value, cpu) else "stays"
+
+    def saw_in_process(self, fn: Callable[..., Any], seconds: float, cpu: float) -> None:
+        """The same of a call in a process, where nobody else has the GIL."""
+        code = _code(fn)
+        if code is None or self._states.get(code) != "tried" or seconds <= 0:
+            return
+        shares = self._shares.setdefault(code, [])
+        shares.append(cpu / seconds)
+        if len(shares) == TRIALS:
+            self._states[code] = "computes" if median(shares) > MOSTLY_WAITING else "stays"
+
+    def stay(self, fn: Callable[..., Any]) -> None:
+        """A call of ``fn`` could not travel."""
+        code = _code(fn)
+        if code is not None:
+            self._states[code] = "stays"
+
+
+routes = Routes()
+"""Of this process."""
+
+
+def _movable(fn: Callable[..., Any], args: Any, value: Any, cpu: float) -> bool:
+    """Whether a function that computes for ``cpu`` seconds would do as well, and sooner, in another process."""
+    from lightwork._captured import ties
+    from lightwork._demand import measure_wire
+    from lightwork._effects import effects
+
+    if any(effect.certain for effect in effects(fn)) or ties(fn):
+        return False
+    wire = measure_wire((args,), (value,), fn)
+    return wire.refused is None and wire.caller + wire.worker < cpu
+
+
+def _code(fn: Any) -> CodeType | None:
+    """What is the same for all closures and bound methods of one function; None where there is nothing of the kind."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    return code if isinstance(code, CodeType) else None
