@@ -21,6 +21,7 @@ from lightwork import _memory
 from lightwork._demand import Demand
 from lightwork._past import Past
 from lightwork.cli import main
+from tests.conformance.jobs import count  # in a module that workers import in a moment
 
 WAITS = Demand(wait=0.03, cpu=0.0001, gil=0.0001)
 SPEED = {"wait": 0.03}
@@ -29,13 +30,6 @@ SPEED = {"wait": 0.03}
 def wait(x):
     time.sleep(SPEED["wait"])
     return x
-
-
-def count(n):
-    total = 0
-    for i in range(n):
-        total += i
-    return total
 
 
 TOTAL = 0
@@ -90,7 +84,7 @@ def test_a_second_run_of_computing_calls_changes_over_earlier(file):
     began = time.thread_time()
     count(200_000)
     each = int(200_000 * 0.01 / (time.thread_time() - began))
-    first, second = run(file, count, [each] * 50), run(file, count, [each] * 50)
+    first, second = run(file, count, [each] * 100), run(file, count, [each] * 100)
     assert "changed over" in decisions(first)[0]
     assert "began with" in decisions(second)[0]
     assert second.decisions[0].at < first.decisions[0].at

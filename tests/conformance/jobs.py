@@ -16,6 +16,13 @@ def square(x: int) -> int:
     return x * x
 
 
+def count(n: int) -> int:
+    total = 0
+    for i in range(n):
+        total += i
+    return total
+
+
 def sleep_and_return(seconds: float, value: Any) -> Any:
     time.sleep(seconds)
     return value
