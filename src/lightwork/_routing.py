@@ -19,7 +19,6 @@ from weakref import WeakKeyDictionary
 
 from lightwork._machine import gil_enabled
 from lightwork._policy import MOSTLY_WAITING
-from lightwork._stats import median
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
 
 COMPUTES = 0.002
 """CPU seconds of a call from which processes pay: a few times what sending it costs."""
+
+WORTH_A_TRIAL = 0.1
+"""CPU share of a call in a thread from which some are tried in processes. Low: a busy machine lowers it, and what turns
+out to wait comes back."""
 
 TRIALS = 3
 """Calls in processes, with nobody else in the line for the GIL, after which it is plain whether they compute."""
@@ -61,7 +64,7 @@ class Routes:
         Where they all compute each has the GIL for its share of the time only, and looks as if it waited.
         """
         code = _code(fn)
-        if code is None or self.known(fn) or cpu < COMPUTES or cpu < MOSTLY_WAITING * seconds / max(1, beside):
+        if code is None or self.known(fn) or cpu < COMPUTES or cpu < WORTH_A_TRIAL * seconds / max(1, beside):
             return
         self._states[code] = "tried" if _movable(fn, args, value, cpu) else "stays"
 
@@ -73,7 +76,8 @@ class Routes:
         shares = self._shares.setdefault(code, [])
         shares.append(cpu / seconds)
         if len(shares) == TRIALS:
-            self._states[code] = "computes" if median(shares) > MOSTLY_WAITING else "stays"
+            # On a busy machine each waits for a core now and then; one that waits by itself always does.
+            self._states[code] = "computes" if max(shares) > MOSTLY_WAITING else "stays"
 
     def stay(self, fn: Callable[..., Any]) -> None:
         """A call of ``fn`` could not travel."""
