@@ -124,10 +124,11 @@ def kill_at_nothing(x):
     kill_at(x)
 
 
+@pytest.mark.parametrize("chunksize", [None, 1])
 @pytest.mark.parametrize("fn", [kill_at, kill_at_text, kill_at_list, kill_at_nothing])
-def test_a_kill_in_the_middle_of_a_row_costs_one_call(fn):
+def test_a_kill_in_the_middle_of_a_row_costs_one_call(fn, chunksize):
     n = 40_000
-    results = lw.map(fn, range(n), backend="processes", max_workers=2, errors="return")
+    results = lw.map(fn, range(n), backend="processes", max_workers=2, errors="return", chunksize=chunksize)
     assert isinstance(results[20_000], Failure) and isinstance(results[20_000].exception, lw.WorkerCrashed)
     assert len(results.failures) == 1
     expected = {kill_at: lambda x: x, kill_at_text: str, kill_at_list: lambda x: [x], kill_at_nothing: nothing}[fn]

@@ -291,6 +291,17 @@ def test_short_chunks_share_a_message_where_they_can_be_taken_back(each, expecte
     assert together.size(8, 2, False) <= max(8, expected // 4)  # toward the end each has a part of what is left
 
 
+def test_batches_of_large_items_are_short():
+    batching = Batching(1e-4)
+    batching.observe(64, 64e-5)
+    assert batching.size(10_000, 2, False) == 512
+    for _ in range(8):
+        batching.weigh(4, 1 << 20)
+    assert batching.size(10_000, 2, False) == 16
+    batching.weigh(1, 100 << 20)
+    assert batching.size(10_000, 2, False) == 1
+
+
 @given(
     calls=st.integers(1, 1000), seconds=st.floats(0, 100), pending=st.integers(0, 10**6), workers=st.integers(1, 999)
 )
