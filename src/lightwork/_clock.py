@@ -17,6 +17,9 @@ class Clock(Protocol):
     def now(self) -> float: ...
 
 
+process_cpu = time.process_time
+"""CPU seconds of all threads of this process."""
+
 thread_cpu = time.thread_time
 """CPU seconds that the calling thread has used."""
 

@@ -15,7 +15,7 @@ from lightwork._attendance import Attendance, Gauge
 from lightwork._backends.base import Backend, Crew
 from lightwork._batching import SHARED, Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
-from lightwork._clock import Clock, SystemClock, thread_cpu
+from lightwork._clock import Clock, SystemClock, process_cpu, thread_cpu
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._growth import Growth
 from lightwork._headroom import affordable
@@ -359,9 +359,13 @@ class Run:
     def timeout(self, timeout: float | None) -> float | None:
         """How long to wait for an event, when the caller would wait ``timeout``."""
         deadline = self.dispatch.next_deadline()
+        deadline = math.inf if deadline is None else deadline
         if self._watchdog is not None and self._watchdog.due is not None:
-            deadline = min(self._watchdog.due, math.inf if deadline is None else deadline)
-        if deadline is None:
+            deadline = min(self._watchdog.due, deadline)
+        for live in self._live.values():
+            if live.growth is not None and live.growth.due is not None:
+                deadline = min(self.began + live.growth.due, deadline)
+        if deadline == math.inf:
             return timeout
         until = max(0.0, deadline - self.clock.now())
         return until if timeout is None else min(until, timeout)
@@ -428,7 +432,11 @@ class Run:
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
-                workers = live.growth.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+                now = self.clock.now() - self.began
+                if live.growth.workers < live.growth.many:
+                    hungry = self.dispatch.pending > 0 and not lane.idle and len(lane.workers) >= lane.target
+                    live.growth.look(now, hungry, process_cpu())
+                workers = live.growth.observe(now, lane.calls, lane.busy, lane.cpu)
                 self.dispatch.set_lane(number, workers)
 
     def _take_event(self, number: int, event: Event) -> None:

@@ -22,6 +22,12 @@ CROWDED = 0.5
 """Part of the cores in whose use more threads than cores are tried as fewer: computing threads may not get more of
 them on a busy machine."""
 
+BEAT = 0.005
+"""Seconds in which threads use next to no processor until there are more of them, though no call has ended."""
+
+SELDOM = 0.1
+"""Seconds between two such looks at most."""
+
 KEPT = 0.85
 """Part of the throughput that must be left with as many threads as cores; else they did not only compute."""
 
@@ -33,8 +39,9 @@ class Growth(Slotted):
     do not. The CPU seconds that the workers used in a wall second tell which: ``ceiling`` of them is all there is
     (one under the GIL, else the number of cores). Throughput must have grown with the last step, too.
 
-    Threads that compute, with the GIL given up, are cut to ``cores`` where they began as more, and are more again when
-    the calls wait. 0: they are not cut.
+    Threads that compute, with the GIL given up, are cut to ``cores`` where they were more, and are more again when
+    the calls wait. 0: they are not cut. They are ``many`` at once where nothing is computed while calls wait for a
+    thread: the first calls may last long.
     """
 
     __slots__ = (
@@ -43,16 +50,23 @@ class Growth(Slotted):
         "_calls",
         "_cpu",
         "_crowd",
+        "_look",
         "_rate",
         "_since",
         "ceiling",
         "cores",
+        "due",
         "limit",
+        "many",
         "workers",
     )
 
-    def __init__(self, ceiling: float, limit: int, workers: int, cores: int = 0) -> None:
+    def __init__(self, ceiling: float, limit: int, workers: int, cores: int = 0, many: int = 0) -> None:
         self.cores = cores
+        self.many = many
+        self.due: float | None = None
+        """When to look again, where that is not to wait for the end of a call."""
+        self._look: tuple[float, float] | None = None
         self._began = workers
         self._crowd: tuple[int, float] | None = None
         self.ceiling = ceiling
@@ -63,6 +77,21 @@ class Growth(Slotted):
         self._busy = 0.0
         self._calls = 0
         self._rate = 0.0
+
+    def look(self, now: float, hungry: bool, cpu: float) -> None:
+        """Whether nothing is computed: to be asked as long as there are fewer than ``many``. ``hungry``: calls wait for
+        a worker, and all that there are to be have one; ``cpu``: seconds that the process has used."""
+        if not hungry:
+            self.due = self._look = None
+        elif self._look is None:
+            self._look, self.due = (now, cpu), now + BEAT
+        elif self.due is not None and now >= self.due:
+            since, before = self._look
+            if cpu - before < IDLE * self.ceiling * (now - since):
+                self.workers = self._began = self.many
+                self.due = None
+            else:
+                self._look, self.due = (now, cpu), now + min(2 * (now - since), SELDOM)
 
     def observe(self, now: float, calls: int, busy: float, cpu: float) -> int:
         """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up.

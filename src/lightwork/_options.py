@@ -521,9 +521,8 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
             # Others compute beside: as many as there are cores for, until the calls are seen to wait.
             begin = share(1)
             return begin, Growth(ceiling, MOST_THREADS, begin)
-        # As many as the standard library's pool has at most: they cost little, and the first calls may wait.
-        many = max(begin, min(32, begin + 4))
-        return many, Growth(ceiling, MOST_THREADS, many, begin)
+        # They compute until they are seen not to; then as many as the standard library's pool has at most.
+        return begin, Growth(ceiling, MOST_THREADS, begin, begin, max(begin, min(32, begin + 4)))
     return begin, None
 
 
