@@ -22,7 +22,7 @@ CROWDED = 0.5
 """Part of the cores in whose use more threads than cores are tried as fewer: computing threads may not get more of
 them on a busy machine."""
 
-BEAT = 0.005
+BEAT = 0.01
 """Seconds in which threads use next to no processor until there are more of them, though no call has ended."""
 
 SELDOM = 0.1

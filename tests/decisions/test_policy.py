@@ -144,30 +144,30 @@ def test_waiting_grows_to_the_limit():
 def test_threads_that_wait_are_more_before_a_call_has_ended():
     growth = Growth(1.0, 128, 2, 2, 6)
     growth.look(0.0, True, 1.0)
-    assert growth.due == pytest.approx(0.005)
-    growth.look(0.004, True, 1.0)
+    assert growth.due == pytest.approx(0.01)
+    growth.look(0.008, True, 1.0)
     assert growth.workers == 2
-    growth.look(0.005, True, 1.0005)
+    growth.look(0.01, True, 1.0005)
     assert growth.workers == 6 and growth.due is None
 
 
 def test_threads_that_compute_are_as_many_as_cores_until_they_are_seen_to_wait():
     growth = Growth(1.0, 128, 2, 2, 6)
     growth.look(0.0, True, 0.0)
-    growth.look(0.005, True, 0.005)
-    growth.look(0.015, True, 0.014)
-    assert growth.workers == 2 and growth.due == pytest.approx(0.035)
-    growth.look(0.035, True, 0.014)
+    growth.look(0.01, True, 0.009)
+    growth.look(0.03, True, 0.028)
+    assert growth.workers == 2 and growth.due == pytest.approx(0.07)
+    growth.look(0.07, True, 0.028)
     assert growth.workers == 6
 
 
 def test_threads_are_not_more_where_no_call_waits_for_one():
     growth = Growth(1.0, 128, 2, 2, 6)
     growth.look(0.0, True, 0.0)
-    growth.look(0.005, False, 0.0)
+    growth.look(0.01, False, 0.0)
     assert growth.workers == 2 and growth.due is None
     growth.look(1.0, True, 0.0)
-    assert growth.workers == 2 and growth.due == pytest.approx(1.005)
+    assert growth.workers == 2 and growth.due == pytest.approx(1.01)
 
 
 def test_computing_does_not_grow():
