@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
 
@@ -62,6 +63,10 @@ class InterpreterBackend(Backend):
         return RemoteCrew(terms, self.name, InterpreterLauncher(terms.library_threads))
 
 
+_importing = threading.Lock()
+"""Held while an interpreter imports ``ctypes``, which locks and queues stand on: in two at once that fails now and
+then, in the middle of making its types (seen with CPython 3.14.10)."""
+
 _lock = threading.Lock()
 _live: dict[threading.Thread, socket.socket] = {}
 """Threads whose interpreter may not be closed yet, each with its socket."""
@@ -89,8 +94,8 @@ def end_all() -> None:
 
 def _forget_all() -> None:
     """A fork takes along none of the other interpreters, but their sockets: its end must not end its parent's."""
-    global _lock
-    _lock = threading.Lock()
+    global _lock, _importing
+    _lock, _importing = threading.Lock(), threading.Lock()
     _live.clear()
 
 
@@ -138,6 +143,9 @@ class InterpreterLauncher(Launcher):
         try:
             interpreter = interpreters.create()
             try:
+                if "ctypes" in sys.modules:
+                    with _importing:
+                        interpreter.exec("import ctypes")
                 # A library's threads are the process's: they cannot be kept to a share for one interpreter alone.
                 with _library_threads.kept_to(self._library_threads):
                     interpreter.exec(
