@@ -1,6 +1,7 @@
 """What a function brings along: objects in its globals, closure and defaults that tie it to where it is.
 
     a seeded generator   each process would draw the same numbers again
+    a list's ``append``  changes the list of this process alone
     a connection, a local   belongs to the thread that made it
 
 Evidence from the objects themselves, beside that of ``_effects``, which reads the bytecode.
@@ -12,6 +13,7 @@ import os
 import sys
 import sysconfig
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +32,33 @@ _GENERATORS = frozenset(
     {("random", "Random"), ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")}
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
+_CHANGEABLE = (list, dict, set, bytearray, deque)
+_CHANGING = frozenset(
+    [
+        "append",
+        "appendleft",
+        "extend",
+        "extendleft",
+        "insert",
+        "add",
+        "update",
+        "setdefault",
+        "remove",
+        "discard",
+        "pop",
+        "popleft",
+        "popitem",
+        "clear",
+        "sort",
+        "reverse",
+        "rotate",
+        "__setitem__",
+        "__delitem__",
+        "difference_update",
+        "intersection_update",
+        "symmetric_difference_update",
+    ]
+)
 _HERE = os.path.dirname(__file__)  # noqa: PTH120 - lightwork's own, from wherever it was imported
 _LIBRARY = (_HERE, *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
@@ -56,9 +85,16 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
             found.append(Tie("process", name, why))
         elif kinds & _OF_A_THREAD:
             found.append(Tie("thread", name, f'uses "{name}", a {type(value).__qualname__} of the thread that made it'))
+        elif isinstance(value, BuiltinFunctionType) and _changes(value):
+            kind = type(value.__self__).__qualname__
+            found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
         elif isinstance(value, threading.local) and vars(value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     return found
+
+
+def _changes(method: BuiltinFunctionType) -> bool:
+    return isinstance(method.__self__, _CHANGEABLE) and method.__name__ in _CHANGING
 
 
 def has_locals(fn: Callable[..., Any]) -> bool:

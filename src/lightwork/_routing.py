@@ -7,13 +7,15 @@
          stays   it changes what others    stays   they wait: a worker for
          see, or cannot travel             each core would be too few
 
-What is known holds for the whole process, whoever learnt it; nothing is kept of the calls themselves.
+What is known holds for the whole process, whoever learnt it; nothing is kept of the calls themselves. And only calls
+go to processes of which nothing can come back but their result: a method's object, a callback among the arguments or in
+a closure, an object of the user's own may be changed where the bytecode does not show it.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -22,7 +24,7 @@ from lightwork._policy import MOSTLY_WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
 COMPUTES = 0.002
 """CPU seconds of a call from which processes pay: a few times what sending it costs."""
@@ -34,6 +36,13 @@ out to wait comes back."""
 TRIALS = 3
 """Calls in processes, with nobody else in the line for the GIL, after which it is plain whether they compute."""
 
+MOST = 1_000
+"""Parts of one argument that are looked at; what has more is not looked through at each call."""
+
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, bytearray, type(None), range, slice})
+
+_KNOWN = frozenset({"numpy", "pathlib", "datetime", "decimal", "fractions", "uuid"})
+
 State = Literal["tried", "computes", "stays"]
 
 
@@ -44,9 +53,13 @@ class Routes:
         self._states: WeakKeyDictionary[CodeType, State] = WeakKeyDictionary()
         self._shares: WeakKeyDictionary[CodeType, list[float]] = WeakKeyDictionary()
 
-    def compute(self, fn: Callable[..., Any]) -> bool:
-        """Whether calls of ``fn`` are better made in processes. Without a GIL none are: threads compute at once."""
-        return gil_enabled() and self._state(fn) in ("tried", "computes")
+    def compute(
+        self, fn: Callable[..., Any], args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether this call of ``fn`` is better made in a process. Without a GIL none is: threads compute at once."""
+        if not gil_enabled() or self._state(fn) not in ("tried", "computes"):
+            return False
+        return _plain_function(fn) and all(map(_plain, args)) and all(map(_plain, (kwargs or {}).values()))
 
     def known(self, fn: Callable[..., Any]) -> bool:
         """Whether a further call in a thread would tell nothing new."""
@@ -100,6 +113,39 @@ def _movable(fn: Callable[..., Any], args: Any, value: Any, cpu: float) -> bool:
         return False
     wire = measure_wire((args,), (value,), fn)
     return wire.refused is None and wire.caller + wire.worker < cpu
+
+
+def _plain_function(fn: Any) -> bool:
+    """Whether a function brings along nothing but data."""
+    while isinstance(fn, partial):
+        if not (all(map(_plain, fn.args)) and all(map(_plain, fn.keywords.values()))):
+            return False
+        fn = fn.func
+    if not isinstance(fn, FunctionType):
+        return False
+    try:
+        brought = [cell.cell_contents for cell in fn.__closure__ or ()]
+    except ValueError:  # a name that has no value yet
+        return False
+    return all(map(_plain, [*brought, *(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values()]))
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is data of types that everybody knows: numbers, texts, paths, arrays, and containers of such."""
+    left, looked = [value], 0
+    while left and looked < MOST:
+        one = left.pop()
+        looked += 1
+        kind = type(one)
+        if kind in _PLAIN:
+            continue
+        if kind in (tuple, list, set, frozenset):
+            left += list(one)[:MOST]
+        elif kind is dict:
+            left += [*list(one)[:MOST], *list(one.values())[:MOST]]
+        elif kind.__module__.partition(".")[0] not in _KNOWN or getattr(getattr(one, "dtype", 0), "hasobject", False):
+            return False
+    return True
 
 
 def _code(fn: Any) -> CodeType | None:

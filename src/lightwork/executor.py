@@ -165,6 +165,7 @@ class Executor(BaseExecutor):
         with self._lock:
             self._accepts()
             if name not in self._services:
+                from lightwork._record import replace
                 from lightwork._service import open_service
 
                 settings, router = self._settings, None
@@ -174,6 +175,8 @@ class Executor(BaseExecutor):
                         from lightwork._options import for_cores
 
                         settings = for_cores(settings)
+                        # It counts its calls from 0, too: they draw other numbers than those in threads.
+                        settings = replace(settings, terms=replace(settings.terms, seed=settings.terms.seed + 1))
                 self._services[name] = open_service(name, settings, router)
             return self._services[name]
 
@@ -190,7 +193,7 @@ class Executor(BaseExecutor):
         self._accepts()
         if not callable(fn):
             raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
-        service = self._service(self._fixed or self._route(fn))
+        service = self._service(self._fixed or self._route(fn, args, kwargs))
         service.check(fn)
         future: Future[R] = service.future()
         with self._lock:  # a shutdown comes before this, or after it with the call
@@ -199,7 +202,7 @@ class Executor(BaseExecutor):
         service.proceed(future)
         return future
 
-    def _route(self, fn: Callable[..., Any]) -> str:
+    def _route(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         names = self._settings.backend if isinstance(self._settings.backend, tuple) else ("threads", "processes")
         from lightwork._options import is_coroutine_function
 
@@ -208,13 +211,14 @@ class Executor(BaseExecutor):
         if "processes" in names:
             from lightwork._routing import routes
 
-            if routes.compute(fn):
+            # A seed holds for the order of submission, which only one service knows.
+            if not self._settings.terms.seed_globals and routes.compute(fn, args, kwargs):
                 return "processes"
         return next((name for name in names if name in ("threads", "serial")), names[0])
 
     def _hand_on(self, name: str, work: Work) -> bool:
         """Gives a call of the service ``name`` that has not begun to the one that it is for by now, if to another."""
-        other = self._route(work.fn)
+        other = self._route(work.fn, work.args, work.kwargs)
         if other == name or other not in ("threads", "processes"):
             return False
         try:

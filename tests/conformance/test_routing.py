@@ -196,3 +196,42 @@ def test_wait_and_as_completed_work_across_a_hand_over():
     with lw.Executor() as executor:
         futures = [executor.submit(fn, 100_000) for _ in range(20)]
         assert len(list(cf.as_completed(futures, timeout=50))) == 20
+
+
+def computes(x, also=None):
+    end = time.thread_time() + 0.02
+    while time.thread_time() < end:
+        pass
+    if also is not None:
+        also(x)
+    return lw.rng().random()
+
+
+class Noting:
+    def __init__(self):
+        self.noted = []
+
+    def work(self, x):
+        computes(x, self.noted.append)
+
+
+def test_what_calls_do_to_their_arguments_or_their_object_is_not_lost():
+    seen, noting = [], Noting()
+    with lw.Executor() as executor:
+        first = [executor.submit(computes, x) for x in range(12)]  # seen to compute, and to change nothing
+        cf.wait(first, 30)
+        futures = [executor.submit(computes, x, seen.append) for x in range(12)]
+        futures += [executor.submit(partial(computes, also=seen.append), x) for x in range(12)]
+        futures += [executor.submit(noting.work, x) for x in range(12)]
+        assert all(future.exception(30) is None for future in futures)
+    assert sorted(seen) == sorted([*range(12)] * 2) and sorted(noting.noted) == list(range(12))
+
+
+def test_streams_are_each_calls_own_wherever_it_runs():
+    with lw.Executor() as executor:
+        drawn = [future.result(30) for future in [executor.submit(computes, x) for x in range(30)]]
+    assert len(set(drawn)) == 30
+    wanted = lw.map(computes, range(12), seed=7, backend="serial")
+    for _ in range(2):
+        with lw.Executor(seed=7) as executor:
+            assert [future.result(30) for future in [executor.submit(computes, x) for x in range(12)]] == wanted
