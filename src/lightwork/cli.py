@@ -468,6 +468,8 @@ def map_(
             say(f"Warning: {text}.")
 
     failed = 0
+    if sys.stdout is None:
+        fail("there is no standard output to write the results to", USAGE)
     with LineWriter(sys.stdout.buffer) as writer, prints_to_stderr():
         found = load_target(target)
         items = load_items(found.module, **where)
@@ -573,7 +575,7 @@ def _has_items(module: Any, where: dict[str, str | None]) -> bool:
 # --- memory ----------------------------------------------------------------------------------------------
 
 
-@cli.group()
+@cli.group(no_args_is_help=False)
 def memory() -> None:
     """Show or clear what lightwork remembers of functions (lw.config(memory=PATH), LIGHTWORK_MEMORY)."""
 
