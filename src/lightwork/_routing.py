@@ -15,6 +15,7 @@ a closure, an object of the user's own may be changed where the bytecode does no
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from types import CodeType, FunctionType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -140,9 +141,9 @@ def _plain(value: Any) -> bool:
         if kind in _PLAIN:
             continue
         if kind in (tuple, list, set, frozenset):
-            left += list(one)[:MOST]
+            left += islice(one, MOST)
         elif kind is dict:
-            left += [*list(one)[:MOST], *list(one.values())[:MOST]]
+            left += [*islice(one, MOST), *islice(one.values(), MOST)]
         elif kind.__module__.partition(".")[0] not in _KNOWN or getattr(getattr(one, "dtype", 0), "hasobject", False):
             return False
     return True
