@@ -15,7 +15,7 @@ import weakref
 from typing import Any
 
 from lightwork._kit._identity import is_alive, me
-from lightwork._kit._monitor import SIZE
+from lightwork._kit._monitor import SIZE, words_in
 
 CHUNK = 1 << 16
 INLINE = 1 << 14
@@ -47,29 +47,29 @@ FIRST_CHUNK = -(-(8 * _TABLE + 64 * MOST_BLOCKS) // CHUNK) * CHUNK
 class Blocks:
     """The memory as one process sees it. What changes it is called with the senders' end locked, or as it says."""
 
-    def __init__(self, memory: mmap.mmap, view: memoryview, words: Any, chunks: int) -> None:
-        self._map, self.bytes, self.words = memory, view, words
-        self._used = view[_USED : _USED + chunks]
+    def __init__(self, memory: mmap.mmap, words: Any, chunks: int) -> None:
+        self._map, self.words = memory, words
+        self._chunks = chunks
         self._first = FIRST_CHUNK + chunks * CHUNK
-        self._end = len(view)
+        self._end = len(memory)
 
     # chunks
 
     def new_chunk(self) -> int | None:
         """Where a chunk begins that was free and is not now; None where there is none."""
-        chunk = bytes(self._used).find(0)
-        if chunk < 0:
+        free = self._map.find(b"\0", _USED, _USED + self._chunks)
+        if free < 0:
             return None
-        self.words[NEW_CHUNK] = FIRST_CHUNK + chunk * CHUNK
-        self._used[chunk] = 1
-        return FIRST_CHUNK + chunk * CHUNK
+        self.words[NEW_CHUNK] = at = FIRST_CHUNK + (free - _USED) * CHUNK
+        self._map[free] = 1
+        return at
 
     def free_chunk(self, at: int) -> None:
         """With the receivers' end locked."""
         chunk = (at - FIRST_CHUNK) // CHUNK
         if chunk >= KEPT_CHUNKS:
             self._give_back(FIRST_CHUNK + chunk * CHUNK, CHUNK)
-        self._used[chunk] = 0
+        self._map[_USED + chunk] = 0
 
     # blocks
 
@@ -78,7 +78,7 @@ class Blocks:
         words, size = self.words, -(-size // PAGE) * PAGE
         taken, free = [], None
         end = words[TABLE_END]
-        lengths = words[_TABLE + LENGTH : _TABLE + 8 * end : 8].tolist()
+        lengths = words_in(self._map[8 * (_TABLE + LENGTH) : 8 * (_TABLE + 8 * end)], 8)
         for number, length in enumerate(lengths):
             if length:
                 taken.append((words[_TABLE + 8 * number + START], length))
@@ -130,11 +130,14 @@ class Blocks:
                 if not fate[owner]:
                     self.free_block(number)
 
-    def lent(self, number: int, start: int, length: int) -> memoryview:
-        """A part of a block that this process reads; the block is free when the last view of it has gone."""
+    def lent(self, number: int, start: int, length: int) -> Any:
+        """A part of a block that this process reads; the block is free when the last view of it has gone.
+
+        Every view is to be made anew of what is returned: threads may drop them at once.
+        """
         part = _part(length).from_buffer(self._map, start)
         weakref.finalize(part, self._returned, number, me.token).atexit = False
-        return memoryview(part).cast("B")
+        return part
 
     def _returned(self, number: int, token: int) -> None:
         if token == me.token:  # not in a fork of the reader

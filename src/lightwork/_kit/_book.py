@@ -72,7 +72,7 @@ class Book(Monitor):
     def edges(self) -> list[Edge]:
         end = _EDGES + self._words[COUNT] * _EDGE.size
         found = []
-        for first, second, process, thread, one, two in _EDGE.iter_unpack(self._bytes[_EDGES:end]):
+        for first, second, process, thread, one, two in _EDGE.iter_unpack(self._map[_EDGES:end]):
             found.append(Edge(first, second, (process, thread), _text(one), _text(two)))
         return found
 
@@ -119,7 +119,7 @@ class Book(Monitor):
     def waits(self) -> dict[Thread, tuple[Thread, bytes, str]]:
         """Who waits: for whom, for which lock, where."""
         found = {}
-        for a, b, c, d, lock, where in _WAIT.iter_unpack(self._bytes[_WAITS:_TURNS]):
+        for a, b, c, d, lock, where in _WAIT.iter_unpack(self._map[_WAITS:_TURNS]):
             if a and c:
                 found[a, b] = ((c, d), lock, _text(where))
         return found
@@ -145,7 +145,7 @@ class Book(Monitor):
         end = _TURNS + min(self._words[TURNS], MOST_TURNS) * _TURN.size
         return [
             Turn(lock, (process, thread), kind, item, began, ended)
-            for lock, process, thread, kind, item, began, ended in _TURN.iter_unpack(self._bytes[_TURNS:end])
+            for lock, process, thread, kind, item, began, ended in _TURN.iter_unpack(self._map[_TURNS:end])
             if began >= since
         ]
 

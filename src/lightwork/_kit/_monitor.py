@@ -45,6 +45,17 @@ WAITING, WOKEN, SERVED, REFUSED = range(4)
 _now = SystemClock.now
 
 
+def words_in(data: bytes, step: int = 1) -> list[int]:
+    """Every ``step``-th word of a copy that a slice of the mapped memory made.
+
+    Slices are taken of the mapping itself, never of a view of it that threads share: each such slice is counted in the
+    view, and without the GIL a count can be lost, which releases the memory under everybody
+    (https://github.com/python/cpython/issues/155606).
+    """
+    found: list[int] = memoryview(data).cast("Q")[::step].tolist()
+    return found
+
+
 class Monitor:
     """Base of the kit's objects. ``_size``: bytes of shared memory."""
 
@@ -70,6 +81,10 @@ class Monitor:
         self._shared = True
         return _open, (type(self), self._handle, self._more())
 
+    def _list(self, first: int, end: int, step: int = 1) -> list[int]:
+        """Words of the memory."""
+        return words_in(self._map[8 * first : 8 * end], step)
+
     def _more(self) -> tuple[Any, ...]:
         """What ``_attach`` takes beside the handle."""
         return ()
@@ -85,9 +100,7 @@ class Monitor:
     # waiters
 
     def _tickets(self) -> list[int]:
-        end = _RECORDS + 8 * self._words[HIGH]
-        found: list[int] = self._words[_RECORDS:end:8].tolist()
-        return found
+        return self._list(_RECORDS, _RECORDS + 8 * self._words[HIGH], 8)
 
     def _semaphore(self, record: int) -> Any:
         return self._memory.semaphore(8 * (_RECORDS + 8 * record + _SEMAPHORE))

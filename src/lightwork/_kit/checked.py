@@ -108,7 +108,7 @@ class _Checked(Lock):
 
     def _waiters(self) -> dict[Thread, float]:
         """Who has waited, and for how many seconds."""
-        table = [int(word) for word in self._words[WAITERS : WAITERS + 3 * MOST_WAITERS]]
+        table = self._list(WAITERS, WAITERS + 3 * MOST_WAITERS)
         return {(p, t): ns / 1e9 for p, t, ns in zip(table[::3], table[1::3], table[2::3], strict=True) if p}
 
     def _note_wait(self, began: float) -> None:

@@ -45,7 +45,7 @@ from lightwork._kit._blocks import (
     Blocks,
 )
 from lightwork._kit._identity import me
-from lightwork._kit._monitor import WAITING, WOKEN, Monitor
+from lightwork._kit._monitor import WAITING, WOKEN, Monitor, words_in
 
 SIZES = ((1 << 14, 64 << 30), (1 << 12, 4 << 30), (1 << 10, 256 << 20))
 """Chunks and bytes of blocks, of addresses only; the next where a process may not have as many."""
@@ -106,7 +106,7 @@ class Queue(Monitor):
             self._maxsize, self._chunks, self._size = maxsize, chunks, size
         super()._attach(handle)
         self._head_mutex = self._memory.mutex(HEAD_MUTEX) if _native.IN_ORDER else self._second
-        self._blocks = Blocks(self._map, self._bytes, self._words, self._chunks)
+        self._blocks = Blocks(self._map, self._words, self._chunks)
 
     def _more(self) -> tuple[Any, ...]:
         return self._maxsize, self._chunks, self._size
@@ -317,7 +317,7 @@ class Queue(Monitor):
                 at = (header & LOW) << 16
                 header = words[at >> 3]
             kind, size = header >> 32, header & LOW
-            data = bytes(self._bytes[at + 8 : at + 8 + size])
+            data = self._map[at + 8 : at + 8 + size]
             if kind == BLOCK:
                 number = int.from_bytes(data[:4], "little")
                 words[TAKEN_BLOCK] = number + 1
@@ -344,21 +344,21 @@ class Queue(Monitor):
         try:
             start = self._blocks.at(number)
             count = words[start >> 3]
-            lengths = words[(start >> 3) + 1 : (start >> 3) + 1 + count].tolist()
             at = start + 8 * (count + 1)
+            lengths = words_in(self._map[start + 8 : at])
             at += -at % 64
             if kind == RAW:
-                return bytes(self._bytes[at : at + lengths[0]])
+                return self._map[at : at + lengths[0]]
             if count == 1 or sum(lengths[1:]) < LENT:
                 parts = []
                 for length in lengths:
-                    parts.append(self._bytes[at : at + length])
+                    parts.append(memoryview(self._map)[at : at + length])
                     at += length + -length % 64
                 return pickle.loads(parts[0], buffers=[bytearray(part) for part in parts[1:]])
             whole = self._blocks.lent(number, start, at - start + sum(n + -n % 64 for n in lengths))
             lent, parts, at = True, [], at - start
             for length in lengths:
-                parts.append(whole[at : at + length])
+                parts.append(memoryview(whole).cast("B")[at : at + length])
                 at += length + -length % 64
             return pickle.loads(parts[0], buffers=parts[1:])
         finally:

@@ -160,7 +160,7 @@ class Semaphore(Monitor):
 
     def _rows(self) -> dict[int, int]:
         end = _TABLE + 2 * self._words[MEMBERS]
-        return dict(zip(self._words[_TABLE:end:2].tolist(), range(_TABLE, end, 2), strict=True))
+        return dict(zip(self._list(_TABLE, end, 2), range(_TABLE, end, 2), strict=True))
 
     def _repair(self) -> None:
         super()._repair()
