@@ -17,7 +17,7 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_lean _lock _typing errors _root _crashed _clock _extensions _handles _library_threads _machine "
+    "ground": "_awaitable _defaults _lean _lock _typing errors _root _crashed _clock _extensions _handles _library_threads _machine "
     "_platform _polling _record _sizes _stats",
     "values": "_attendance _calls _context _demand _finding _per_worker _sameness _timeline _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
@@ -25,8 +25,8 @@ FLOORS: dict[str, str] = {
     "backends": "_backends.*",
     "decisions": "_account _advice _batching _bytecode _captured _change _dispatch _effects "
     "_fingerprint _flow _growth _headroom _model _past "
-    "_policy _report _shared",
-    "engine": "_auto _engine _memory _opening _remembering _scout _watchdog",
+    "_policy _report _shared _worth",
+    "engine": "_auto _engine _memory _opening _prelude _remembering _scout _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _routing _service _signatures "
     "_target _verdicts _hazards.* amapping checking comparing executor mapping probing testing",
@@ -38,6 +38,7 @@ FLOORS: dict[str, str] = {
 
 READS_THE_CLOCK = {
     "_clock": "it is the clock",
+    "_prelude": "times the shortest maps, which load nothing more for that",
     "_demand": "measures inside a call, where an indirection would be measured too",
     "_backends.worker": "runs in the worker: stamps what it reports",
     "_backends._outbox": "runs in the worker: stamps what it reports",

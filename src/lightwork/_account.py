@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lightwork._demand import seconds, size
-from lightwork._policy import computes
 from lightwork._record import Record, replace
 from lightwork._trace import Lane, Ran, wrapped
+from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

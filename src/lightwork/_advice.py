@@ -15,8 +15,8 @@ from lightwork._backends._registry import backend as made
 from lightwork._demand import Demand, seconds, size
 from lightwork._finding import COSTS, GOOD_TO_KNOW, ORDER, UNKNOWN, Finding
 from lightwork._model import MOST_THREADS, Prediction, predict_for, suggest_workers
-from lightwork._policy import computes
 from lightwork._record import replace
+from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,11 +18,13 @@ from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint, immutable
 from lightwork._machine import gil_enabled
-from lightwork._opening import DONE_EARLY, Opening
-from lightwork._policy import Ask, Policy, Seen, Verdict, computes
+from lightwork._opening import Opening
+from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
@@ -486,7 +488,8 @@ class AutoRun(Run):
 
     def _send(self, instruction: Send) -> bool:
         if not self.dispatch.done and instruction.worker[0] == self.first:
-            self._print = fingerprint(instruction.batch.items[instruction.batch.start])
+            batch = instruction.batch
+            self._print = batch.first + batch.start, fingerprint(batch.items[batch.start])
         return super()._send(instruction)
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
@@ -497,8 +500,8 @@ class AutoRun(Run):
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if number == self.first:
             position, place = outcomes.start, outcomes.placed or 0
-            if self._print is not None:
-                self._item_changed = fingerprint(sent.batch.items[position]) != self._print
+            if self._print is not None and self._print[0] == sent.batch.first + position:
+                self._item_changed = fingerprint(sent.batch.items[position]) != self._print[1]
                 self._print = None
                 if self._item_changed and self._effects_known:
                     self._keep_out_of_processes(CHANGED)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
 
     from lightwork._calls import Style
+    from lightwork._prelude import Prelude
 
 R = TypeVar("R")
 
@@ -30,10 +31,13 @@ def collect(
     style: Style,
     options: dict[str, Any],
     results: list[Any],
+    prelude: Prelude | None = None,
 ) -> Report:
-    """Makes all calls and fills ``results``; returns what ran where."""
-    settings = settle(options)
+    """Makes all calls and fills ``results``; returns what ran where. ``prelude`` has made the first ones."""
+    settings = settle(options, seed=prelude.seed if prelude else None)
     source = Source(iterables, style, settings.strict)
+    if prelude is not None:
+        source.total = prelude.total  # a list may have become longer, or shorter, meanwhile
     opening = memory = None
     begun: list[Run] = []
     here = begins_here(fn, settings)
@@ -48,8 +52,8 @@ def collect(
         begun.append(run)
         return run
 
-    if source.whole and here:
-        opening = Opening(fn, source.whole, source.total or 0, style, settings.terms, results, begin, load)
+    if source.whole is not None and source.total and here:
+        opening = Opening(fn, source.whole, source.total, style, settings.terms, results, begin, load, prelude)
         if (report := opening.report()) is not None:
             return report
     if begun:

@@ -11,7 +11,10 @@ import os
 import sys
 from contextvars import ContextVar
 
-from lightwork._lean import local
+try:  # not by way of ``_lean``: the shortest maps do without what that loads
+    from _thread import _local as local
+except ImportError:
+    from threading import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

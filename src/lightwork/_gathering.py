@@ -13,9 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lightwork import _context
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import backend
 from lightwork._backends.base import Backend
-from lightwork._options import is_coroutine_function, settle
+from lightwork._options import settle
 from lightwork._record import replace
 from lightwork._routing import routes
 from lightwork._trace import Decision

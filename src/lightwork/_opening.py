@@ -1,12 +1,14 @@
 """The first milliseconds of ``auto``: the plain loop, before anything else is built.
 
 A job that is over by then has paid for nothing but the loop, its options and its report. For a longer one these were
-the first batches of the run that goes on from here: no call is made twice, and what was timed counts.
+the first batches of the run that goes on from here: no call is made twice, and what was timed counts. Where there are
+many items, calls were made before even this was loaded (see ``_prelude``).
 """
 
 from __future__ import annotations
 
 from lightwork import _context
+from lightwork._backends._local import stop_iteration_error
 from lightwork._backends.base import Crew
 from lightwork._backends.serial import SerialCrew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms
@@ -14,9 +16,11 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Meter
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED
 from lightwork._fingerprint import fingerprint
+from lightwork._prelude import DONE_EARLY, FEW, Prelude
 from lightwork._report import Report
 from lightwork._scout import Scout
 from lightwork._trace import Decision, Lane, Span
+from lightwork._worth import computes, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +31,12 @@ if TYPE_CHECKING:
     from lightwork._scout import Watched
 
 
-FEW = 400
-"""Items of which the first call may be worth watching from another thread, which takes 0.3 ms to start: of more items
-even a giant is a small part, and what comes after it is watched once it is plain that the job is no short one."""
-
-DONE_EARLY = "it was done before another backend could pay"
-
-
 class Opening:
     """Batches that are made in the caller's thread as long as nobody need ask whether another backend would pay.
 
     ``crew`` made them, with its ``worker``; ``events`` are what the crew told, for the run that goes on; ``meter``
-    timed the calls; ``print`` is the first item's fingerprint from before its call; ``interrupt`` is the Ctrl-C that
-    ended it. ``scout`` looks on: where a call lasts long it makes the run, with ``begin``, while a batch is
+    timed the calls; ``print`` is an item's index and its fingerprint from before its call; ``interrupt`` is the Ctrl-C
+    that ended it. ``scout`` looks on: where a call lasts long it makes the run, with ``begin``, while a batch is
     ``running``.
     """
 
@@ -53,14 +50,15 @@ class Opening:
         results: list[Any],
         begin: Callable[[Opening], Watched] | None = None,
         load: Callable[[], None] | None = None,
+        prelude: Prelude | None = None,
     ) -> None:
         self._clock = SystemClock()
-        self.began = self._clock.now()
-        self.crew: Crew = SerialCrew(terms)
+        self.began = prelude.began if prelude else self._clock.now()
+        self.crew: Crew = SerialCrew(terms, prelude.held if prelude else None)
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
-        self.print = fingerprint(items[0])
+        self.print: tuple[int, int | None] | None = None
         self.events: list[Event] = []
-        self.interrupt: KeyboardInterrupt | None = None
+        self.interrupt = prelude.interrupt if prelude else None
         self.running = False
         self.computes = False
         """Whether it ended because there is much to compute."""
@@ -72,8 +70,12 @@ class Opening:
             self._make_run = begin
         self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
         self.worker = self.crew.start_worker()
+        position: int | None = 0
         try:
-            position: int | None = 0
+            if prelude is not None:
+                position = self._take_up(prelude, items, results)
+            if position is not None:
+                self.print = position, fingerprint(items[position])
             while position is not None:
                 self.crew.send(self.worker, Batch(len(self._outcomes()), fn, style, 0, items, position, total))
                 if self._take(self.crew.wait(0.0)):
@@ -82,6 +84,22 @@ class Opening:
         except KeyboardInterrupt as interrupt:
             self.interrupt = interrupt
             self._take(self.crew.wait(0.0))
+
+    def _take_up(self, prelude: Prelude, items: Sequence[Any], results: list[Any]) -> int | None:
+        """Takes the prelude's calls for this one's first batch; returns the position to go on from, if it may."""
+        outcomes = Outcomes(0, 0, results, placed=0)
+        outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.seconds, prelude.cpu
+        failure = prelude.failure
+        if failure is not None:
+            outcomes.failures[len(results)] = (
+                stop_iteration_error(failure) if type(failure) is StopIteration else failure
+            )
+            results.append(None)
+            outcomes.withdraw()
+        outcomes.settle()
+        self.events = [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
+        ended = failure is not None or self.interrupt is not None
+        return None if ended or outcomes.position >= len(items) else outcomes.position
 
     def _take(self, events: list[Event]) -> bool:
         """Takes in what the crew told, or has the run do that; returns whether there is one."""
@@ -94,8 +112,6 @@ class Opening:
     def _begin(self, turn: Turn, lasted: float, cpu: float) -> Watched | None:
         """In the scout's thread: a batch has ``lasted`` so many seconds, ``cpu`` of them computing. A run, if it would
         find enough to do."""
-        from lightwork._policy import computes, too_little
-
         done = turn.outcomes.count
         left = self._total - turn.batch.start - done - 1
         if too_little(left * lasted / (done + 1)):
@@ -117,8 +133,6 @@ class Opening:
         last = outcomes[-1] if outcomes else None
         if last is None or last.failures or not last.count or last.position >= self._total:
             return None
-        from lightwork._policy import computes, too_little  # here first: most jobs are done
-
         wall, cpu = last.seconds / last.count, last.cpu / last.count
         if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
             return last.position

@@ -6,16 +6,17 @@ Order of precedence: an explicit argument, ``lw.config``, the environment (``LIG
 
 from __future__ import annotations
 
-import contextvars
 import os
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 
 from lightwork import _context
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._calls import Terms
 from lightwork._clock import SystemClock
+from lightwork._defaults import configured, unsaid
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
@@ -94,9 +95,6 @@ class Options(CommonOptions, total=False):
     errors: Literal["raise", "return"]
 
 
-VARIABLES = ("LIGHTWORK_BACKEND", "LIGHTWORK_MAX_WORKERS", "LIGHTWORK_MEMORY")
-"""The environment's say in the defaults."""
-
 OPTION_NAMES = (*CommonOptions.__annotations__, "errors")
 
 
@@ -107,8 +105,6 @@ class Defaults(TypedDict, total=False):
     max_workers: int | None
     memory: str | os.PathLike[str] | None
 
-
-_configured: contextvars.ContextVar[Defaults] = contextvars.ContextVar("lightwork_config")
 
 # Names that other libraries use for the same thing.
 _ELSEWHERE = {
@@ -144,11 +140,11 @@ def config(**defaults: Unpack[Defaults]) -> Iterator[None]:
     chosen = defaults.get("backend")
     if isinstance(chosen, str) and chosen != "auto":
         backend(chosen)
-    token = _configured.set({**_configured.get({}), **defaults})
+    token = configured.set({**configured.get({}), **defaults})
     try:
         yield
     finally:
-        _configured.reset(token)
+        configured.reset(token)
 
 
 class Settings(Record, frozen=True):
@@ -167,18 +163,20 @@ class Settings(Record, frozen=True):
     memory: str | None = None
 
 
-def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES) -> Settings:
-    """Checks options and fills in defaults; TypeError or ValueError says which one is wrong and what would do."""
+def settle(options: dict[str, Any], allowed: Iterable[str] = OPTION_NAMES, seed: int | None = None) -> Settings:
+    """Checks options and fills in defaults; TypeError or ValueError says which one is wrong and what would do.
+
+    ``seed``: the run's own, where it has begun already and nobody gave it one.
+    """
     _refuse_unknown(options, tuple(allowed))
     if _context.importing:
         raise CalledWhileImporting(
             f"lightwork was called while a worker was importing {_context.importing!r}: that module starts parallel "
             "work when it is imported. Put that work into a function, or under `if __name__ == '__main__':`"
         )
-    configured = _configured.get({})
-    if not (options or configured or any(name in os.environ for name in VARIABLES)):
-        return _unasked()
-    return _settled(options, configured)
+    if not options and unsaid():
+        return _unasked(seed)
+    return _settled(options, configured.get({}))
 
 
 @cache
@@ -186,19 +184,19 @@ def _plain() -> Settings:
     return _settled({}, {})
 
 
-def _unasked() -> Settings:
+def _unasked(seed: int | None) -> Settings:
     """The settings where nobody said anything, of which each run has its own seed: the shortest maps notice."""
     plain = _plain()
-    return replace(plain, terms=replace(plain.terms, seed=_context.entropy()))
+    return replace(plain, terms=replace(plain.terms, seed=_context.entropy() if seed is None else seed))
 
 
-def _settled(options: dict[str, Any], configured: Defaults) -> Settings:
+def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
     chosen = options.get("backend")
     if chosen is None:
-        chosen = configured.get("backend") or os.environ.get("LIGHTWORK_BACKEND") or "auto"
+        chosen = defaults.get("backend") or os.environ.get("LIGHTWORK_BACKEND") or "auto"
     workers = options.get("max_workers")
     if workers is None:
-        workers = configured.get("max_workers")
+        workers = defaults.get("max_workers")
     if workers is None and (text := os.environ.get("LIGHTWORK_MAX_WORKERS")):
         try:
             workers = int(text)
@@ -275,13 +273,13 @@ def _settled(options: dict[str, Any], configured: Defaults) -> Settings:
             seed_globals=seed is not None,
             stop_on_failure=errors == "raise",
         ),
-        memory=_memory_file(configured),
+        memory=_memory_file(defaults),
     )
 
 
-def _memory_file(configured: Defaults) -> str | None:
-    if "memory" in configured:
-        return configured["memory"]  # type: ignore[return-value]  # ``config`` has made it a str
+def _memory_file(defaults: dict[str, Any]) -> str | None:
+    if "memory" in defaults:
+        return defaults["memory"]  # type: ignore[no-any-return]  # ``config`` has made it a str
     named = os.environ.get("LIGHTWORK_MEMORY")
     return _file(named) if named else None
 
@@ -337,16 +335,6 @@ def _progress(wanted: Any) -> Callable[[Progress], None] | None:
 
 
 # functions
-
-
-def is_coroutine_function(fn: Any) -> bool:
-    """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
-    if code is None and not isinstance(fn, type):
-        code = getattr(type(fn).__dict__.get("__call__"), "__code__", None)
-    return code is not None and bool(code.co_flags & 0x80)  # inspect.CO_COROUTINE
 
 
 def cores() -> int:

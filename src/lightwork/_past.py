@@ -8,9 +8,10 @@ back to the caller's thread and learns anew.
 from __future__ import annotations
 
 from lightwork._demand import Demand, seconds
-from lightwork._policy import Ask, Policy, Seen, Verdict, computes
+from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._record import Record, replace
 from lightwork._stats import median, relative_mad
+from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,13 +15,10 @@ from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
 from lightwork._model import Prediction, predict, suggest_workers
 from lightwork._record import Record, replace
+from lightwork._worth import MOSTLY_WAITING, computes, too_little
 
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
-
-WORTH_ASKING = 0.12
-"""Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
-most of it for the modules that know them, and processes need 50 more to start."""
 
 CLEARLY = 0.85
 """Another backend must be predicted to take less than this part of the plain loop's time."""
@@ -31,10 +28,6 @@ SAVING = 0.003
 
 SHORT_CALL = 0.25
 """Seconds: for calls longer than this no further one is spent on telling GIL-held from GIL-free computing."""
-
-MOSTLY_WAITING = 0.3
-"""CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
-
 
 MOSTLY_COMPUTING = 0.7
 """CPU share of a call above which there are no more processes for it than cores."""
@@ -90,16 +83,6 @@ class Verdict(Record, frozen=True):
     again: float | None = None
     why: str = ""
     predictions: tuple[Prediction, ...] = ()
-
-
-def computes(wall: float, cpu: float) -> bool:
-    """Whether a call of ``wall`` seconds, ``cpu`` of them computing, does more than wait."""
-    return cpu > MOSTLY_WAITING * wall
-
-
-def too_little(seconds: float) -> bool:
-    """Whether it does not even pay to ask who could share so many seconds of computing."""
-    return seconds < WORTH_ASKING
 
 
 class Policy(Record, frozen=True):

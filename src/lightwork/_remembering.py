@@ -11,7 +11,8 @@ from lightwork._demand import Demand
 from lightwork._engine import Live, Source
 from lightwork._memory import Memory
 from lightwork._past import ENOUGH, WORTH_KEEPING, Past, begin, differs, seen_since, still
-from lightwork._policy import Ask, computes
+from lightwork._policy import Ask
+from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from lightwork._machine import gil_enabled
-from lightwork._policy import MOSTLY_WAITING
+from lightwork._worth import MOSTLY_WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from lightwork import _context, _machine
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._calls import Finished, Outcomes
@@ -21,7 +22,7 @@ from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._lock import Guarding, new_lock
-from lightwork._options import Settings, check_fit, how_many, is_coroutine_function
+from lightwork._options import Settings, check_fit, how_many
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
 

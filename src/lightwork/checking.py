@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends import _registry
 from lightwork._finding import FAILS, ORDER, PROBLEMS, UNKNOWN, Finding
 from lightwork._hazards import crossing, crowding, imports, state
 from lightwork._hazards.subject import Subject
-from lightwork._options import AUTO, is_coroutine_function
+from lightwork._options import AUTO
 from lightwork._record import asdict
 from lightwork._trace import wrapped
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightwork import _reasons
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import NAMES
 from lightwork._backends._registry import backend as registry_backend
 from lightwork._captured import ties
@@ -19,7 +20,7 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Demand
 from lightwork._effects import effects
 from lightwork._machine import machine
-from lightwork._options import _positive, _refuse_unknown, is_coroutine_function
+from lightwork._options import _positive, _refuse_unknown
 from lightwork._reasons import Facts
 from lightwork._sameness import Same, first_difference
 from lightwork._stats import Interval

@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from concurrent.futures import Executor as BaseExecutor
 
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._spawning import hasten
 from lightwork._clock import SystemClock
 from lightwork._lock import new_lock
@@ -204,8 +205,6 @@ class Executor(BaseExecutor):
 
     def _route(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         names = self._settings.backend if isinstance(self._settings.backend, tuple) else ("threads", "processes")
-        from lightwork._options import is_coroutine_function
-
         if is_coroutine_function(fn):
             return "asyncio"
         if "processes" in names:

@@ -5,6 +5,7 @@ Light to import: what carries out a map is loaded by the first one, and where th
 
 from __future__ import annotations
 
+from lightwork._prelude import Prelude, prelude
 from lightwork._typing import TypeVar
 
 TYPE_CHECKING = False
@@ -27,7 +28,18 @@ class Results(list[R]):
     ``failures`` holds what stands in failed items' places with ``errors="return"``, in input order.
     """
 
-    report: Report
+    _told: Report | Prelude
+
+    @property
+    def report(self) -> Report:
+        """What ran where and why."""
+        if isinstance(self._told, Prelude):  # told when somebody asks: the shortest maps do without
+            self._told = self._told.report
+        return self._told
+
+    @report.setter
+    def report(self, told: Report | Prelude) -> None:
+        self._told = told
 
     @property
     def failures(self) -> list[Failure]:
@@ -144,11 +156,15 @@ def _short(value: Any) -> str:
 def _collect(
     fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], style: Style, options: dict[str, Any]
 ) -> Results[Any]:
+    results: Results[Any] = Results()
+    first = prelude(fn, iterables[0]) if style == "one" and not options else None
+    if first is not None and first.play(fn, iterables[0], results):  # type: ignore[arg-type]
+        results.report = first
+        return results
     _hasten(fn, options)
     from lightwork._collecting import collect
 
-    results: Results[Any] = Results()
-    results.report = collect(fn, iterables, style, options, results)
+    results.report = collect(fn, iterables, style, options, results, first)
     return results
 
 

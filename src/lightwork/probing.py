@@ -8,6 +8,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from lightwork import _machine
+from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import NAMES
 from lightwork._backends._registry import backend as made
 from lightwork._clock import SystemClock
@@ -183,7 +184,7 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
     if budget <= 0:
         raise ValueError(f"budget is a number of seconds over 0, not {budget}")
     calls = min((len(items) for items in iterables if isinstance(items, Sized)), default=None)
-    coroutine = _is_coroutine_function(fn)
+    coroutine = is_coroutine_function(fn)
     found = tuple(effects(fn))
     items = zip(*iterables, strict=False)
     meter, share, wire = _measure(fn, items, budget, coroutine)
@@ -204,12 +205,6 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
         coroutine=coroutine,
         unavailable=unavailable,
     )
-
-
-def _is_coroutine_function(fn: Any) -> bool:
-    from inspect import iscoroutinefunction
-
-    return iscoroutinefunction(fn) or iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
 def _measure(

@@ -13,12 +13,13 @@ from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, Work
 class SerialCrew(Crew):
     """One worker, which is the thread that calls ``wait``."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, held: frozenset[object] | None = None) -> None:
+        """``held``: what this thread held of ``lw.per_worker`` before the run, where some of its calls were made."""
         self._terms = terms
         self._events: list[Event] = []
         self._batches: deque[tuple[int, Batch]] = deque()
         self._started = 0
-        self._held = _per_worker.held()
+        self._held = _per_worker.held() if held is None else held
         _context.mark_records()
         self._last: Outcomes | None = None
 

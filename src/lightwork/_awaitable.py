@@ -1,0 +1,22 @@
+"""Which functions are called to be awaited."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_COROUTINE = 0x80  # inspect.CO_COROUTINE
+
+
+def is_coroutine_function(fn: Any) -> bool:
+    """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
+    functools = sys.modules.get("functools")  # where nobody has loaded it there is no ``partial``
+    while functools is not None and isinstance(fn, functools.partial):
+        fn = fn.func
+    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+    if code is None and not isinstance(fn, type):
+        code = getattr(type(fn).__dict__.get("__call__"), "__code__", None)
+    return code is not None and bool(code.co_flags & _COROUTINE)
