@@ -350,12 +350,12 @@ def test_what_the_opening_did_in_several_batches_counts_once(monkeypatch):
 
     monkeypatch.setattr(_opening, "TRIAL_BATCH", 0.002)
     monkeypatch.setattr(_opening, "UNDISTURBED", 0.002)
-    monkeypatch.setattr("lightwork._policy.too_little", lambda seconds: True)
-    monkeypatch.setattr("lightwork._policy.computes", lambda wall, cpu: True)
+    monkeypatch.setattr(_opening, "too_little", lambda seconds: True)
+    monkeypatch.setattr(_opening, "computes", lambda wall, cpu: True)
     rounds = iter([True, True, False])
     real = _opening.Opening._go_on
     monkeypatch.setattr(_opening.Opening, "_go_on", lambda self: real(self) if next(rounds, False) else None)
-    results = lw.map(_spin, [0.0015] * 30)
+    results = lw.map(_spin, [0.0015] * 30, seed=1)  # with an option there is no prelude
     assert results == [0.0015] * 30 and results.report.calls == 30
 
 

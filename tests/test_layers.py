@@ -17,8 +17,8 @@ import lightwork
 PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
-    "ground": "_awaitable _defaults _lean _lock _typing errors _root _crashed _clock _extensions _handles _library_threads _machine "
-    "_platform _polling _record _sizes _stats",
+    "ground": "_awaitable _defaults _lean _lock _typing errors _root _crashed _clock _extensions _handles "
+    "_library_threads _machine _platform _polling _record _sizes _stats",
     "values": "_attendance _calls _context _demand _finding _per_worker _sameness _timeline _trace _usage",
     "wire": "_wire _by_value _culprit _carried",
     "kit": "_kit.*",
@@ -26,7 +26,7 @@ FLOORS: dict[str, str] = {
     "decisions": "_account _advice _batching _bytecode _captured _change _dispatch _effects "
     "_fingerprint _flow _growth _headroom _model _past "
     "_policy _report _shared _worth",
-    "engine": "_auto _engine _memory _opening _prelude _remembering _scout _watchdog",
+    "engine": "_auto _engine _memory _opening _prelude _remembering _scout _watch _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _options _reasons _routing _service _signatures "
     "_target _verdicts _hazards.* amapping checking comparing executor mapping probing testing",

@@ -25,66 +25,89 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def collect(
-    fn: Callable[..., Any],
-    iterables: Sequence[Iterable[Any]],
-    style: Style,
-    options: dict[str, Any],
-    results: list[Any],
-    prelude: Prelude | None = None,
-) -> Report:
-    """Makes all calls and fills ``results``; returns what ran where. ``prelude`` has made the first ones."""
-    settings = settle(options, seed=prelude.seed if prelude else None)
-    source = Source(iterables, style, settings.strict)
-    if prelude is not None:
-        source.total = prelude.total  # a list may have become longer, or shorter, meanwhile
-    opening = memory = None
-    begun: list[Run] = []
-    here = begins_here(fn, settings)
-    if here and settings.memory is not None:
-        memory = remembered(fn, settings)
-        here = memory is None or memory.past is None  # what is remembered need not be found out
+class Collection:
+    """A map on its way to ``results``. ``prelude`` has made the first calls, or is inside one of them and was ``taken``
+    over by the thread that makes this."""
 
-    def begin(opening: Opening) -> Any:
-        run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
-        run.place(results)
-        run.attach(fn, source)
-        begun.append(run)
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        iterables: Sequence[Iterable[Any]],
+        style: Style,
+        options: dict[str, Any],
+        results: list[Any],
+        prelude: Prelude | None = None,
+        taken: bool = False,
+    ) -> None:
+        self._fn, self._results = fn, results
+        self._settings = settings = settle(options, seed=prelude.seed if prelude else None)
+        self._source = source = Source(iterables, style, settings.strict)
+        if prelude is not None:
+            source.total = prelude.total  # a list may have become longer, or shorter, meanwhile
+        self._run: Run | None = None
+        self._opening = self._memory = None
+        here = begins_here(fn, settings)
+        if here and settings.memory is not None:
+            self._memory = remembered(fn, settings)
+            # What is remembered need not be found out.
+            here = self._memory is None or self._memory.past is None
+        if source.whole is not None and source.total and here:
+            whole, terms = source.whole, settings.terms
+            self._opening = Opening(
+                fn, whole, source.total, style, terms, results, self._begin_in_opening, load, prelude, taken
+            )
+
+    def watch(self) -> None:
+        """In the thread that took a prelude over: looks after it, and what comes of it."""
+        assert self._opening is not None and self._opening.scout is not None
+        self._opening.scout.watch()
+
+    def _begin(self, opening: Opening | None) -> Run:
+        run = prepare(
+            self._fn, self._settings, lazy=False, window=None, blocking=True, opening=opening, memory=self._memory
+        )
+        run.place(self._results)
+        self._run = run
         return run
 
-    if source.whole is not None and source.total and here:
-        opening = Opening(fn, source.whole, source.total, style, settings.terms, results, begin, load, prelude)
-        if (report := opening.report()) is not None:
-            return report
-    if begun:
-        run = begun[0]
-    else:
-        run = prepare(fn, settings, lazy=False, window=None, blocking=True, opening=opening, memory=memory)
-    order = Reorder()
-    run.place(results)
-    try:
-        if not begun:
-            run.attach(fn, source)
-        if opening is not None and opening.interrupt is not None:
-            raise opening.interrupt
-        sort(run, order, results)
-        fail_if_broken(run, results, order)
-        while not run.finished:
-            run.step()
+    def _begin_in_opening(self, opening: Opening) -> Any:
+        run = self._begin(opening)
+        run.attach(self._fn, self._source)
+        return run
+
+    def collect(self) -> Report:
+        """Makes all calls that are left; returns what ran where."""
+        opening, results = self._opening, self._results
+        if opening is not None:
+            opening.play()
+            if (report := opening.report()) is not None:
+                return report
+        begun = self._run is not None
+        run = self._run or self._begin(opening)
+        order = Reorder()
+        try:
+            if not begun:
+                run.attach(self._fn, self._source)
+            if opening is not None and opening.interrupt is not None:
+                raise opening.interrupt
             sort(run, order, results)
             fail_if_broken(run, results, order)
-        run.close()
-        if run.input_error is not None:
-            fail(run, run.input_error, results, order)
-        return run.report()
-    except KeyboardInterrupt as interrupt:
-        if isinstance(interrupt, Interrupted):
-            raise
-        run.interrupted()
-        sort(run, order, results)
-        raise interruption(run, results, order) from None
-    finally:
-        run.close()
+            while not run.finished:
+                run.step()
+                sort(run, order, results)
+                fail_if_broken(run, results, order)
+            run.close()
+            if run.input_error is not None:
+                fail(run, run.input_error, results, order)
+            return run.report()
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt, Interrupted):
+                raise
+            run.interrupted()
+            sort(run, order, results)
+            raise interruption(run, results, order) from None
+        finally:
+            run.close()
 
 
 def sort(run: Run, order: Reorder, results: list[Any]) -> None:

@@ -8,10 +8,8 @@ many items, calls were made before even this was loaded (see ``_prelude``).
 from __future__ import annotations
 
 from lightwork import _context
-from lightwork._backends._local import stop_iteration_error
-from lightwork._backends.base import Crew
 from lightwork._backends.serial import SerialCrew
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn
 from lightwork._clock import SystemClock
 from lightwork._demand import Meter
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from lightwork._calls import Style, Turn
+    from lightwork._calls import Style
     from lightwork._scout import Watched
 
 
@@ -37,7 +35,7 @@ class Opening:
     ``crew`` made them, with its ``worker``; ``events`` are what the crew told, for the run that goes on; ``meter``
     timed the calls; ``print`` is an item's index and its fingerprint from before its call; ``interrupt`` is the Ctrl-C
     that ended it. ``scout`` looks on: where a call lasts long it makes the run, with ``begin``, while a batch is
-    ``running``.
+    ``running``. ``taken``: it is that thread that makes this, while the prelude is inside a call.
     """
 
     def __init__(
@@ -51,14 +49,17 @@ class Opening:
         begin: Callable[[Opening], Watched] | None = None,
         load: Callable[[], None] | None = None,
         prelude: Prelude | None = None,
+        taken: bool = False,
     ) -> None:
         self._clock = SystemClock()
         self.began = prelude.began if prelude else self._clock.now()
-        self.crew: Crew = SerialCrew(terms, prelude.held if prelude else None)
+        self._fn, self._items, self._style, self._results = fn, items, style, results
+        self._prelude = prelude
+        self.crew = SerialCrew(terms, prelude.held if prelude else None)
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
-        self.print: tuple[int, int | None] | None = None
+        self.print = prelude.print if prelude else None
         self.events: list[Event] = []
-        self.interrupt = prelude.interrupt if prelude else None
+        self.interrupt: KeyboardInterrupt | None = None
         self.running = False
         self.computes = False
         """Whether it ended because there is much to compute."""
@@ -66,18 +67,31 @@ class Opening:
         self.scout: Scout | None = None
         # Inside a parallel call what looks like waiting may be waiting for the GIL, which the siblings have.
         if begin is not None and 1 < total <= FEW and not _context.depth():
-            self.scout = self.crew.around = Scout(self._begin, load)
+            self.scout = self.crew.around = Scout(
+                self._begin, load, caller=prelude.caller if prelude and taken else None
+            )
             self._make_run = begin
         self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
         self.worker = self.crew.start_worker()
+        self._turn: Turn | None = None
+        if prelude is not None and self.scout is not None and taken:
+            batch = self._batch(0)
+            self._turn = Turn(self.worker, batch, Outcomes(batch.id, 0, results, placed=0))
+            self._turn.begun = prelude.begun
+            self.scout.look_at(self._turn, prelude.began, prelude.cpu_began)
+
+    def play(self) -> None:
+        """Makes calls until all are made, or others may help."""
         position: int | None = 0
         try:
-            if prelude is not None:
-                position = self._take_up(prelude, items, results)
-            if position is not None:
-                self.print = position, fingerprint(items[position])
+            if self._prelude is not None:
+                if self._take(self._taken_up(self._prelude)):
+                    return
+                position = self._go_on()
+            if self.print is None and position is not None:
+                self.print = position, fingerprint(self._items[position])
             while position is not None:
-                self.crew.send(self.worker, Batch(len(self._outcomes()), fn, style, 0, items, position, total))
+                self.crew.send(self.worker, self._batch(position))
                 if self._take(self.crew.wait(0.0)):
                     return
                 position = self._go_on()
@@ -85,21 +99,23 @@ class Opening:
             self.interrupt = interrupt
             self._take(self.crew.wait(0.0))
 
-    def _take_up(self, prelude: Prelude, items: Sequence[Any], results: list[Any]) -> int | None:
-        """Takes the prelude's calls for this one's first batch; returns the position to go on from, if it may."""
-        outcomes = Outcomes(0, 0, results, placed=0)
+    def _batch(self, position: int) -> Batch:
+        return Batch(len(self._outcomes()), self._fn, self._style, 0, self._items, position, self._total)
+
+    def _taken_up(self, prelude: Prelude) -> list[Event]:
+        """The prelude's calls as a batch, which has ended."""
+        turn, results = self._turn, self._results
+        outcomes = turn.outcomes if turn else Outcomes(0, 0, results, placed=0)
         outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.seconds, prelude.cpu
-        failure = prelude.failure
-        if failure is not None:
-            outcomes.failures[len(results)] = (
-                stop_iteration_error(failure) if type(failure) is StopIteration else failure
-            )
+        if prelude.failure is not None:
+            outcomes.failures[len(results)] = prelude.failure
             results.append(None)
             outcomes.withdraw()
         outcomes.settle()
-        self.events = [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
-        ended = failure is not None or self.interrupt is not None
-        return None if ended or outcomes.position >= len(items) else outcomes.position
+        if turn is not None and self.scout is not None:
+            self.scout.take_back()
+        self.interrupt = prelude.interrupt
+        return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 
     def _take(self, events: list[Event]) -> bool:
         """Takes in what the crew told, or has the run do that; returns whether there is one."""
@@ -124,6 +140,10 @@ class Opening:
         """The run that the scout has made, if so."""
         return None if self.scout is None else self.scout.run
 
+    @property
+    def _end(self) -> int:
+        return min(self._total, len(self._items))  # a list may have become longer, or shorter, meanwhile
+
     def _outcomes(self) -> list[Outcomes]:
         return [event.outcomes for event in self.events if isinstance(event, Finished)]
 
@@ -131,7 +151,7 @@ class Opening:
         """From where to go on without asking anybody, if so."""
         outcomes = self._outcomes()
         last = outcomes[-1] if outcomes else None
-        if last is None or last.failures or not last.count or last.position >= self._total:
+        if last is None or last.failures or not last.count or last.position >= self._end or self.interrupt:
             return None
         wall, cpu = last.seconds / last.count, last.cpu / last.count
         if self.scout is not None and not computes(wall, cpu) and not self.scout.load():

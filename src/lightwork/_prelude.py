@@ -1,4 +1,4 @@
-"""The first milliseconds of a map of many items for which nothing was asked: the loop alone.
+"""The first milliseconds of a map for which nothing was asked: the loop alone.
 
 Nothing else is loaded, and nothing built, but what the calls themselves may ask for: their index, their random streams.
 Most such maps are over by then, or compute for so short a while that nobody could help. For a longer one these were the
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._report import Report
+    from lightwork._watch import Taken, Watch
+
+    Load = Callable[[], None]
+    TakeOver = Callable[["Prelude"], Taken]
 
 FEW = 400
 """Items of which the first call may be worth watching from another thread, which takes 0.3 ms to start: of more items
@@ -33,6 +37,12 @@ ALONE = 0.002
 UNDISTURBED = 0.05
 """Seconds after which it is asked again, where they could not: calls may become longer."""
 
+SHARE = 16
+"""A watched stretch has this part of the calls before it at most: a giant among them keeps no more from others."""
+
+_ATOMS = (int, float, str, bytes, bool, complex, type(None))
+"""What no call can change."""
+
 _GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 _FUNCTION = type(lambda: None)
 
@@ -42,45 +52,82 @@ class Prelude:
 
     ``total`` items there were when it began, ``calls`` were made. ``began`` on the system clock's scale, ``seconds``
     and ``cpu`` of the calling thread in all of them. ``failure`` is what the last one raised, ``interrupt`` the Ctrl-C
-    that ended it.
+    that ended it. ``print``: index of an item and its fingerprint from before its call, where there are few. ``taken``:
+    what goes on with them, where it was taken over inside a call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, items: Sequence[Any], results: list[Any], load: Load, take_over: TakeOver) -> None:
+        self.total = len(items)
         self.seed = _context.entropy()
         per_worker = sys.modules.get("lightwork._per_worker")
         self.held: frozenset[object] = per_worker.held() if per_worker else frozenset()
         """What this thread held before, of ``lw.per_worker``."""
         _context.mark_records()
-        self.calls = self.total = 0
+        self.calls = 0
         self.failure: BaseException | None = None
         self.interrupt: KeyboardInterrupt | None = None
-        self.seconds = 0.0
-        self._cpu_began = time.thread_time()
-        self.cpu = 0.0
+        self.taken: Taken | None = None
+        self.print: tuple[int, int | None] | None = None
+        self.caller = (0, 0)
+        """The calling thread, by its ``ident`` and native id, where another one looks on."""
+        self._watch: Watch | None = None
+        if 1 < self.total <= FEW and not _context.depth():
+            self._be_watched(items[0], results, load, take_over)
+        self.seconds = self.cpu = 0.0
+        self.cpu_began = time.thread_time()
         self.began = time.perf_counter()
+
+    def _be_watched(self, item: Any, results: list[Any], load: Load, take_over: TakeOver) -> None:
+        """Has another thread look on."""
+        import _thread
+
+        from lightwork._watch import Watch
+
+        if type(item) not in _ATOMS:
+            from lightwork._fingerprint import fingerprint
+
+            self.print = 0, fingerprint(item)
+        self.caller = _thread.get_ident(), _thread.get_native_id()
+        self._watch = Watch(self.total, results, load, lambda: take_over(self))
+
+    @property
+    def begun(self) -> int:
+        """The position before which calls have begun."""
+        return self._watch.begun if self._watch else self.calls
 
     def play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> bool:
         """Makes calls as long as nobody need ask whether others could help; returns whether all were made."""
-        self.total = len(items)
+        watch = self._watch
         try:
-            self._play(fn, items, self.total, results)
+            if watch is None:
+                self._play(fn, items, results)
+            else:
+                self._play_watched(fn, items, results, watch)
         except KeyboardInterrupt as interrupt:
             self.interrupt = interrupt
+        except StopIteration as stop:
+            self.failure = RuntimeError("the function raised StopIteration")
+            self.failure.__cause__ = stop
         except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
             self.failure = raised
         self.calls = len(results)
         self.seconds = time.perf_counter() - self.began
-        self.cpu = time.thread_time() - self._cpu_began
+        self.cpu = time.thread_time() - self.cpu_began
+        if watch is not None:
+            self.taken = watch.dismiss()
+            if self.taken is not None:
+                return False
+            self._watch = None  # it has the results, which are to have this
         over = self.failure is self.interrupt is None and self.calls >= self.total
         if over and (per_worker := sys.modules.get("lightwork._per_worker")):
             per_worker.release(keep=self.held)
         return over
 
-    def _play(self, fn: Callable[..., Any], items: Sequence[Any], end: int, results: list[Any]) -> None:
+    def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
         # The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and
         # builds without the GIL, where a list's append takes a lock each time.
         inline = type(fn) is _FUNCTION and _GIL
-        clock, left, at, size = time.perf_counter, iter(items), 0, 1
+        clock, left, at, size, end = time.perf_counter, iter(items), 0, 1, self.total
         now, until = self.began, self.began + ALONE
         with _context.stretch(0, results, self.seed, "serial"):
             while at < end:
@@ -100,11 +147,35 @@ class Prelude:
                 at += done
                 each = (now - before) / done
                 if now >= until:
-                    cpu = time.thread_time() - self._cpu_began
+                    cpu = time.thread_time() - self.cpu_began
                     if not (computes(now - self.began, cpu) and too_little((end - at) * each)):
                         return
                     until = now + UNDISTURBED
                 size = max(1, min(8 * size, int((until - now) / each))) if each else 8 * size
+
+    def _play_watched(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any], watch: Watch) -> None:
+        """The same in shorter stretches, at first of one call each: what has begun is nobody else's."""
+        clock, left, at, size, end = time.perf_counter, iter(items), 0, 1, self.total
+        now, until = self.began, self.began + ALONE
+        with _context.stretch(0, results, self.seed, "serial"):
+            while at < end:
+                size = min(size, end - at)
+                if not watch.begin(at + size, now):
+                    return
+                _loop(fn, islice(left, size), results)
+                before, now, done = now, clock(), len(results) - at
+                if not done:
+                    return
+                at += done
+                each = (now - before) / done
+                if now >= until:
+                    cpu = time.thread_time() - self.cpu_began
+                    if computes(now - self.began, cpu):
+                        if not too_little((end - at) * each):
+                            return
+                    elif watch.load():
+                        return
+                size = max(1, min(at // SHARE, int(ALONE / each))) if each else 1
 
     @property
     def report(self) -> Report:
@@ -131,10 +202,16 @@ def _loop(fn: Any, items: Iterable[Any], results: list[Any]) -> None:
         results.append(fn(item))
 
 
-def prelude(fn: Callable[..., Any], items: Iterable[Any]) -> Prelude | None:
-    """One for these calls, where nobody has said how they are to run and they may all be plain ones."""
-    if type(items) not in (list, tuple, range) or len(items) <= FEW:  # type: ignore[arg-type]
+def prelude(
+    fn: Callable[..., Any], items: Iterable[Any], results: list[Any], load: Load, take_over: TakeOver
+) -> Prelude | None:
+    """One for these calls, where nobody has said how they are to run and they may all be plain ones.
+
+    ``take_over`` builds what goes on with it while it is inside a call, in another thread; ``load`` loads what that
+    takes.
+    """
+    if type(items) not in (list, tuple, range) or not items:
         return None
     if _context.importing or not unsaid() or is_coroutine_function(fn):
         return None
-    return Prelude()
+    return Prelude(items, results, load, take_over)  # type: ignore[arg-type]

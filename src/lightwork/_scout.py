@@ -51,10 +51,17 @@ NEVER = 3600.0
 class Scout:
     """``begin`` makes the run where there is none yet and one would pay, given how many seconds the batch has lasted
     and how many of them were computing; ``run`` is it from then on. ``load`` loads what a run takes.
+
+    ``caller``: the thread, by its ``ident`` and native id, that is inside a batch already; the one that makes the scout
+    is to ``look_at`` that, and then to ``watch``.
     """
 
     def __init__(
-        self, begin: Begin | None = None, load: Callable[[], None] | None = None, clock: Clock | None = None
+        self,
+        begin: Begin | None = None,
+        load: Callable[[], None] | None = None,
+        clock: Clock | None = None,
+        caller: tuple[int, int] | None = None,
     ) -> None:
         self.run: Watched | None = None
         self.error: BaseException | None = None
@@ -73,12 +80,15 @@ class Scout:
         self._since = 0.0
         self._cpu_began = 0.0
         self._depth = _context.depth()
-        self._caller = threading.get_native_id()
-        self._caller_cpu = thread_cpu_clock(threading.get_ident())
-        self._baton.acquire()
+        ident, self._caller = caller or (threading.get_ident(), threading.get_native_id())
+        self._caller_cpu = thread_cpu_clock(ident)
         self._alarm.acquire()
+        if caller is not None:
+            self.loading = self.loaded = True
+            return
+        self._baton.acquire()
         try:
-            _thread.start_new_thread(contextvars.copy_context().run, (self._watch,))
+            _thread.start_new_thread(contextvars.copy_context().run, (self.watch,))
         except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
             self._over = True
 
@@ -90,18 +100,20 @@ class Scout:
         if self._over:
             yield
             return
-        self._cpu_began = self._caller_cpu()
-        self._since = self._clock.now()
-        self._turn = turn
+        self.look_at(turn, self._clock.now(), self._caller_cpu())
         self._baton.release()
         try:
             yield
         finally:
-            self._turn = None
-            self._take_back()
-            if self.error is not None:
-                error, self.error = self.error, None
-                raise error
+            self.take_back()
+
+    def take_back(self) -> None:
+        """The batch has ended. Raises what went wrong with the run meanwhile."""
+        self._turn = None
+        self._take_back()
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
 
     def _take_back(self) -> None:
         if self._baton.acquire(blocking=False):
@@ -148,7 +160,14 @@ class Scout:
 
     # the scout's side
 
-    def _watch(self) -> None:
+    def look_at(self, turn: Turn, since: float, cpu_began: float) -> None:
+        """A batch runs ``since`` then, when the caller's thread had used ``cpu_began`` seconds."""
+        self._cpu_began = cpu_began
+        self._since = since
+        self._turn = turn
+
+    def watch(self) -> None:
+        """What the scout's thread does."""
         _context.descend(self._depth)
         self._own_cpu = thread_cpu_clock(threading.get_ident())
         try:
@@ -159,6 +178,8 @@ class Scout:
 
     def _look_on(self) -> None:
         pause, self._stolen_before = LOOK, self._stolen()
+        if self._turn is not None:  # it has lasted already, and all that this thread did was done meanwhile
+            pause, self._stolen_before = 0.0, self._stolen_before - time.thread_time()
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:
                 self._load()

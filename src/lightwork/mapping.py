@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from lightwork._calls import Style
-    from lightwork._collecting import Stream
+    from lightwork._collecting import Collection, Stream
     from lightwork._options import Options
     from lightwork._report import Report
     from lightwork.errors import Failure
@@ -157,15 +157,34 @@ def _collect(
     fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], style: Style, options: dict[str, Any]
 ) -> Results[Any]:
     results: Results[Any] = Results()
-    first = prelude(fn, iterables[0]) if style == "one" and not options else None
+    first = None
+    if style == "one" and not options:
+
+        def take_over(first: Prelude) -> Collection:
+            from lightwork._collecting import Collection
+
+            return Collection(fn, iterables, style, options, results, first, taken=True)
+
+        first = prelude(fn, iterables[0], results, _load, take_over)
     if first is not None and first.play(fn, iterables[0], results):  # type: ignore[arg-type]
         results.report = first
         return results
+    if first is not None and first.taken is not None:
+        results.report = first.taken.collect()
+        return results
     _hasten(fn, options)
-    from lightwork._collecting import collect
+    from lightwork._collecting import Collection
 
-    results.report = collect(fn, iterables, style, options, results, first)
+    results.report = Collection(fn, iterables, style, options, results, first).collect()
     return results
+
+
+def _load() -> None:
+    """Loads what a longer map takes."""
+    from lightwork import _collecting, _options
+
+    assert _collecting
+    _options.load()
 
 
 def _hasten(fn: object, options: dict[str, Any]) -> None:

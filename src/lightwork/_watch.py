@@ -1,0 +1,127 @@
+"""A thread that looks at the prelude of few items, and takes the map over where one of its calls lasts long.
+
+Four calls of ten seconds would be over before anybody asked whether others could help. So while the caller's thread is
+inside a call that lasts, this one loads what can tell, and builds around that call what the opening would have built
+before it: from then on it is the opening's scout (see ``_scout``), and the caller's thread finds that when it is back.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+from contextvars import copy_context
+
+from lightwork._clock import SystemClock
+from lightwork._worth import too_little
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from lightwork._report import Report
+
+    class Taken(Protocol):
+        """What goes on with a map: ``watch`` in the thread that took it over, ``collect`` in the caller's."""
+
+        def watch(self) -> None: ...
+        def collect(self) -> Report: ...
+
+
+LOOK = 0.005
+"""Seconds that calls have lasted when they are looked at first; then each time they have become half as long again."""
+
+SLOWER = 1.5
+
+
+class Watch:
+    """Of a prelude of ``total`` calls, whose ``results`` say how many were made. ``begun``: the position before which
+    calls have begun. ``take_over`` builds what goes on from there; ``load`` loads what that takes.
+    """
+
+    def __init__(
+        self, total: int, results: list[Any], load: Callable[[], None], take_over: Callable[[], Taken]
+    ) -> None:
+        if "threading" not in sys.modules:
+            __import__("threading")  # before Python 3.13 it takes the thread that loads it for the main one
+        self._total, self._results, self._load, self._take_over = total, results, load, take_over
+        # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
+        self._gate = _thread.RLock()
+        self._alarm = _thread.allocate_lock()
+        self._alarm.acquire()
+        self._over = self._loading = self._loaded = False
+        self._taken: Taken | None = None
+        self._error: BaseException | None = None
+        self.begun = 0
+        self._began = self._since = SystemClock.now()
+        try:
+            _thread.start_new_thread(copy_context().run, (self._look_on,))
+        except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
+            self._over = self._loading = self._loaded = True
+
+    # the caller's side
+
+    def begin(self, position: int, now: float) -> bool:
+        """Calls before ``position`` begin, if they may: not where the map was taken over."""
+        with self._gate:
+            if self._taken is not None:
+                return False
+            self.begun, self._since = position, now
+            return True
+
+    def load(self) -> bool:
+        """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
+        if not self._loading:
+            self._loading = True
+            self._ring()
+        return self._loaded
+
+    def dismiss(self) -> Taken | None:
+        """Ends the watch; returns what goes on where the map was taken over. Raises what went wrong with that."""
+        with self._gate:
+            self._over = True
+        self._ring()
+        if self._error is not None:
+            raise self._error
+        return self._taken
+
+    def _ring(self) -> None:
+        try:
+            self._alarm.release()
+        except RuntimeError:  # it has been rung for already, and not been heard yet
+            return
+
+    # the watching side
+
+    def _look_on(self) -> None:
+        try:
+            taken = self._taken_over()
+        except BaseException as error:  # noqa: BLE001 - raised again where the caller is back
+            self._error, self._loaded = error, True
+            return
+        if taken is not None:
+            taken.watch()
+
+    def _taken_over(self) -> Taken | None:
+        pause = LOOK
+        while not self._over:
+            if self._alarm.acquire(timeout=pause):
+                if not self._over:
+                    self._load()
+                    self._loaded = True
+                continue
+            now, done = SystemClock.now(), len(self._results)
+            lasted = now - self._since
+            if lasted < LOOK:
+                pause = LOOK - lasted + 1e-4
+                continue
+            pause = max(LOOK, (SLOWER - 1) * lasted)
+            if too_little((self._total - done - 1) * (now - self._began) / (done + 1)):
+                continue
+            self._load()
+            with self._gate:
+                if self._over or SystemClock.now() - self._since < LOOK:
+                    continue  # it has come back meanwhile
+                self._taken = self._take_over()
+            return self._taken
+        return None

@@ -1,0 +1,227 @@
+"""The first calls of a map, before anything is loaded; and how what comes next takes them up, also inside a call."""
+
+from __future__ import annotations
+
+import collections
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import lightwork as lw
+from lightwork import _context
+
+
+def wait(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@pytest.mark.parametrize("items", [range(2000), list(range(2000)), tuple(range(2000)), range(20), [1], range(2)])
+def test_short_maps_are_the_loop(items):
+    results = lw.map(abs, items)
+    assert results == [abs(x) for x in items]
+    report = results.report
+    assert (report.backend, report.workers, report.calls) == ("serial", 1, len(items))
+    assert sum(span.calls for span in report.spans) == len(items)
+    assert "stayed in the calling thread" in str(report)
+
+
+def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
+    script = (
+        "import lightwork as lw, sys; lw.map(abs, range(1000)); lw.map(abs, range(10));"
+        "print(*sorted(name for name in sys.modules if name.startswith('lightwork.')))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(found.stdout.split()) == {
+        f"lightwork.{name}"
+        for name in [
+            "_awaitable",
+            "_clock",
+            "_context",
+            "_defaults",
+            "_prelude",
+            "_typing",
+            "_watch",
+            "_worth",
+            "mapping",
+        ]
+    }
+
+
+def test_results_can_be_sent_elsewhere_before_and_after_the_report_was_read():
+    results = lw.map(abs, range(3))
+    again = pickle.loads(pickle.dumps(results))
+    assert again == results and again.report.calls == 3
+    assert pickle.loads(pickle.dumps(again)).report.calls == 3
+
+
+def test_results_go_when_nobody_has_them():
+    import gc
+    import weakref
+
+    class Thing:
+        pass
+
+    gc.collect()
+    gc.disable()
+    try:
+        for count in (10, 1000):
+            seen = weakref.ref(lw.map(lambda x: Thing(), range(count))[0])
+            end = time.monotonic() + 10  # another thread that looked on may have to end first
+            while seen() is not None and time.monotonic() < end:
+                time.sleep(0.001)
+            assert seen() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("count", [50, 3000])
+def test_what_is_no_short_job_goes_on_and_every_call_is_made_once(count):
+    called: collections.Counter[int] = collections.Counter()
+
+    def fn(x: int) -> tuple[int, int | None]:
+        called[x] += 1
+        time.sleep(0.001)
+        return x, _context.index()
+
+    assert lw.map(fn, range(count)) == [(x, x) for x in range(count)]
+    assert called == dict.fromkeys(range(count), 1)
+
+
+@pytest.mark.parametrize("first", [0.0, 0.3])
+@pytest.mark.parametrize("count", [20, 1000])
+def test_a_failure_names_its_item_wherever_it_is(count, first):
+    """Also that of a call that was running when the map was taken over."""
+
+    def fn(x: int) -> int:
+        time.sleep(first if x == 0 else 0.0)
+        return 1 // (x - bad)
+
+    for bad in (0, 3):
+        with pytest.raises(ZeroDivisionError) as caught:
+            lw.map(fn, range(count))
+        assert f"item {bad}" in caught.value.__notes__[0]
+        found = lw.partial(caught.value)
+        assert found == {x: 1 // (x - bad) for x in found}
+        assert first or set(range(bad)) == set(found)  # in a parallel run earlier calls may have been under way
+
+
+def test_the_functions_own_stop_iteration_is_an_error():
+    for items in (range(10), range(1000)):
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            lw.map(lambda x: next(iter(())), items)
+
+
+@pytest.mark.parametrize("count", [20, 1000])
+@pytest.mark.parametrize("slept", [0.0, 0.2])
+def test_an_interrupt_keeps_what_was_finished(count, slept):
+    """In a short call, and in one in which the map was taken over."""
+
+    def fn(x: int) -> int:
+        if x == 5:
+            time.sleep(slept)
+            signal.raise_signal(signal.SIGINT)
+        return x
+
+    with pytest.raises(lw.Interrupted) as caught:
+        lw.map(fn, range(count))
+    done = lw.partial(caught.value)
+    assert {x: done[x] for x in range(5)} == {x: x for x in range(5)} and 5 not in done
+
+
+def test_a_long_first_call_does_not_hold_up_the_others():
+    began = time.monotonic()
+    results = lw.map(wait, [1.0, 1.0, 1.0, 1.0])
+    assert results == [1.0] * 4 and results.report.calls == 4
+    assert "threads" in {lane.backend for lane in results.report.lanes}
+    assert time.monotonic() - began < 3.5
+
+
+def test_a_long_call_in_the_middle_does_not_either():
+    results = lw.map(wait, [0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5])
+    assert results == [0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5]
+    assert "threads" in {lane.backend for lane in results.report.lanes}
+
+
+def test_what_a_call_does_to_its_item_is_seen_also_where_it_was_taken_over():
+    items = [[x] for x in range(12)]
+
+    def fn(item: list[int]) -> int:
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
+            pass
+        item.append(1)
+        return len(item)
+
+    assert lw.map(fn, items) == [2] * 12
+    assert items == [[x, 1] for x in range(12)]
+
+
+def test_indexes_and_random_streams_are_each_calls_own_across_the_takeover():
+    def fn(x: int) -> tuple[int | None, float]:
+        time.sleep(0.3 if x == 1 else 0.001)
+        return _context.index(), lw.rng().random()
+
+    results = lw.map(fn, range(30))
+    assert [index for index, _ in results] == list(range(30))
+    assert len({number for _, number in results}) == 30
+
+
+def test_a_nested_map_knows_that_it_is_one():
+    depths = lw.map(lambda x: lw.map(lambda y: _context.depth(), range(2)), range(500))
+    assert depths == [[2, 2]] * 500
+
+
+def test_a_call_has_what_its_worker_made_and_it_is_closed_in_the_end():
+    closed = []
+    for count in (5, 1000):
+        get = lw.per_worker(object, closed.append)
+        assert len(set(map(id, lw.map(lambda x: get(), range(count))))) == 1
+        assert len(closed) == 1
+        closed.clear()
+
+
+def test_who_says_how_is_heard(monkeypatch):
+    with lw.config(backend="threads"):
+        assert lw.map(lambda x: _context.backend(), range(1000)).count("threads") == 1000
+    monkeypatch.setenv("LIGHTWORK_BACKEND", "threads")
+    assert set(lw.map(lambda x: _context.backend(), range(10))) == {"threads"}
+
+
+def test_maps_of_several_threads_do_not_meet():
+    found: dict[int, list[int | None]] = {}
+
+    def run(number: int) -> None:
+        found[number] = lw.map(lambda x: _context.index(), range(number))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in (10, 100, 500, 5000)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: list(range(number)) for number in found} and len(found) == 4
+
+
+def test_where_no_thread_can_be_started_nobody_looks_on(monkeypatch):
+    from lightwork import _watch
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_watch._thread, "start_new_thread", refuse)
+    assert lw.map(abs, range(-5, 0)) == [5, 4, 3, 2, 1]
+    assert lw.map(wait, [0.005] * 10) == [0.005] * 10
+
+
+def test_what_goes_wrong_in_taking_over_is_told(monkeypatch):
+    def broken(*_: object, **__: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("lightwork._collecting.Collection.__init__", broken)
+    with pytest.raises(MemoryError, match="no room"):
+        lw.map(wait, [0.3, 0.1, 0.1])
