@@ -31,6 +31,15 @@ def test_short_maps_are_the_loop(items):
     assert "stayed in the calling thread" in str(report)
 
 
+@pytest.mark.parametrize(
+    "items", [{1: 2}, {1: 2}.values(), {1: 2}.items(), {1: 2}.keys(), {1, 2, 3}, frozenset({4}), "text", b"bytes", {}]
+)
+def test_other_containers_are_mapped_in_their_own_order(items):
+    results = lw.map(repr, items)
+    assert results == [repr(item) for item in items]
+    assert results.report.calls == len(items)
+
+
 def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
     script = (
         "import lightwork as lw, sys; lw.map(abs, range(1000)); lw.map(abs, range(10));"
