@@ -53,6 +53,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
             "_clock",
             "_context",
             "_defaults",
+            "_loops",
             "_prelude",
             "_typing",
             "_watch",

@@ -14,6 +14,7 @@ from itertools import islice
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
+from lightwork._loops import inline, loop, stretch
 from lightwork._worth import computes, too_little
 
 TYPE_CHECKING = False
@@ -42,9 +43,6 @@ SHARE = 16
 
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 """What no call can change."""
-
-_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
-_FUNCTION = type(lambda: None)
 
 
 class Prelude:
@@ -124,21 +122,17 @@ class Prelude:
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
-        # The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and
-        # builds without the GIL, where a list's append takes a lock each time.
-        inline = type(fn) is _FUNCTION and _GIL
+        looped = inline(fn)
         clock, left, at, size, end = time.perf_counter, iter(items), 0, 1, self.total
         now, until = self.began, self.began + ALONE
         with _context.stretch(0, results, self.seed, "serial"):
             while at < end:
                 size = min(size, end - at)
-                # A slice of a range takes nothing, one of a list more than ``islice``.
-                stretch: Iterable[Any] = items[at : at + size] if type(items) is range else islice(left, size)
-                if inline:
-                    _loop(fn, stretch, results)
+                if looped:
+                    loop(fn, stretch(items, left, at, size), results)
                 else:
                     # ``extend`` keeps what it has got when a call raises.
-                    results.extend(map(fn, stretch))
+                    results.extend(map(fn, islice(left, size)))
                     if len(results) < min(at + size, len(items)):
                         raise StopIteration  # map took the function's own for the end
                 before, now, done = now, clock(), len(results) - at
@@ -162,7 +156,7 @@ class Prelude:
                 size = min(size, end - at)
                 if not watch.begin(at + size, now):
                     return
-                _loop(fn, islice(left, size), results)
+                loop(fn, islice(left, size), results)
                 before, now, done = now, clock(), len(results) - at
                 if not done:
                     return
@@ -195,11 +189,6 @@ class Prelude:
 
 
 DONE_EARLY = "it was done before another backend could pay"
-
-
-def _loop(fn: Any, items: Iterable[Any], results: list[Any]) -> None:
-    for item in items:
-        results.append(fn(item))
 
 
 def prelude(

@@ -7,22 +7,18 @@ import math
 import time
 from collections import deque
 from itertools import islice, starmap
-from types import FunctionType
 
 from lightwork import _context
 from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, Turn, apply
 from lightwork._demand import Meter
 from lightwork._lean import Empty, SimpleQueue, suppress
-from lightwork._machine import gil_enabled
+from lightwork._loops import inline, loop, stretch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
-
-
-_GIL = gil_enabled()
 
 
 def run_batch(
@@ -80,15 +76,12 @@ def _in_a_row(
     """Calls with nothing between them but the loop itself; the length of the results says which one raised.
 
     They are made in stretches, each up to eight times as long as the one before: between two of them is a look at the
-    clock. They draw from one iterator by ``islice``, which takes 4 ns a call, a slice of a list 5 and more; a slice of
-    a range takes nothing.
+    clock.
     """
     fn, items, values, failures = batch.fn, batch.items, outcomes.values, outcomes.failures
     clock, end = time.perf_counter, batch.stop
     metered = 0
-    # The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and builds
-    # without the GIL, where a list's append takes a lock each time.
-    inline = batch.style == "one" and isinstance(fn, FunctionType) and _GIL
+    looped = batch.style == "one" and inline(fn)
     at = outcomes.position
     before = len(values) - at
     left = _from(items, at)
@@ -101,16 +94,16 @@ def _in_a_row(
                     return
             else:
                 size = min(size, end - at)
-            stretch: Iterable[Any] = items[at : at + size] if type(items) is range else islice(left, size)
             exception: BaseException | None = None
             if meter is not None and not metered:
                 meter.begin()
             try:
-                if inline:
-                    _loop(fn, stretch, values)
+                if looped:
+                    loop(fn, stretch(items, left, at, size), values)
                 else:
                     # ``extend`` keeps what it has got when a call raises.
-                    values.extend(map(fn, stretch) if batch.style == "one" else starmap(fn, stretch))
+                    rest = islice(left, size)
+                    values.extend(map(fn, rest) if batch.style == "one" else starmap(fn, rest))
                     if len(values) - before < min(at + size, len(items)):
                         raise StopIteration  # map took the function's own for the end
             except StopIteration as stop:
@@ -142,11 +135,6 @@ def _from(items: Sequence[Any], position: int) -> Iterator[Any]:
     if position:
         left.__setstate__(position)  # type: ignore[attr-defined]
     return left
-
-
-def _loop(fn: Any, items: Iterable[Any], values: list[Any]) -> None:
-    for item in items:
-        values.append(fn(item))
 
 
 def _in_copies(batch: Batch, context: contextvars.Context, outcomes: Outcomes) -> None:
