@@ -108,11 +108,15 @@ class Prelude:
             self.failure.__cause__ = stop
         except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
             self.failure = raised
+        return self.end(results)
+
+    def end(self, results: list[Any]) -> bool:
+        """Whether all calls were made. Also to be asked where a Ctrl-C ended ``play`` between two of its own steps."""
         self.calls = len(results)
         self.seconds = time.perf_counter() - self.began
         self.cpu = time.thread_time() - self.cpu_began
-        if watch is not None:
-            self.taken = watch.dismiss()
+        if self._watch is not None:
+            self.taken = self._watch.dismiss()
             if self.taken is not None:
                 return False
             self._watch = None  # it has the results, which are to have this

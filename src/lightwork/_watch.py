@@ -33,6 +33,9 @@ LOOK = 0.005
 
 SLOWER = 1.5
 
+LONG = 1.0
+"""Seconds in which a first call certainly begins."""
+
 
 class Watch:
     """Of a prelude of ``total`` calls, whose ``results`` say how many were made. ``begun``: the position before which
@@ -112,8 +115,10 @@ class Watch:
                 continue
             now, done = SystemClock.now(), len(self._results)
             lasted = now - self._since
-            if lasted < LOOK:
-                pause = LOOK - lasted + 1e-4
+            if not self.begun and lasted > LONG:
+                return None  # a Ctrl-C came before the first call
+            if lasted < LOOK or not self.begun:
+                pause = max(0.0, LOOK - lasted) + 1e-4
                 continue
             pause = max(LOOK, (SLOWER - 1) * lasted)
             if too_little((self._total - done - 1) * (now - self._began) / (done + 1)):

@@ -176,12 +176,18 @@ def _collect(
             return Collection(fn, iterables, style, options, results, first, taken=True)
 
         first = prelude(fn, iterables[0], results, _load, take_over)
-    if first is not None and first.play(fn, iterables[0], results):  # type: ignore[arg-type]
-        results.report = first
-        return results
-    if first is not None and first.taken is not None:
-        results.report = first.taken.collect()
-        return results
+    if first is not None:
+        try:
+            over = first.play(fn, iterables[0], results)  # type: ignore[arg-type]
+        except KeyboardInterrupt as interrupt:
+            first.interrupt = interrupt
+            over = first.end(results)
+        if over:
+            results.report = first
+            return results
+        if first.taken is not None:
+            results.report = first.taken.collect()
+            return results
     _hasten(fn, options)
     from lightwork._collecting import Collection
 
