@@ -153,8 +153,8 @@ def test_a_long_first_call_does_not_hold_up_the_others():
 
 
 def test_a_long_call_in_the_middle_does_not_either():
-    results = lw.map(wait, [0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5])
-    assert results == [0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5]
+    results = lw.map(wait, [0.0, 0.0, 0.0, 1.5, 1.5, 1.5, 1.5])
+    assert results == [0.0, 0.0, 0.0, 1.5, 1.5, 1.5, 1.5]
     assert "threads" in {lane.backend for lane in results.report.lanes}
 
 

@@ -16,6 +16,18 @@ configured: ContextVar[dict[str, Any]] = ContextVar("lightwork_config")
 """What ``lw.config`` has set in this context."""
 
 
+_KEYS = tuple(getattr(os.environ, "encodekey", str)(name) for name in VARIABLES)
+
+
 def unsaid() -> bool:
     """Whether nobody has."""
-    return not (configured.get(None) or any(name in os.environ for name in VARIABLES))
+    if configured.get(None):
+        return False
+    # To miss a name in ``os.environ`` raises and catches an error in Python: 2 µs, or 10 where that code is cold.
+    data = getattr(os.environ, "_data", None)
+    if data is None:
+        return not any(name in os.environ for name in VARIABLES)
+    for key in _KEYS:  # noqa: SIM110 - a generator takes three times as long
+        if key in data:
+            return False
+    return True
