@@ -112,6 +112,10 @@ def main() -> int:
     if absent:
         print(f"not installed, so left out: {', '.join(absent)}")
     strategies = [name for name in options.strategies.split(",") if name not in absent]
+    if not jobs:
+        parser.error(f"no job's name is like {options.jobs!r}; there are: {', '.join(load())}")
+    if unknown := [name for name in strategies if name not in STRATEGIES]:
+        parser.error(f"no strategy is called {', '.join(unknown)}; there are: {', '.join(STRATEGIES)}")
     found = []
     for job in jobs:
         times = measure(job, strategies, options.rounds, options.scale)

@@ -314,7 +314,7 @@ def clear(path: str, function: str | None = None) -> int:
 @contextmanager
 def _looked_at(path: str) -> Iterator[sqlite3.Connection]:
     if not os.path.isfile(path):  # noqa: PTH113
-        raise Unreadable(f"there is no file {path}")
+        raise Unreadable(f"{path} is no file" if os.path.exists(path) else f"there is no file {path}")  # noqa: PTH110
     try:
         with closing(_connected(path)) as base:
             yield base
