@@ -95,7 +95,7 @@ class AutoRun(Run):
         self._last = ""
         self._homebound = False
         self._canary: Canary | None = None
-        self._canary_since = 0.0
+        self._canary_since = self._canary_busy = 0.0
         self._gil_share: float | None = None
         self._gil_known = False
         self._wire: Wire | None = None
@@ -112,7 +112,7 @@ class AutoRun(Run):
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self
-            meter = meter or Meter(process_cpu=self._scout.process_cpu)
+            meter = meter or self._scout.meter()
         self._meter = crew.meter = opening.meter if opening else meter or Meter()
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
@@ -181,7 +181,7 @@ class AutoRun(Run):
         seen = self._seen(self.clock.now() - self.began)
         verdict = self._policy.advise(seen)
         if verdict.ask is Ask.WIRE:
-            self._find_out(Ask.WIRE, 0.0)
+            self._find_out(Ask.WIRE)
             verdict = self._policy.advise(self._seen(seen.elapsed))
         if verdict.switch is None or verdict.switch == current.name:
             self.demand, self._gil_known = before  # what was measured alone tells more
@@ -310,16 +310,15 @@ class AutoRun(Run):
         elapsed = self.clock.now() - self.began
         if not (lane.calls or self._running) or elapsed < self._look:
             return
-        busy = lane.busy + (self._running[0] if self._running else 0.0)
         if self._canary is not None:
-            self._listen(busy)
+            self._listen()
         while not self._settled:
             self.demand = self._measure()
             verdict = self._policy.advise(self._seen(elapsed))
             if verdict.ask is Ask.NOTHING:
                 self._follow(verdict, elapsed)
                 return
-            if not self._find_out(verdict.ask, busy):
+            if not self._find_out(verdict.ask):
                 return
 
     def _measure(self) -> Demand:
@@ -327,9 +326,10 @@ class AutoRun(Run):
             return self._so_far(*self._running)
         if self._meter.first is not None:
             return self._meter.demand(self._gil_share, self._wire)
-        # The trial runs in a thread of its own: its clocks came with the outcomes.
+        # Of calls that were made before there was a run, or in a thread of its own, the clocks came with the outcomes.
         lane, wire = self.dispatch.lanes[self.first], self._wire
-        wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
+        busy = lane.busy if self._scout is None else self._scout.alone(lane.busy, lane.cpu)
+        wall, cpu = busy / lane.calls, lane.cpu / lane.calls
         share = self._gil_share if self._gil_share is not None else float(gil_enabled())
         return Demand(
             wait=max(0.0, wall - cpu),
@@ -356,7 +356,7 @@ class AutoRun(Run):
             self._can_travel(),
         )
 
-    def _find_out(self, ask: Ask, busy: float) -> bool:
+    def _find_out(self, ask: Ask) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
         if not self._hastened and self.demand is not None and computes(self.demand.wall, self.demand.cpu):
             self._hastened = True  # most answers lead to processes, and finding them takes as long as these to start
@@ -384,8 +384,9 @@ class AutoRun(Run):
             if self._wire.refused:
                 self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:
-            self._canary, self._canary_since = Canary(), busy
+            self._canary, self._canary_busy = Canary(), 0.0
             self._canary.start()
+            self._canary_since = self.clock.now()
             return False
         else:
             return False
@@ -398,11 +399,14 @@ class AutoRun(Run):
                 self._refused[candidate.name] = why
                 self._made_policy = self._policy.refuse(candidate.name, why)
 
-    def _listen(self, busy: float) -> None:
-        watched = busy - self._canary_since
+    def _listen(self) -> None:
+        """Asks the canary, when it has watched calls for long enough."""
+        watched = self._canary_busy
+        if self._running is not None:
+            watched += min(self._running[0], self.clock.now() - self._canary_since)
         if self._canary is None or watched < CANARY_SECONDS:
             return
-        self._gil_share = self._canary.held_share()
+        self._gil_share = self._canary.held_share(watched)
         if self._gil_share is not None or watched > CANARY_PATIENCE:
             self._canary.stop()
             self._canary = None
@@ -499,6 +503,9 @@ class AutoRun(Run):
             return
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if number == self.first:
+            if self._canary is not None:
+                began = max(outcomes.began, self._canary_since)
+                self._canary_busy += max(0.0, outcomes.began + outcomes.seconds - began)
             position, place = outcomes.start, outcomes.placed or 0
             if self._print is not None and self._print[0] == sent.batch.first + position:
                 self._item_changed = fingerprint(sent.batch.items[position]) != self._print[1]

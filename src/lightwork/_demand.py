@@ -116,9 +116,10 @@ class Meter:
         process_cpu: Callable[[], float] = time.process_time,
         children_cpu: Callable[[], float] = _machine.children_cpu,
         run_delay: Callable[[], float | None] = _machine.run_delay,
+        rival: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._run_delay = run_delay
-        self._delays: list[float | None] = []
+        self._run_delay, self._rival = run_delay, rival
+        self._delays: list[tuple[float | None, float]] = []
         self._wall, self._thread = wall, thread_cpu
         self._process, self._children = process_cpu, children_cpu
         self.first: tuple[int, float, float] | None = None
@@ -135,7 +136,7 @@ class Meter:
         if not self._delays or (len(self._delays) == 1 and self.first is not None):
             # Before the first group, and again after it, unless that was too short to matter.
             short = self.first is not None and self.first[1] < _TOO_SHORT
-            self._delays.append(self._delays[0] if short else self._run_delay())
+            self._delays.append(self._delays[0] if short else (self._run_delay(), self._rival()))
         if self._stretch is None:
             self._stretch = (self._wall(), self._process() - self._thread(), self._children())
         self._c = self._thread()
@@ -170,8 +171,7 @@ class Meter:
         if self.first is None:
             raise ValueError("no call was observed")
         calls, taken, own = (self.calls, self.seconds, self.cpu) if self.calls else self.first
-        # Time in which this thread was ready and others had the cores is neither its waiting nor its computing.
-        taken -= min(self._stolen(), max(0.0, taken - own))
+        taken = self._alone(taken, own)
         wall, own = taken / calls, min(own, taken) / calls
         beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
         if beside < _OUR_OWN * wall:
@@ -193,9 +193,22 @@ class Meter:
             hidden=hidden,
         )
 
-    def _stolen(self) -> float:
-        before, now = self._delays[1 if self.calls else 0], self._run_delay()
-        return 0.0 if before is None or now is None else max(0.0, now - before)
+    def _alone(self, taken: float, own: float) -> float:
+        delay, rival = self._delays[1 if self.calls else 0]
+        now = self._run_delay()
+        stolen = 0.0 if delay is None or now is None else max(0.0, now - delay)
+        return alone(taken, own, stolen, self._rival() - rival)
+
+
+def alone(lasted: float, cpu: float, delay: float, rival: float) -> float:
+    """Seconds that something would have taken which ``lasted`` so long, had nobody been beside it.
+
+    It computed for ``cpu`` seconds and was ready for ``delay`` seconds while others had the cores: that is neither its
+    waiting nor its computing. Another thread of this process had the GIL, or a core, or waited for it, for ``rival``
+    seconds: those count as far as this one computed, for who waits for something else is not kept by that.
+    """
+    lasted = max(cpu, lasted - delay)
+    return max(cpu, lasted - rival * cpu / max(lasted - rival, cpu, 1e-9))
 
 
 # --- the GIL's share
@@ -270,16 +283,17 @@ class Canary:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def held_share(self) -> float | None:
+    def held_share(self, busy: float | None = None) -> float | None:
         """The part of the time in which the GIL was held, 0 to 1; None as long as too little was seen.
 
-        Good for telling none, some and all apart; a few dozen knocks tell no more.
+        ``busy``: seconds of that time in which there were calls to be watched: in the others the GIL was free. Good for
+        telling none, some and all apart; a few dozen knocks tell no more.
         """
         if not _machine.gil_enabled():
             return 0.0
         held, total, knocks = self._sum()
         if knocks >= _ENOUGH_KNOCKS or (knocks >= 1 and total >= _ENOUGH_SECONDS):
-            return held / total
+            return min(1.0, held / total if busy is None else held / max(min(total, busy), 1e-9))
         return None
 
     def _sum(self) -> tuple[float, float, int]:

@@ -71,7 +71,7 @@ class Opening:
                 self._begin, load, caller=prelude.caller if prelude and taken else None
             )
             self._make_run = begin
-        self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
+        self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
         self.worker = self.crew.start_worker()
         self._turn: Turn | None = None
         if prelude is not None and self.scout is not None and taken:

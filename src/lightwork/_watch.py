@@ -12,6 +12,7 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import SystemClock
+from lightwork._turns import QuickTurns
 from lightwork._worth import too_little
 
 TYPE_CHECKING = False
@@ -107,7 +108,8 @@ class Watch:
         while not self._over:
             if self._alarm.acquire(timeout=pause):
                 if not self._over:
-                    self._load()
+                    with QuickTurns():
+                        self._load()
                     self._loaded = True
                 continue
             now, done = SystemClock.now(), len(self._results)
@@ -118,10 +120,11 @@ class Watch:
             pause = max(LOOK, (SLOWER - 1) * lasted)
             if too_little((self._total - done - 1) * (now - self._began) / (done + 1)):
                 continue
-            self._load()
-            with self._gate:
-                if self._over or SystemClock.now() - self._since < LOOK:
-                    continue  # it has come back meanwhile
-                self._taken = self._take_over()
+            with QuickTurns():
+                self._load()
+                with self._gate:
+                    if self._over or SystemClock.now() - self._since < LOOK:
+                        continue  # it has come back meanwhile
+                    self._taken = self._take_over()
             return self._taken
         return None
