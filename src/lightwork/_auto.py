@@ -328,8 +328,7 @@ class AutoRun(Run):
             return self._meter.demand(self._gil_share, self._wire)
         # Of calls that were made before there was a run, or in a thread of its own, the clocks came with the outcomes.
         lane, wire = self.dispatch.lanes[self.first], self._wire
-        busy = lane.busy if self._scout is None else self._scout.alone(lane.busy, lane.cpu)
-        wall, cpu = busy / lane.calls, lane.cpu / lane.calls
+        wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
         share = self._gil_share if self._gil_share is not None else float(gil_enabled())
         return Demand(
             wait=max(0.0, wall - cpu),

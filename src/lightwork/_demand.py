@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 
 from lightwork import _machine
+from lightwork._clock import alone
 from lightwork._handles import Collecting
 from lightwork._lean import Lock, pickle
 from lightwork._record import Record
@@ -198,17 +199,6 @@ class Meter:
         now = self._run_delay()
         stolen = 0.0 if delay is None or now is None else max(0.0, now - delay)
         return alone(taken, own, stolen, self._rival() - rival)
-
-
-def alone(lasted: float, cpu: float, delay: float, rival: float) -> float:
-    """Seconds that something would have taken which ``lasted`` so long, had nobody been beside it.
-
-    It computed for ``cpu`` seconds and was ready for ``delay`` seconds while others had the cores: that is neither its
-    waiting nor its computing. Another thread of this process had the GIL, or a core, or waited for it, for ``rival``
-    seconds: those count as far as this one computed, for who waits for something else is not kept by that.
-    """
-    lasted = max(cpu, lasted - delay)
-    return max(cpu, lasted - rival * cpu / max(lasted - rival, cpu, 1e-9))
 
 
 # --- the GIL's share

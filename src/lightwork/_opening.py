@@ -68,7 +68,10 @@ class Opening:
         # Inside a parallel call what looks like waiting may be waiting for the GIL, which the siblings have.
         if begin is not None and 1 < total <= FEW and not _context.depth():
             self.scout = self.crew.around = Scout(
-                self._begin, load, caller=prelude.caller if prelude and taken else None
+                self._begin,
+                load,
+                caller=prelude.caller if prelude and taken else None,
+                delay=prelude.delay if prelude else None,
             )
             self._make_run = begin
         self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
@@ -106,7 +109,7 @@ class Opening:
         """The prelude's calls as a batch, which has ended."""
         turn, results = self._turn, self._results
         outcomes = turn.outcomes if turn else Outcomes(0, 0, results, placed=0)
-        outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.seconds, prelude.cpu
+        outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.alone, prelude.cpu
         if prelude.failure is not None:
             outcomes.failures[len(results)] = prelude.failure
             results.append(None)

@@ -20,8 +20,8 @@ import time
 from contextlib import contextmanager, suppress
 
 from lightwork import _context
-from lightwork._clock import Clock, SystemClock, thread_cpu_clock
-from lightwork._demand import Meter, alone
+from lightwork._clock import Clock, SystemClock, alone, thread_cpu_clock
+from lightwork._demand import Meter
 from lightwork._machine import run_delay
 from lightwork._turns import QuickTurns
 
@@ -64,6 +64,7 @@ class Scout:
         load: Callable[[], None] | None = None,
         clock: Clock | None = None,
         caller: tuple[int, int] | None = None,
+        delay: float | None = None,
     ) -> None:
         self.run: Watched | None = None
         self.error: BaseException | None = None
@@ -78,14 +79,13 @@ class Scout:
         self._over = False
         self.loading = self.loaded = False
         self._turn: Turn | None = None
-        self._seen: Turn | None = None
         self._since = 0.0
         self._cpu_began = 0.0
         self._depth = _context.depth()
         ident, self._caller = caller or (threading.get_ident(), threading.get_native_id())
         self._caller_cpu = thread_cpu_clock(ident)
         self._alarm.acquire()
-        self._stolen_before = run_delay(self._caller) or 0.0, 0.0
+        self._stolen_before = delay or run_delay(self._caller) or 0.0, 0.0
         if caller is not None:
             self.loading = self.loaded = True
             return
@@ -103,6 +103,7 @@ class Scout:
         if self._over:
             yield
             return
+        self._stolen_before = self._stolen()
         self.look_at(turn, self._clock.now(), self._caller_cpu())
         self._baton.release()
         try:
@@ -139,7 +140,7 @@ class Scout:
 
     def meter(self) -> Meter:
         """One for the caller's calls, which knows of this thread beside them."""
-        return Meter(process_cpu=self.process_cpu, rival=self._rival)
+        return Meter(process_cpu=self.process_cpu, run_delay=lambda: run_delay(self._caller), rival=self._rival)
 
     def _rival(self) -> float:
         """Seconds in which this thread had the GIL or a core, or wanted one."""
@@ -204,13 +205,8 @@ class Scout:
 
     def _look(self, run: Watched, turn: Turn, lasted: float) -> bool:
         cpu = min(self._caller_cpu() - self._cpu_began, lasted)
-        return run.look_in(turn, self.alone(lasted, cpu), cpu)
-
-    def alone(self, lasted: float, cpu: float) -> float:
-        """What a batch that ``lasted`` so long, and computed for ``cpu`` seconds, would have taken without this thread
-        and whoever else has cores."""
         delay, rival = (now - before for now, before in zip(self._stolen(), self._stolen_before, strict=True))
-        return alone(lasted, cpu, delay, rival)
+        return run.look_in(turn, alone(lasted, cpu, delay, rival), cpu)
 
     def _stolen(self) -> tuple[float, float]:
         """Seconds that the caller's thread wanted to run and had no core; those of this thread: see ``alone``."""
@@ -218,10 +214,6 @@ class Scout:
 
     def _act(self, turn: Turn) -> float:
         """Looks after the run until the caller is back or nothing is to be done; returns seconds to sleep."""
-        if turn is not self._seen:
-            # Of the first batch all is known, of later ones what comes after the first look.
-            self._stolen_before = self._stolen() if self._seen is not None else self._stolen_before
-            self._seen = turn
         while True:
             self._baton.acquire()
             try:

@@ -7,20 +7,22 @@ takes 30 ms alone then takes half a second and more. With short turns it takes a
 
 from __future__ import annotations
 
+import _thread
 import sys
-
-from lightwork._lock import new_lock
 
 TURN = 5e-4
 """Seconds. A switch takes 10 µs: 2 % of this, and only while somebody asks for the GIL."""
 
-_one_at_a_time = new_lock()
+_one_at_a_time = _thread.allocate_lock()
 _asked = 0
 _usual = _set = 0.0
 
 
 class QuickTurns:
-    """A block in which this interpreter's threads take turns quickly; blocks may overlap, in any threads."""
+    """A block in which this interpreter's threads take turns quickly; blocks may overlap.
+
+    For threads that no Ctrl-C strikes: any but the main one.
+    """
 
     __slots__ = ()
 
