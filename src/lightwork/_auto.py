@@ -170,7 +170,8 @@ class AutoRun(Run):
         """Opens the choice again where the work is no longer what it was chosen for."""
         newest = max(self._live)
         lane, current = self.dispatch.lanes[newest], self._live[newest].backend
-        recent = change.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+        now, cpu = self.clock.now() - self.began, self.process_cpu() if change.shared else lane.cpu
+        recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers))
         if recent is None or self.demand is None:
             return
         wall, cpu = recent
@@ -178,11 +179,10 @@ class AutoRun(Run):
         held = cpu if change.shared and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
         self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
         self._gil_known = self._effects_known = True
-        seen = self._seen(self.clock.now() - self.began)
-        verdict = self._policy.advise(seen)
+        verdict = self._policy.advise(self._seen_again(now))
         if verdict.ask is Ask.WIRE:
             self._find_out(Ask.WIRE)
-            verdict = self._policy.advise(self._seen(seen.elapsed))
+            verdict = self._policy.advise(self._seen_again(now))
         if verdict.switch is None or verdict.switch == current.name:
             self.demand, self._gil_known = before  # what was measured alone tells more
             return
@@ -354,6 +354,11 @@ class AutoRun(Run):
             self._effects_known,
             self._can_travel(),
         )
+
+    def _seen_again(self, elapsed: float) -> Seen:
+        """The same where what is with workers cannot be given to others."""
+        seen = self._seen(elapsed)
+        return seen if self.total is None else replace(seen, done=self.total - self.dispatch.left)
 
     def _find_out(self, ask: Ask) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""

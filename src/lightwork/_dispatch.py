@@ -278,6 +278,11 @@ class Dispatch:
         """The input has ended and every call is done."""
         return not self.more and self.done == self.fed
 
+    @property
+    def left(self) -> int:
+        """Calls that are with nobody, those included that are not drawn yet where their number is known."""
+        return self.pending if self.total is None else max(self.pending, self.total - self.fed + self.pending)
+
     # workers
 
     def add_lane(
@@ -448,7 +453,7 @@ class Dispatch:
 
     def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
         block = self._blocks[0]
-        left = self.pending if self.total is None else max(self.pending, self.total - self.fed + self.pending)
+        left = self.left
         size = lane.batching.size(left, max(lane.target, 1), self.more and self.total is None)
         limit = self.rules.max_tasks_per_child
         if limit is not None:

@@ -181,6 +181,8 @@ class Run:
         self._locks = None if watch is None else watch(self.began)
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 
+    process_cpu = staticmethod(process_cpu)
+
     # crews
 
     def open(self, backend: Backend, workers: int, growth: Growth | None = None) -> int:
@@ -435,7 +437,7 @@ class Run:
                 now = self.clock.now() - self.began
                 if live.growth.workers < live.growth.many:
                     hungry = self.dispatch.pending > 0 and not lane.idle and len(lane.workers) >= lane.target
-                    live.growth.look(now, hungry, process_cpu())
+                    live.growth.look(now, hungry, self.process_cpu())
                 workers = live.growth.observe(now, lane.calls, lane.busy, lane.cpu)
                 self.dispatch.set_lane(number, workers)
 

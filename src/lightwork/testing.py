@@ -444,6 +444,10 @@ class _Simulated(AutoRun):
         meter = Meter(world.clock.now, cpu, cpu, children_cpu=lambda: 0.0, run_delay=lambda: None)
         super().__init__(plan, policy, usable, grow, clock=world.clock, meter=meter, watched=False)
 
+    def process_cpu(self) -> float:
+        in_process = [n for n, live in self._live.items() if live.backend.capabilities.shares_memory]
+        return sum(self.dispatch.lanes[number].cpu for number in in_process)
+
     def _find_out(self, ask: Ask) -> bool:
         workload, machine = self._world.workload, self._world.machine
         if ask is Ask.EFFECTS:
