@@ -160,6 +160,7 @@ class AutoRun(Run):
     def _see_to(self) -> None:
         """What is due after each round of events."""
         if self._handover is not None:
+            self._widen(self._handover)
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
@@ -233,15 +234,18 @@ class AutoRun(Run):
             self._running = None
 
     def _widen(self, newest: int) -> None:
-        """Wants more workers than at first where the running call turns out to be a longer one."""
+        """Wants more workers than at first, where the calls that are made here turn out to be longer, or others."""
         live, lane = self._live[newest], self.dispatch.lanes[newest]
         if not lane.target or not self.dispatch.pending or self.total is None:
             return
         demand, elapsed = self._measure(), self.clock.now() - self.began
         if not computes(demand.wall, demand.cpu):
             return  # ``Growth`` sees to those
-        left = self.total - self.dispatch.done
-        workers = self._policy.affordable(live.backend.name, demand, left, elapsed)
+        left, name = self.total - self.dispatch.done, live.backend.name
+        if demand.calls < FEW:
+            workers = self._policy.affordable(name, demand, left, elapsed)
+        else:
+            workers = self._policy.workers(name, demand, left)
         if workers > lane.wanted:
             self.dispatch.set_lane(newest, workers)
             if live.growth is not None:
@@ -353,6 +357,7 @@ class AutoRun(Run):
             self._effects,
             self._effects_known,
             self._can_travel(),
+            self._source.drawing / self._source.drawn if self._source is not None and self._source.drawn else 0.0,
         )
 
     def _seen_again(self, elapsed: float) -> Seen:
@@ -435,9 +440,9 @@ class AutoRun(Run):
             return
         self._settled = True
         first.patience = TRIAL_BATCH
-        if self._running is None:
-            first.meter = None
         self._take_over(*self._switch(verdict, f"changed over to {verdict.workers} {verdict.switch}"))
+        if self._running is None and self._handover is None:
+            first.meter = None
 
     def _take_over(self, number: int, backend: Backend) -> None:
         """Has the calls go to the lane ``number`` from now on, or from when a worker is there."""
@@ -467,7 +472,7 @@ class AutoRun(Run):
         # Not when a worker is ready: its first call may have to import what all others find there.
         if self.dispatch.lanes[self._handover or 0].calls:
             self.close_lane(self.first)
-            self._handover = None
+            self._handover = self.crews()[0].meter = None
 
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""

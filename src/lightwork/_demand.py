@@ -125,12 +125,22 @@ class Meter:
         self._process, self._children = process_cpu, children_cpu
         self.first: tuple[int, float, float] | None = None
         """Calls, wall and CPU seconds of the first group."""
+        self._given = False
         self.calls, self.seconds, self.cpu = 0, 0.0, 0.0
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._t = self._c = 0.0
         # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
         self._stretch: tuple[float, float, float] | None = None
         self._beside = self._beside_wall = 0.0
+
+    def know(self, calls: int, seconds: float, cpu: float) -> None:
+        """The first group was timed by somebody else: ``seconds`` are what it would have taken alone."""
+        self.first, self._given = (calls, seconds, cpu), True
+        now = self._run_delay(), self._rival()
+        self._delays = [now]
+        if calls > 1:  # the first of them can have paid for little
+            self.calls, self.seconds, self.cpu = calls, seconds, cpu
+            self._delays.append(now)
 
     def begin(self) -> None:
         """The calls of a group begin now, in this thread."""
@@ -195,6 +205,8 @@ class Meter:
         )
 
     def _alone(self, taken: float, own: float) -> float:
+        if self._given and not self.calls:
+            return taken
         delay, rival = self._delays[1 if self.calls else 0]
         now = self._run_delay()
         stolen = 0.0 if delay is None or now is None else max(0.0, now - delay)

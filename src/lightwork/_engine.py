@@ -71,6 +71,8 @@ class Source:
         self.whole: Sequence[Any] | None = only if type(only) in (list, tuple, range) else None  # type: ignore[assignment]
         self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
         self._strict = strict and len(iterables) > 1
+        self.drawn, self.drawing = 0, 0.0
+        """Items that were drawn, and seconds that this took."""
 
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
         """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
@@ -86,6 +88,7 @@ class Source:
             return items
         self.ended = len(items) < wanted
         took = clock.now() - began
+        self.drawn, self.drawing = self.drawn + len(items), self.drawing + took
         self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
         return items
 

@@ -117,6 +117,8 @@ class Opening:
         outcomes.settle()
         if turn is not None and self.scout is not None:
             self.scout.take_back()
+        if prelude.calls:
+            self.meter.know(prelude.calls, prelude.alone, prelude.cpu)
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 
