@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import importlib
 import itertools
+import os
 import signal
+import sys
 import threading
 import time
 
@@ -73,6 +76,46 @@ def test_computing_leaves_the_plain_loop_where_there_are_cores(work):
         assert used(report) - {"serial"}, report
         if lw.machine().gil:
             assert "processes" in used(report), report
+
+
+def module_that_takes_long_to_import(tmp_path, monkeypatch, seconds):
+    """In any process but this one; its function notes each call in ``calls``."""
+    (tmp_path / "slow_to_import.py").write_text(
+        f"""
+import os, time
+
+if os.getpid() != {os.getpid()}:
+    time.sleep({seconds})
+
+def step(item):
+    with open({str(tmp_path / "calls")!r}, "a") as calls:
+        calls.write(f"{{item}}\\n")
+    until = time.thread_time() + 0.01
+    while time.thread_time() < until:
+        pass
+    return item
+"""
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "slow_to_import", raising=False)
+    return importlib.import_module("slow_to_import").step
+
+
+def test_calls_that_wait_for_an_import_are_taken_back(tmp_path, monkeypatch):
+    step = module_that_takes_long_to_import(tmp_path, monkeypatch, 50)
+    results = lw.map(step, range(60), backend=["processes"])
+    assert results == list(range(60))
+    assert used(results.report) - {"processes"} == {"serial"}
+    assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(60))
+    assert any(decision.what.startswith("changed over to") for decision in results.report.decisions)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5, 0.7])
+def test_calls_that_are_taken_back_as_they_begin_are_made_once(tmp_path, monkeypatch, seconds):
+    step = module_that_takes_long_to_import(tmp_path, monkeypatch, seconds)
+    results = lw.map(step, range(50), backend=["processes"])
+    assert results == list(range(50))
+    assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(50))
 
 
 def test_each_item_is_called_once_across_a_change_over(tmp_path):

@@ -55,6 +55,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
             "_defaults",
             "_loops",
             "_prelude",
+            "_turns",
             "_typing",
             "_watch",
             "_worth",

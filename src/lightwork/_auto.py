@@ -95,7 +95,7 @@ class AutoRun(Run):
         self._last = ""
         self._homebound = False
         self._canary: Canary | None = None
-        self._canary_since = 0.0
+        self._canary_since = self._canary_busy = 0.0
         self._gil_share: float | None = None
         self._gil_known = False
         self._wire: Wire | None = None
@@ -112,7 +112,7 @@ class AutoRun(Run):
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self
-            meter = meter or Meter(process_cpu=self._scout.process_cpu)
+            meter = meter or self._scout.meter()
         self._meter = crew.meter = opening.meter if opening else meter or Meter()
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
@@ -160,6 +160,7 @@ class AutoRun(Run):
     def _see_to(self) -> None:
         """What is due after each round of events."""
         if self._handover is not None:
+            self._widen(self._handover)
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
@@ -170,7 +171,8 @@ class AutoRun(Run):
         """Opens the choice again where the work is no longer what it was chosen for."""
         newest = max(self._live)
         lane, current = self.dispatch.lanes[newest], self._live[newest].backend
-        recent = change.observe(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+        now, cpu = self.clock.now() - self.began, self.process_cpu() if change.shared else lane.cpu
+        recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers))
         if recent is None or self.demand is None:
             return
         wall, cpu = recent
@@ -178,11 +180,10 @@ class AutoRun(Run):
         held = cpu if change.shared and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
         self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
         self._gil_known = self._effects_known = True
-        seen = self._seen(self.clock.now() - self.began)
-        verdict = self._policy.advise(seen)
+        verdict = self._policy.advise(self._seen_again(now))
         if verdict.ask is Ask.WIRE:
-            self._find_out(Ask.WIRE, 0.0)
-            verdict = self._policy.advise(self._seen(seen.elapsed))
+            self._find_out(Ask.WIRE)
+            verdict = self._policy.advise(self._seen_again(now))
         if verdict.switch is None or verdict.switch == current.name:
             self.demand, self._gil_known = before  # what was measured alone tells more
             return
@@ -233,15 +234,18 @@ class AutoRun(Run):
             self._running = None
 
     def _widen(self, newest: int) -> None:
-        """Wants more workers than at first where the running call turns out to be a longer one."""
+        """Wants more workers than at first, where the calls that are made here turn out to be longer, or others."""
         live, lane = self._live[newest], self.dispatch.lanes[newest]
         if not lane.target or not self.dispatch.pending or self.total is None:
             return
         demand, elapsed = self._measure(), self.clock.now() - self.began
         if not computes(demand.wall, demand.cpu):
             return  # ``Growth`` sees to those
-        left = self.total - self.dispatch.done
-        workers = self._policy.affordable(live.backend.name, demand, left, elapsed)
+        left, name = self.total - self.dispatch.done, live.backend.name
+        if demand.calls < FEW:
+            workers = self._policy.affordable(name, demand, left, elapsed)
+        else:
+            workers = self._policy.workers(name, demand, left)
         if workers > lane.wanted:
             self.dispatch.set_lane(newest, workers)
             if live.growth is not None:
@@ -310,16 +314,15 @@ class AutoRun(Run):
         elapsed = self.clock.now() - self.began
         if not (lane.calls or self._running) or elapsed < self._look:
             return
-        busy = lane.busy + (self._running[0] if self._running else 0.0)
         if self._canary is not None:
-            self._listen(busy)
+            self._listen()
         while not self._settled:
             self.demand = self._measure()
             verdict = self._policy.advise(self._seen(elapsed))
             if verdict.ask is Ask.NOTHING:
                 self._follow(verdict, elapsed)
                 return
-            if not self._find_out(verdict.ask, busy):
+            if not self._find_out(verdict.ask):
                 return
 
     def _measure(self) -> Demand:
@@ -327,7 +330,7 @@ class AutoRun(Run):
             return self._so_far(*self._running)
         if self._meter.first is not None:
             return self._meter.demand(self._gil_share, self._wire)
-        # The trial runs in a thread of its own: its clocks came with the outcomes.
+        # Of calls that were made before there was a run, or in a thread of its own, the clocks came with the outcomes.
         lane, wire = self.dispatch.lanes[self.first], self._wire
         wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
         share = self._gil_share if self._gil_share is not None else float(gil_enabled())
@@ -354,9 +357,15 @@ class AutoRun(Run):
             self._effects,
             self._effects_known,
             self._can_travel(),
+            self._source.drawing / self._source.drawn if self._source is not None and self._source.drawn else 0.0,
         )
 
-    def _find_out(self, ask: Ask, busy: float) -> bool:
+    def _seen_again(self, elapsed: float) -> Seen:
+        """The same where what is with workers cannot be given to others."""
+        seen = self._seen(elapsed)
+        return seen if self.total is None else replace(seen, done=self.total - self.dispatch.left)
+
+    def _find_out(self, ask: Ask) -> bool:
         """Fetches an answer; False where it takes further calls of the job."""
         if not self._hastened and self.demand is not None and computes(self.demand.wall, self.demand.cpu):
             self._hastened = True  # most answers lead to processes, and finding them takes as long as these to start
@@ -384,8 +393,9 @@ class AutoRun(Run):
             if self._wire.refused:
                 self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:
-            self._canary, self._canary_since = Canary(), busy
+            self._canary, self._canary_busy = Canary(), 0.0
             self._canary.start()
+            self._canary_since = self.clock.now()
             return False
         else:
             return False
@@ -398,11 +408,14 @@ class AutoRun(Run):
                 self._refused[candidate.name] = why
                 self._made_policy = self._policy.refuse(candidate.name, why)
 
-    def _listen(self, busy: float) -> None:
-        watched = busy - self._canary_since
+    def _listen(self) -> None:
+        """Asks the canary, when it has watched calls for long enough."""
+        watched = self._canary_busy
+        if self._running is not None:
+            watched += min(self._running[0], self.clock.now() - self._canary_since)
         if self._canary is None or watched < CANARY_SECONDS:
             return
-        self._gil_share = self._canary.held_share()
+        self._gil_share = self._canary.held_share(watched)
         if self._gil_share is not None or watched > CANARY_PATIENCE:
             self._canary.stop()
             self._canary = None
@@ -427,9 +440,9 @@ class AutoRun(Run):
             return
         self._settled = True
         first.patience = TRIAL_BATCH
-        if self._running is None:
-            first.meter = None
         self._take_over(*self._switch(verdict, f"changed over to {verdict.workers} {verdict.switch}"))
+        if self._running is None and self._handover is None:
+            first.meter = None
 
     def _take_over(self, number: int, backend: Backend) -> None:
         """Has the calls go to the lane ``number`` from now on, or from when a worker is there."""
@@ -459,7 +472,7 @@ class AutoRun(Run):
         # Not when a worker is ready: its first call may have to import what all others find there.
         if self.dispatch.lanes[self._handover or 0].calls:
             self.close_lane(self.first)
-            self._handover = None
+            self._handover = self.crews()[0].meter = None
 
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""
@@ -499,6 +512,9 @@ class AutoRun(Run):
             return
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if number == self.first:
+            if self._canary is not None:
+                began = max(outcomes.began, self._canary_since)
+                self._canary_busy += max(0.0, outcomes.began + outcomes.seconds - began)
             position, place = outcomes.start, outcomes.placed or 0
             if self._print is not None and self._print[0] == sent.batch.first + position:
                 self._item_changed = fingerprint(sent.batch.items[position]) != self._print[1]

@@ -220,7 +220,8 @@ class WorkerLost(Slotted):
 
 
 class Revoked(Slotted):
-    """Calls that a worker had and will never begin: those from the given position on, by the batch's id.
+    """Calls that a worker had and will never begin: those from the given position on, by the batch's id. None, where
+    it has begun all, or has refused some itself.
 
     A batch of which nothing was begun is no longer with the worker at all.
     """

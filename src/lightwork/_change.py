@@ -1,7 +1,9 @@
 """Whether the work has become another than the one that the choice was made for. Pure arithmetic.
 
-A lane's workers tell how long they were busy and how much CPU they used in it. Calls that were chosen for computing and
-now wait want more workers than cores; calls that were chosen for waiting and now fill the GIL want processes.
+A lane's workers tell how long they were busy and how much CPU they used in it; for threads the process does, because
+threads that compute side by side end all at once, and until then have told nothing. Calls that were chosen for
+computing and now wait want more workers than cores; calls that were chosen for waiting and now fill the GIL want
+processes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ OVERFULL = 1.15
 """... unless they use more than it allows: then they compute outside of it."""
 
 SPELL = 0.1
-"""Seconds that the work must have been another: shorter spells do not pay for a change-over."""
+"""Seconds that computing must have gone on in threads, twice: to start processes takes as long."""
+
+BRIEF = 0.04
+"""Seconds that waiting must have gone on in processes, twice: threads cost next to nothing."""
 
 ENOUGH = 4
 """Calls that must have ended in a spell."""
@@ -29,32 +34,35 @@ class Change(Slotted):
     """Looks at one lane, spell after spell. ``shared``: its workers share one GIL; ``settles``: seconds between a
     change and the next look, which doubles with each: what alternates is not to be followed for ever."""
 
-    __slots__ = ("_busy", "_calls", "_cpu", "_since", "_streak", "settles", "shared")
+    __slots__ = ("_busy", "_calls", "_cpu", "_since", "_spell", "_streak", "settles", "shared")
 
     def __init__(self, shared: bool, settles: float = SPELL) -> None:
         self.shared = shared
         self.settles = settles
+        self._spell = SPELL if shared else BRIEF
         self._since = -1.0
         self._calls = self._streak = 0
         self._busy = self._cpu = 0.0
 
-    def observe(self, now: float, calls: int, busy: float, cpu: float) -> tuple[float, float] | None:
-        """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up.
+    def observe(self, now: float, calls: int, busy: float, cpu: float, workers: int = 1) -> tuple[float, float] | None:
+        """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all ``workers``, who have calls, added up.
 
         Returns wall and CPU seconds of one recent call where the work has changed: what it would take alone.
         """
         if self._since < 0:
-            self._since, self._calls, self._busy, self._cpu = now + self.settles - SPELL, calls, busy, cpu
+            self._since, self._calls, self._busy, self._cpu = now + self.settles - self._spell, calls, busy, cpu
             return None
         done, lasted = calls - self._calls, now - self._since
-        if lasted < SPELL or done < ENOUGH:
+        if lasted < self._spell or done < ENOUGH:
             return None
         worked, used = busy - self._busy, cpu - self._cpu
         self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
         if worked <= 0:
             return None
-        share = used / worked
-        changed = FULL < used / lasted < OVERFULL and share < FULL if self.shared else share < WAITS
+        if self.shared:
+            changed = FULL < used / lasted < OVERFULL and used < FULL * workers * lasted
+        else:
+            changed = used < WAITS * worked
         self._streak = self._streak + 1 if changed else 0
         if self._streak < 2:
             return None

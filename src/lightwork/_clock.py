@@ -53,3 +53,14 @@ def thread_cpu_clock(thread: int) -> Callable[[], float]:
         number = time.pthread_getcpuclockid(thread)
         return lambda: time.clock_gettime(number)
     return time.process_time
+
+
+def alone(lasted: float, cpu: float, delay: float, rival: float) -> float:
+    """Seconds that something would have taken which ``lasted`` so long, had nobody been beside it.
+
+    It computed for ``cpu`` seconds and was ready for ``delay`` seconds while others had the cores: that is neither its
+    waiting nor its computing. Another thread of this process had the GIL, or a core, or waited for it, for ``rival``
+    seconds: those count as far as this one computed, for who waits for something else is not kept by that.
+    """
+    lasted = max(cpu, lasted - delay)
+    return max(cpu, lasted - rival * cpu / max(lasted - rival, cpu, 1e-9))

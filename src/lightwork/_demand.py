@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 
 from lightwork import _machine
+from lightwork._clock import alone
 from lightwork._handles import Collecting
 from lightwork._lean import Lock, pickle
 from lightwork._record import Record
@@ -116,13 +117,15 @@ class Meter:
         process_cpu: Callable[[], float] = time.process_time,
         children_cpu: Callable[[], float] = _machine.children_cpu,
         run_delay: Callable[[], float | None] = _machine.run_delay,
+        rival: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._run_delay = run_delay
-        self._delays: list[float | None] = []
+        self._run_delay, self._rival = run_delay, rival
+        self._delays: list[tuple[float | None, float]] = []
         self._wall, self._thread = wall, thread_cpu
         self._process, self._children = process_cpu, children_cpu
         self.first: tuple[int, float, float] | None = None
         """Calls, wall and CPU seconds of the first group."""
+        self._given = False
         self.calls, self.seconds, self.cpu = 0, 0.0, 0.0
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._t = self._c = 0.0
@@ -130,12 +133,21 @@ class Meter:
         self._stretch: tuple[float, float, float] | None = None
         self._beside = self._beside_wall = 0.0
 
+    def know(self, calls: int, seconds: float, cpu: float) -> None:
+        """The first group was timed by somebody else: ``seconds`` are what it would have taken alone."""
+        self.first, self._given = (calls, seconds, cpu), True
+        now = self._run_delay(), self._rival()
+        self._delays = [now]
+        if calls > 1:  # the first of them can have paid for little
+            self.calls, self.seconds, self.cpu = calls, seconds, cpu
+            self._delays.append(now)
+
     def begin(self) -> None:
         """The calls of a group begin now, in this thread."""
         if not self._delays or (len(self._delays) == 1 and self.first is not None):
             # Before the first group, and again after it, unless that was too short to matter.
             short = self.first is not None and self.first[1] < _TOO_SHORT
-            self._delays.append(self._delays[0] if short else self._run_delay())
+            self._delays.append(self._delays[0] if short else (self._run_delay(), self._rival()))
         if self._stretch is None:
             self._stretch = (self._wall(), self._process() - self._thread(), self._children())
         self._c = self._thread()
@@ -170,8 +182,7 @@ class Meter:
         if self.first is None:
             raise ValueError("no call was observed")
         calls, taken, own = (self.calls, self.seconds, self.cpu) if self.calls else self.first
-        # Time in which this thread was ready and others had the cores is neither its waiting nor its computing.
-        taken -= min(self._stolen(), max(0.0, taken - own))
+        taken = self._alone(taken, own)
         wall, own = taken / calls, min(own, taken) / calls
         beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
         if beside < _OUR_OWN * wall:
@@ -193,9 +204,13 @@ class Meter:
             hidden=hidden,
         )
 
-    def _stolen(self) -> float:
-        before, now = self._delays[1 if self.calls else 0], self._run_delay()
-        return 0.0 if before is None or now is None else max(0.0, now - before)
+    def _alone(self, taken: float, own: float) -> float:
+        if self._given and not self.calls:
+            return taken
+        delay, rival = self._delays[1 if self.calls else 0]
+        now = self._run_delay()
+        stolen = 0.0 if delay is None or now is None else max(0.0, now - delay)
+        return alone(taken, own, stolen, self._rival() - rival)
 
 
 # --- the GIL's share
@@ -270,16 +285,17 @@ class Canary:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def held_share(self) -> float | None:
+    def held_share(self, busy: float | None = None) -> float | None:
         """The part of the time in which the GIL was held, 0 to 1; None as long as too little was seen.
 
-        Good for telling none, some and all apart; a few dozen knocks tell no more.
+        ``busy``: seconds of that time in which there were calls to be watched: in the others the GIL was free. Good for
+        telling none, some and all apart; a few dozen knocks tell no more.
         """
         if not _machine.gil_enabled():
             return 0.0
         held, total, knocks = self._sum()
         if knocks >= _ENOUGH_KNOCKS or (knocks >= 1 and total >= _ENOUGH_SECONDS):
-            return held / total
+            return min(1.0, held / total if busy is None else held / max(min(total, busy), 1e-9))
         return None
 
     def _sum(self) -> tuple[float, float, int]:

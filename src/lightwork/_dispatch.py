@@ -150,9 +150,10 @@ class _Sent(Slotted):
 
 class _Worker(Slotted):
     """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
-    more of what it has. ``worn``: it said that it will begin nothing more."""
+    more of what it has, ``asked``: so that others of its lane come first next time. ``worn``: it said that it will
+    begin nothing more."""
 
-    __slots__ = ("given", "ready", "revoked", "sent", "since", "worn")
+    __slots__ = ("asked", "given", "ready", "revoked", "sent", "since", "worn")
 
     def __init__(
         self,
@@ -165,6 +166,7 @@ class _Worker(Slotted):
     ) -> None:
         self.sent: dict[int, _Sent] = {} if sent is None else sent
         self.worn = worn
+        self.asked = False
         self.ready = ready
         self.since = since
         self.revoked = revoked
@@ -172,7 +174,10 @@ class _Worker(Slotted):
 
 
 class _Lane(Slotted):
+    """``asked``: the worker whose answer is awaited to the question what it has not begun."""
+
     __slots__ = (
+        "asked",
         "batching",
         "busy",
         "calls",
@@ -226,6 +231,7 @@ class _Lane(Slotted):
         self.busy = busy
         self.cpu = cpu
         self.open = open
+        self.asked: int | None = None
 
 
 def _plain_crash() -> type[WorkerCrashed]:
@@ -277,6 +283,11 @@ class Dispatch:
     def finished(self) -> bool:
         """The input has ended and every call is done."""
         return not self.more and self.done == self.fed
+
+    @property
+    def left(self) -> int:
+        """Calls that are with nobody, those included that are not drawn yet where their number is known."""
+        return self.pending if self.total is None else max(self.pending, self.total - self.fed + self.pending)
 
     # workers
 
@@ -363,8 +374,11 @@ class Dispatch:
         while self._delayed and self._delayed[0][0] <= now:
             self._put_back(heapq.heappop(self._delayed)[2])
         instructions: list[Instruction] = []
-        # The newest first: it is the one that is to take over.
-        for number, lane in reversed(self.lanes.items()):
+        # The newest first: it is the one that is to take over, once one of its workers has ended a call.
+        lanes = list(reversed(self.lanes.items()))
+        if len(lanes) > 1 and not lanes[0][1].calls:
+            lanes.append(lanes.pop(0))
+        for number, lane in lanes:
             if (lane.open and lane.target) or lane.workers:
                 self._plan_lane(number, lane, instructions, now)
         return instructions
@@ -410,6 +424,8 @@ class Dispatch:
             if wanted > 0:
                 lane.starting += wanted
                 instructions.append(Start(number, wanted))
+        if self._waited_for(lane):
+            self._take_one(number, lane, instructions)
         if self._somebody_idles(lane):
             for name, worker in lane.workers.items():
                 if self._holds_back(worker) and now >= worker.since + LATE:
@@ -417,6 +433,23 @@ class Dispatch:
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)
                     instructions.append(Revoke((number, name)))
+
+    def _waited_for(self, lane: _Lane) -> bool:
+        """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
+        if self.pending or lane.calls or not lane.revocable or lane.asked is not None:
+            return False
+        return any(other is not lane and other.open and other.target and other.idle for other in self.lanes.values())
+
+    @staticmethod
+    def _take_one(number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+        """Takes back what one worker has not begun: it may be long in importing what it needs. The last that came
+        first; the others may be about to begin."""
+        for name, worker in reversed(lane.workers.items()):
+            if worker.sent and not worker.asked:
+                worker.revoked = worker.asked = True
+                lane.asked = name
+                instructions.append(Revoke((number, name)))
+                return
 
     def _retire(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
         """Lets idle workers go that are too many or worn: before others get calls, which they may only when there are
@@ -448,7 +481,7 @@ class Dispatch:
 
     def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
         block = self._blocks[0]
-        left = self.pending if self.total is None else max(self.pending, self.total - self.fed + self.pending)
+        left = self.left
         size = lane.batching.size(left, max(lane.target, 1), self.more and self.total is None)
         limit = self.rules.max_tasks_per_child
         if limit is not None:
@@ -481,6 +514,8 @@ class Dispatch:
     def handle(self, lane_number: int, event: Event, now: float) -> None:
         """Takes in what a crew reported."""
         lane = self.lanes[lane_number]
+        if lane.asked == event.worker and not isinstance(event, WorkerReady):
+            lane.asked = None
         if isinstance(event, Finished):
             self._finished(lane, event, now)
         elif isinstance(event, WorkerReady):
@@ -569,7 +604,7 @@ class Dispatch:
 
     def _revoked(self, lane: _Lane, event: Revoked) -> None:
         worker = lane.workers.get(event.worker)
-        if worker is None:
+        if worker is None or not event.positions:
             return
         for number, position in reversed(event.positions.items()):
             batch = worker.sent[number].batch

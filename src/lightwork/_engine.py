@@ -71,6 +71,8 @@ class Source:
         self.whole: Sequence[Any] | None = only if type(only) in (list, tuple, range) else None  # type: ignore[assignment]
         self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
         self._strict = strict and len(iterables) > 1
+        self.drawn, self.drawing = 0, 0.0
+        """Items that were drawn, and seconds that this took."""
 
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
         """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
@@ -86,6 +88,7 @@ class Source:
             return items
         self.ended = len(items) < wanted
         took = clock.now() - began
+        self.drawn, self.drawing = self.drawn + len(items), self.drawing + took
         self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
         return items
 
@@ -180,6 +183,8 @@ class Run:
         watch = getattr(sys.modules.get("lightwork._kit.checked"), "Watch", None)
         self._locks = None if watch is None else watch(self.began)
         self.first = self.open(plan.backend, plan.workers, plan.growth)
+
+    process_cpu = staticmethod(process_cpu)
 
     # crews
 
@@ -435,7 +440,7 @@ class Run:
                 now = self.clock.now() - self.began
                 if live.growth.workers < live.growth.many:
                     hungry = self.dispatch.pending > 0 and not lane.idle and len(lane.workers) >= lane.target
-                    live.growth.look(now, hungry, process_cpu())
+                    live.growth.look(now, hungry, self.process_cpu())
                 workers = live.growth.observe(now, lane.calls, lane.busy, lane.cpu)
                 self.dispatch.set_lane(number, workers)
 

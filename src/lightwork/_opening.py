@@ -68,10 +68,13 @@ class Opening:
         # Inside a parallel call what looks like waiting may be waiting for the GIL, which the siblings have.
         if begin is not None and 1 < total <= FEW and not _context.depth():
             self.scout = self.crew.around = Scout(
-                self._begin, load, caller=prelude.caller if prelude and taken else None
+                self._begin,
+                load,
+                caller=prelude.caller if prelude and taken else None,
+                delay=prelude.delay if prelude else None,
             )
             self._make_run = begin
-        self.meter = self.crew.meter = Meter(process_cpu=self.scout.process_cpu) if self.scout else Meter()
+        self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
         self.worker = self.crew.start_worker()
         self._turn: Turn | None = None
         if prelude is not None and self.scout is not None and taken:
@@ -106,7 +109,7 @@ class Opening:
         """The prelude's calls as a batch, which has ended."""
         turn, results = self._turn, self._results
         outcomes = turn.outcomes if turn else Outcomes(0, 0, results, placed=0)
-        outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.seconds, prelude.cpu
+        outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.alone, prelude.cpu
         if prelude.failure is not None:
             outcomes.failures[len(results)] = prelude.failure
             results.append(None)
@@ -114,6 +117,8 @@ class Opening:
         outcomes.settle()
         if turn is not None and self.scout is not None:
             self.scout.take_back()
+        if prelude.calls:
+            self.meter.know(prelude.calls, prelude.alone, prelude.cpu)
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 

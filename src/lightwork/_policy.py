@@ -40,6 +40,11 @@ CROWDED = 0.02
 the GIL, or for a core, that the sibling calls have."""
 
 
+AS_MUCH_AGAIN = 2
+"""Times as many calls as were made are taken to follow where the input does not say how many there are: the start of
+other workers, beside the calls that go on here, costs less than half of what they would save if so."""
+
+
 class Ask(Enum):
     """What the policy wants to know before it answers."""
 
@@ -71,6 +76,8 @@ class Seen(Record, frozen=True):
     effects_known: bool = False
     travels: bool = True
     """Whether there is evidence that arguments and results are good for other processes."""
+    input: float = 0.0
+    """Seconds that the input takes to give an item: a plain loop waits for it, workers do calls meanwhile."""
 
 
 class Verdict(Record, frozen=True):
@@ -104,8 +111,8 @@ class Policy(Record, frozen=True):
     def advise(self, seen: Seen) -> Verdict:
         """The answer for now."""
         demand = seen.demand
-        # Of input without a length nothing is known but how far it has come; as much again is the usual guess.
-        left = max(seen.done, 1) if seen.total is None else seen.total - seen.done
+        # Of input without a length nothing is known but how far it has come.
+        left = AS_MUCH_AGAIN * max(seen.done, 1) if seen.total is None else seen.total - seen.done
         again = max(2 * seen.elapsed, WORTHWHILE)
         if left <= 0:
             return Verdict(why="everything was done")
@@ -143,6 +150,10 @@ class Policy(Record, frozen=True):
     def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
         serial = self._predict("serial", 1, 0.0, 0.0, demand, left)
         options = [self._option(c, demand, left) for c in usable]
+        if seen.input:
+            drawn = left * seen.input
+            serial = replace(serial, seconds=serial.seconds + drawn)
+            options = [replace(option, seconds=max(option.seconds, drawn + demand.wall)) for option in options]
         best = min(options, key=lambda option: option.seconds)
         predictions = (serial, *options)
         refusals = f" ({self._refusals()})" if any(c.refused for c in self.candidates) else ""

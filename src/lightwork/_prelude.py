@@ -49,9 +49,10 @@ class Prelude:
     """The first calls, from position 0 on, and how they ended.
 
     ``total`` items there were when it began, ``calls`` were made. ``began`` on the system clock's scale, ``seconds``
-    and ``cpu`` of the calling thread in all of them. ``failure`` is what the last one raised, ``interrupt`` the Ctrl-C
-    that ended it. ``print``: index of an item and its fingerprint from before its call, where there are few. ``taken``:
-    what goes on with them, where it was taken over inside a call.
+    and ``cpu`` of the calling thread in all of them, ``alone`` what they would have taken with nobody beside them.
+    ``failure`` is what the last one raised, ``interrupt`` the Ctrl-C that ended it. ``print``: index of an item
+    and its fingerprint from before its call, where there are few. ``taken``: what goes on with them, where it was taken
+    over inside a call.
     """
 
     def __init__(self, items: Sequence[Any], results: list[Any], load: Load, take_over: TakeOver) -> None:
@@ -71,7 +72,7 @@ class Prelude:
         self._watch: Watch | None = None
         if 1 < self.total <= FEW and not _context.depth():
             self._be_watched(items[0], results, load, take_over)
-        self.seconds = self.cpu = 0.0
+        self.seconds = self.alone = self.cpu = 0.0
         self.cpu_began = time.thread_time()
         self.began = time.perf_counter()
 
@@ -92,6 +93,11 @@ class Prelude:
     def begun(self) -> int:
         """The position before which calls have begun."""
         return self._watch.begun if self._watch else self.calls
+
+    @property
+    def delay(self) -> float | None:
+        """How long the calling thread had waited for cores when the other one began to load."""
+        return self._watch.delay if self._watch else None
 
     def play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> bool:
         """Makes calls as long as nobody need ask whether others could help; returns whether all were made."""
@@ -115,7 +121,9 @@ class Prelude:
         self.calls = len(results)
         self.seconds = time.perf_counter() - self.began
         self.cpu = time.thread_time() - self.cpu_began
+        self.alone = self.seconds
         if self._watch is not None:
+            self.alone = self._watch.alone(self.seconds, self.cpu)
             self.taken = self._watch.dismiss()
             if self.taken is not None:
                 return False

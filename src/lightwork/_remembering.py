@@ -48,7 +48,7 @@ class RememberingRun(AutoRun):
         self.began = min(self.began, self._memory.began)
         verdict = begin(self._policy, past, self.total, None, False)
         if verdict.ask is Ask.EFFECTS:
-            self._find_out(Ask.EFFECTS, 0.0)
+            self._find_out(Ask.EFFECTS)
             verdict = begin(self._policy, past, self.total, self._effects, True)
         if verdict.switch is not None:
             self._unchecked, self.demand, self._kept = past, past.demand, True

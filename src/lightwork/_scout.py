@@ -20,8 +20,10 @@ import time
 from contextlib import contextmanager, suppress
 
 from lightwork import _context
-from lightwork._clock import Clock, SystemClock, thread_cpu_clock
+from lightwork._clock import Clock, SystemClock, alone, thread_cpu_clock
+from lightwork._demand import Meter
 from lightwork._machine import run_delay
+from lightwork._turns import QuickTurns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Scout:
         load: Callable[[], None] | None = None,
         clock: Clock | None = None,
         caller: tuple[int, int] | None = None,
+        delay: float | None = None,
     ) -> None:
         self.run: Watched | None = None
         self.error: BaseException | None = None
@@ -72,17 +75,17 @@ class Scout:
         self._baton = threading.RLock()
         self._alarm = threading.Lock()
         self._own_cpu: Callable[[], float] = lambda: 0.0
+        self._own_delay: Callable[[], float] = lambda: 0.0
         self._over = False
         self.loading = self.loaded = False
         self._turn: Turn | None = None
-        self._seen: Turn | None = None
-        self._stolen_before = 0.0
         self._since = 0.0
         self._cpu_began = 0.0
         self._depth = _context.depth()
         ident, self._caller = caller or (threading.get_ident(), threading.get_native_id())
         self._caller_cpu = thread_cpu_clock(ident)
         self._alarm.acquire()
+        self._stolen_before = delay or run_delay(self._caller) or 0.0, 0.0
         if caller is not None:
             self.loading = self.loaded = True
             return
@@ -100,6 +103,7 @@ class Scout:
         if self._over:
             yield
             return
+        self._stolen_before = self._stolen()
         self.look_at(turn, self._clock.now(), self._caller_cpu())
         self._baton.release()
         try:
@@ -133,6 +137,14 @@ class Scout:
     def process_cpu(self) -> float:
         """CPU seconds of this process but for the scout's own, which are no call's."""
         return time.process_time() - self._own_cpu()
+
+    def meter(self) -> Meter:
+        """One for the caller's calls, which knows of this thread beside them."""
+        return Meter(process_cpu=self.process_cpu, run_delay=lambda: run_delay(self._caller), rival=self._rival)
+
+    def _rival(self) -> float:
+        """Seconds in which this thread had the GIL or a core, or wanted one."""
+        return self._own_cpu() + self._own_delay()
 
     def load(self) -> bool:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
@@ -169,43 +181,39 @@ class Scout:
     def watch(self) -> None:
         """What the scout's thread does."""
         _context.descend(self._depth)
-        self._own_cpu = thread_cpu_clock(threading.get_ident())
+        own = threading.get_native_id()
+        self._own_cpu, self._own_delay = thread_cpu_clock(threading.get_ident()), lambda: run_delay(own) or 0.0
         try:
             self._look_on()
         finally:
-            spent = time.thread_time()
-            self._own_cpu = lambda: spent
+            spent, delay = time.thread_time(), run_delay() or 0.0
+            self._own_cpu, self._own_delay = lambda: spent, lambda: delay
 
     def _look_on(self) -> None:
-        pause, self._stolen_before = LOOK, self._stolen()
-        if self._turn is not None:  # it has lasted already, and all that this thread did was done meanwhile
-            pause, self._stolen_before = 0.0, self._stolen_before - time.thread_time()
+        pause = 0.0 if self._turn is not None else LOOK  # a call that has lasted already
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:
-                self._load()
+                with QuickTurns():
+                    self._load()
                 self.loaded = True
             turn, lasted = self._turn, self._clock.now() - self._since
             if turn is None or lasted < LOOK:
                 pause = LOOK if turn is None else LOOK - lasted + 1e-4
                 continue
-            pause = self._act(turn)
+            with QuickTurns():
+                pause = self._act(turn)
 
     def _look(self, run: Watched, turn: Turn, lasted: float) -> bool:
-        cpu = self._caller_cpu() - self._cpu_began
-        own = lasted - (self._stolen() - self._stolen_before)
-        return run.look_in(turn, max(own, min(cpu, lasted)), cpu)
+        cpu = min(self._caller_cpu() - self._cpu_began, lasted)
+        delay, rival = (now - before for now, before in zip(self._stolen(), self._stolen_before, strict=True))
+        return run.look_in(turn, alone(lasted, cpu, delay, rival), cpu)
 
-    def _stolen(self) -> float:
-        """Seconds that the caller's thread may have wanted to run and could not: others had the core, or this thread
-        had the GIL, with a core or waiting for one."""
-        return (run_delay(self._caller) or 0.0) + (run_delay() or 0.0) + time.thread_time()
+    def _stolen(self) -> tuple[float, float]:
+        """Seconds that the caller's thread wanted to run and had no core; those of this thread: see ``alone``."""
+        return run_delay(self._caller) or 0.0, self._rival()
 
     def _act(self, turn: Turn) -> float:
         """Looks after the run until the caller is back or nothing is to be done; returns seconds to sleep."""
-        if turn is not self._seen:
-            # Of the first batch all is known, of later ones what comes after the first look.
-            self._stolen_before = self._stolen() if self._seen is not None else self._stolen_before
-            self._seen = turn
         while True:
             self._baton.acquire()
             try:

@@ -11,7 +11,8 @@ import _thread
 import sys
 from contextvars import copy_context
 
-from lightwork._clock import SystemClock
+from lightwork._clock import SystemClock, alone, thread_cpu_clock
+from lightwork._turns import QuickTurns
 from lightwork._worth import too_little
 
 TYPE_CHECKING = False
@@ -55,6 +56,10 @@ class Watch:
         self._over = self._loading = self._loaded = False
         self._taken: Taken | None = None
         self._error: BaseException | None = None
+        self.delay: float | None = None
+        """Seconds for which the caller's thread had been ready and had no core when this one began to load."""
+        self._caller = _thread.get_native_id()
+        self._stolen: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
         self.begun = 0
         self._began = self._since = SystemClock.now()
         try:
@@ -79,6 +84,13 @@ class Watch:
             self._ring()
         return self._loaded
 
+    def alone(self, seconds: float, cpu: float) -> float:
+        """What calls that have taken so long, by both clocks, would have taken without what this thread loads."""
+        try:
+            return alone(seconds, cpu, *self._stolen())
+        except OSError:  # it has ended, and left word of all that it took
+            return alone(seconds, cpu, *self._stolen())
+
     def dismiss(self) -> Taken | None:
         """Ends the watch; returns what goes on where the map was taken over. Raises what went wrong with that."""
         with self._gate:
@@ -100,17 +112,19 @@ class Watch:
         try:
             taken = self._taken_over()
         except BaseException as error:  # noqa: BLE001 - raised again where the caller is back
-            self._error, self._loaded = error, True
-            return
+            self._error, self._loaded, taken = error, True, None
         if taken is not None:
             taken.watch()
+        stolen = self._stolen()
+        self._stolen = lambda: stolen
 
     def _taken_over(self) -> Taken | None:
         pause = LOOK
         while not self._over:
             if self._alarm.acquire(timeout=pause):
                 if not self._over:
-                    self._load()
+                    with QuickTurns():
+                        self._load_all()
                     self._loaded = True
                 continue
             now, done = SystemClock.now(), len(self._results)
@@ -123,10 +137,20 @@ class Watch:
             pause = max(LOOK, (SLOWER - 1) * lasted)
             if too_little((self._total - done - 1) * (now - self._began) / (done + 1)):
                 continue
-            self._load()
-            with self._gate:
-                if self._over or SystemClock.now() - self._since < LOOK:
-                    continue  # it has come back meanwhile
-                self._taken = self._take_over()
+            with QuickTurns():
+                self._load_all()
+                with self._gate:
+                    if self._over or SystemClock.now() - self._since < LOOK:
+                        continue  # it has come back meanwhile
+                    self._taken = self._take_over()
             return self._taken
         return None
+
+    def _load_all(self) -> None:
+        if self.delay is None:
+            from lightwork._machine import run_delay
+
+            own, caller, cpu = _thread.get_native_id(), self._caller, thread_cpu_clock(_thread.get_ident())
+            before = self.delay = run_delay(caller) or 0.0
+            self._stolen = lambda: ((run_delay(caller) or before) - before, cpu() + (run_delay(own) or 0.0))
+        self._load()

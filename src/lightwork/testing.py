@@ -419,7 +419,7 @@ class _Canary:
     def __init__(self, share: float) -> None:
         self._share = share
 
-    def held_share(self) -> float:
+    def held_share(self, busy: float) -> float:
         return self._share
 
     def stop(self) -> None:
@@ -444,7 +444,11 @@ class _Simulated(AutoRun):
         meter = Meter(world.clock.now, cpu, cpu, children_cpu=lambda: 0.0, run_delay=lambda: None)
         super().__init__(plan, policy, usable, grow, clock=world.clock, meter=meter, watched=False)
 
-    def _find_out(self, ask: Ask, busy: float) -> bool:
+    def process_cpu(self) -> float:
+        in_process = [n for n, live in self._live.items() if live.backend.capabilities.shares_memory]
+        return sum(self.dispatch.lanes[number].cpu for number in in_process)
+
+    def _find_out(self, ask: Ask) -> bool:
         workload, machine = self._world.workload, self._world.machine
         if ask is Ask.EFFECTS:
             self._world.load(machine.loading)
@@ -454,7 +458,8 @@ class _Simulated(AutoRun):
         elif self._canary is None:
             assert self.demand is not None
             held = workload.gil * self.demand.cpu_share if machine.gil else 0.0
-            self._canary, self._canary_since = _Canary(held), busy  # type: ignore[assignment]
+            self._canary, self._canary_since = _Canary(held), self._world.clock.now()  # type: ignore[assignment]
+            self._canary_busy = 0.0
             return False
         else:
             return False

@@ -5,13 +5,13 @@ from __future__ import annotations
 from lightwork._change import Change
 
 
-def watch(change, spells, start=0.0):
+def watch(change, spells, start=0.0, workers=32):
     """Feeds spells of (seconds, calls, busy seconds, CPU seconds); returns what was answered, with when."""
     now, calls, busy, cpu = start, 0, 0.0, 0.0
     answers = []
     for lasted, done, worked, used in spells:
         now, calls, busy, cpu = now + lasted, calls + done, busy + worked, cpu + used
-        found = change.observe(now, calls, busy, cpu)
+        found = change.observe(now, calls, busy, cpu, workers)
         if found is not None:
             answers.append((round(now, 3), found))
     return answers
@@ -47,6 +47,17 @@ def test_waiting_that_turns_to_computing_under_the_gil_is_seen():
     answers = watch(Change(shared=True), [(0.11, 20, 3.5, 0.01)] * 3 + [(0.11, 10, 3.5, 0.105)] * 3)
     (wall, cpu) = answers[0][1]
     assert wall == cpu and abs(cpu - 0.0105) < 1e-9
+
+
+def test_threads_that_end_all_at_once_are_seen_to_stand_in_line_before():
+    """What counts is how much is computed, not when calls end."""
+    uneven = [(0.11, 4, 0.4, 0.1), (0.11, 60, 9.0, 0.105), (0.11, 4, 0.3, 0.1)]
+    answers = watch(Change(shared=True), [(0.11, 20, 3.5, 0.01)] * 3 + uneven)
+    assert answers and answers[0][0] <= 0.66
+
+
+def test_two_threads_that_compute_one_after_another_are_no_queue():
+    assert not watch(Change(shared=True), [(0.11, 10, 0.1, 0.1)] * 10, workers=1)
 
 
 def test_computing_outside_the_gil_stays_in_threads():

@@ -7,7 +7,9 @@
     word 4      how many frames whose buffers the worker put into the arena the crew has copied out
     word 5      whether the worker can read the arena
     word 6      1: some calls are revoked; their slots are those from word 7 on and below word 8
-    word 9 …    the outbox: results of finished calls that were not sent yet
+    word 9      1: the function of the call that the slot names is being fetched, and may be taking long to import; 0
+                before the call begins, if it does
+    word 10 …   the outbox: results of finished calls that were not sent yet
 
 Behind these SIZE bytes lies the arena (see ``_arena``), where the system has memory that takes no room until it is
 used: the crew's half, then the worker's.
@@ -40,7 +42,7 @@ WITH_ARENA = SIZE + 2 * HALF
 REVOKED = 6 * 8
 """The byte that says whether calls are revoked. The worker stores the slot and then looks here; the crew stores here
 and looks at the slot a while later: so a call that the slot does not name by then will never begin."""
-OUTBOX = 9 * 8
+OUTBOX = 10 * 8
 """Where the outbox begins."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""

@@ -290,7 +290,8 @@ class RemoteCrew(Crew):
         if link is None or link.ledger is None or link.death is not None:
             return
         words = link.ledger.words
-        words[7], words[8] = words[0] + 1, (link.record.count + 1) << 32
+        # A call whose function is still being imported has not begun.
+        words[7], words[8] = words[0] + (not words[9]), (link.record.count + 1) << 32
         # For good: what is sent from now on is not in the range, and what is may lie in the worker's socket for long.
         words[6] = 1
         self._revoking[worker] = self._now() + VISIBLE
@@ -303,10 +304,14 @@ class RemoteCrew(Crew):
             link = self._links.get(worker)
             if link is None or link.ledger is None or link.death is not None:
                 continue
-            slot = link.ledger.words[0]
+            words = link.ledger.words
+            # The slot last: a call that is no longer fetched by then is named there, and refused or not.
+            fetching, slot = words[9], words[0]
             # One that went on will refuse the next call, or has, and its frame says so.
-            if slot < link.ledger.words[7] and (positions := link.record.revoke(slot >> 32, slot & 0xFFFF_FFFF)):
-                self._events.append(Revoked(worker, positions))
+            positions = {}
+            if slot < words[7] or (slot == words[7] and fetching):
+                positions = link.record.revoke(slot >> 32, (slot & 0xFFFF_FFFF) - (slot == words[7]))
+            self._events.append(Revoked(worker, positions))
 
     def kill(self, worker: int) -> None:
         if not self._launcher.can_kill:
@@ -475,13 +480,14 @@ class RemoteCrew(Crew):
             link.ledger.close()
 
     def _end_workers(self) -> int:
-        """Kills busy workers at once where that can be, lets the others end in peace for a moment.
+        """Kills busy workers, and those that import, at once where that can be; lets the others end in peace.
 
         Returns in how many of them a call goes on.
         """
         can_kill = self._launcher.can_kill
         for link in list(self._links.values()):
-            if can_kill and (self._torn or (link.record.batches and not link.retiring)):
+            fetching = link.ledger is not None and link.ledger.words[9]
+            if can_kill and (self._torn or fetching or (link.record.batches and not link.retiring)):
                 self._launcher.kill(link.number, group=True)
             else:
                 self.retire(link.number)

@@ -211,6 +211,7 @@ class Worker:
             positions = items.positions
         del frame
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
+        words[9] = 1
         words[0] = slot | positions[0]
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
@@ -220,6 +221,7 @@ class Worker:
         self._surroundings.install_filters()
         self._forward_logs()
         # From here on: what the function's module took to import says nothing of its calls.
+        words[9] = 0
         outbox = self._outbox
         outbox.begin(number)
         with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
