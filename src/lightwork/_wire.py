@@ -60,6 +60,9 @@ DESCRIPTORS = 64
 # From a worker
 READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW, FREE = range(16, 23)
 
+_MAIN = b"\x8c\x08__main__"
+"""A pickle that refers to what is in ``__main__`` has this text by itself, not within a longer one."""
+
 _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 """Types that refer to nothing: their pickles need no second look."""
 
@@ -142,12 +145,33 @@ def _dump(
         data = b"__main__"
     if b"__main__" not in data and not _by_value_in(data):
         return data, buffers
-    buffers.clear()
-    while handles is not None and len(handles) > met:
-        handles.popitem()
+    reduced = reducers if handles is not None else {}
+
+    def again() -> None:
+        buffers.clear()
+        while handles is not None and len(handles) > met:
+            handles.popitem()
+
+    again()
+    if to_worker and (plain := _plainly(value, stays_in, reduced)) is not None:
+        return plain, buffers
+    again()
     from lightwork import _by_value
 
-    return _by_value.dumps(value, stays_in, to_worker, reducers if handles is not None else {}), buffers
+    return _by_value.dumps(value, stays_in, to_worker, reduced), buffers
+
+
+def _plainly(
+    value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any], reducers: dict[type, Callable[[Any], Any]]
+) -> bytes | None:
+    """The value with its plain functions by value, for a worker; None where that takes cloudpickle."""
+    from lightwork import _by_code
+
+    try:
+        data = _by_code.dumps(value, buffer_callback, reducers)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return None if data is None or _MAIN in data or _by_value_in(data) else data
 
 
 def _dump_reduced(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
