@@ -78,9 +78,9 @@ class Ledger:
     """One end of the shared memory; without a descriptor, memory of this process alone."""
 
     def __init__(self, descriptor: int | None = None, ours: int = 0) -> None:
-        """``ours``: the number of the half of the arena in which this side allots. The descriptor stays open."""
+        """``ours``: the number of the half of the arena in which this side allots."""
         self._map = None if descriptor is None else _mapped(descriptor)
-        self.descriptor = descriptor
+        self._descriptor: int | None = None
         self._whole = memoryview(bytearray(SIZE) if self._map is None else self._map)
         self.memory = self._whole[:SIZE]
         self.words = self.memory.cast("Q")
@@ -100,9 +100,9 @@ class Ledger:
 
     def lent(self) -> Lent | None:
         """The arena as the memory of this process's arguments, where there is an arena."""
-        if self._map is None or self.arena is None or self.descriptor is None:
+        if self._map is None or self.arena is None or self._descriptor is None:
             return None
-        return Lent(self._map, self.descriptor)
+        return Lent(self._map, self._descriptor)
 
     def copy(self) -> Ledger | None:
         """What a living worker's holds; None if the outbox is empty or was emptied meanwhile."""
@@ -126,11 +126,14 @@ class Ledger:
             view.release()
         if self._map is not None:
             self._map.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
 
 def shared(descriptor: int) -> Ledger:
     """The worker's end, to which the descriptor belongs then."""
     ledger = Ledger(descriptor, ours=1)
+    ledger._descriptor = descriptor
     ledger.words[5] = ledger.arena is not None
     return ledger
 
