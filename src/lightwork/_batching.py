@@ -76,7 +76,9 @@ class Batching(Slotted):
             # Where nothing can become a straggler the last batch tells best: the first call often pays for others.
             self.mean = each
         else:
-            self.mean += (0.5 if each > self.mean else 0.25) * (each - self.mean)
+            # But more calls than were seen before say more than those did: the first one often pays for what all need.
+            weight = max(0.5 if each > self.mean else 0.25, calls / (self.seen + calls))
+            self.mean += weight * (each - self.mean)
         self.seen += calls
         self.largest = max(self.largest, calls)
 

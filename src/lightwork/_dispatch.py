@@ -410,7 +410,7 @@ class Dispatch:
         if self.pending and lane.open:
             # First one batch for each idle worker, then a second one behind short batches.
             for depth in range(lane.max_queued):
-                if depth and not lane.batching.queue_ahead(1):
+                if depth and not (self.pending and lane.batching.queue_ahead(1)):
                     break
                 for name, worker in list((lane.workers if depth else lane.idle).items()):
                     if not self.pending:
@@ -428,7 +428,7 @@ class Dispatch:
             self._take_one(number, lane, instructions)
         if self._somebody_idles(lane):
             for name, worker in lane.workers.items():
-                if self._holds_back(worker) and now >= worker.since + LATE:
+                if now >= worker.since + LATE and self._holds_back(worker):
                     worker.revoked = True
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)

@@ -17,10 +17,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
+    from typing import Any
 
 
 HOME = __file__.rpartition("lightwork")[0].rstrip("/") or "/"
 """The folder to import lightwork from."""
+
+_MAP_FIXED = 0x10
+"""On Linux; Python has no name for it."""
 
 _PER_DESCRIPTOR_LIMIT = 65_536
 """Descriptors that are closed one by one where the kernel cannot close a range; more are never open in practice."""
@@ -48,6 +52,24 @@ def anonymous_memory(size: int, more: int) -> int:
         os.unlink(path)  # noqa: PTH108 - pathlib takes 8 ms to import, which every start would pay
     os.ftruncate(descriptor, size)
     return descriptor
+
+
+def make_private(memory: Any, descriptor: int, at: int, size: int) -> None:
+    """Makes what ``memory``, a ctypes array, shares of a file a mapping of this process's own, which a fork has a copy
+    of: ``size`` bytes that begin ``at`` in the file, and the rest of their pages. What stands there stays. Raises
+    OSError."""
+    import ctypes
+    import mmap
+
+    over = at % mmap.PAGESIZE
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_size_t]
+    address = ctypes.addressof(memory) - over
+    rights, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED
+    if libc.mmap(address, over + size, rights, flags, descriptor, at - over) != address:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def has_proc() -> bool:

@@ -58,14 +58,17 @@ HELLO, FUNCTION, DROP, BATCH, RETIRE, ROWS = range(1, 7)
 # Both ways
 DESCRIPTORS = 64
 # From a worker
-READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW = range(16, 22)
+READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW, FREE = range(16, 23)
+
+_MAIN = b"\x8c\x08__main__"
+"""A pickle that refers to what is in ``__main__`` has this text by itself, not within a longer one."""
 
 _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 """Types that refer to nothing: their pickles need no second look."""
 
 
 class Frame(Slotted):
-    """``placed``: the buffers lie in shared memory, to be copied before the sender takes the place for others.
+    """``placed``: the buffers lie in shared memory, which is the sender's again when it is told so.
 
     ``handles``: descriptors that came for what is pickled here.
     """
@@ -142,12 +145,33 @@ def _dump(
         data = b"__main__"
     if b"__main__" not in data and not _by_value_in(data):
         return data, buffers
-    buffers.clear()
-    while handles is not None and len(handles) > met:
-        handles.popitem()
+    reduced = reducers if handles is not None else {}
+
+    def again() -> None:
+        buffers.clear()
+        while handles is not None and len(handles) > met:
+            handles.popitem()
+
+    again()
+    if to_worker and (plain := _plainly(value, stays_in, reduced)) is not None:
+        return plain, buffers
+    again()
     from lightwork import _by_value
 
-    return _by_value.dumps(value, stays_in, to_worker, reducers if handles is not None else {}), buffers
+    return _by_value.dumps(value, stays_in, to_worker, reduced), buffers
+
+
+def _plainly(
+    value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any], reducers: dict[type, Callable[[Any], Any]]
+) -> bytes | None:
+    """The value with its plain functions by value, for a worker; None where that takes cloudpickle."""
+    from lightwork import _by_code
+
+    try:
+        data = _by_code.dumps(value, buffer_callback, reducers)
+    except Exception:  # noqa: BLE001 - as above
+        return None
+    return None if data is None or _MAIN in data or _by_value_in(data) else data
 
 
 def _dump_reduced(value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
@@ -262,12 +286,15 @@ Part = Bytes | Passing
 
 
 def receive(
-    sock: socket.socket, flags: int = 0, shared: memoryview | None = None, polling: Polling | None = None
+    sock: socket.socket,
+    flags: int = 0,
+    view: Callable[[int, int], memoryview] | None = None,
+    polling: Polling | None = None,
 ) -> Iterator[Frame | bool | None]:
     """Frames as they come. With MSG_DONTWAIT in ``flags`` also None, whenever there is nothing more for now, and False,
     where there was less than there was room for: so most likely there is nothing more, and to ask would take a while.
 
-    ``shared``: the memory in which placed buffers lie; ``polling``: what to do before it is slept for more.
+    ``view``: gives a placed buffer from its place and size; ``polling``: what to do before it is slept for more.
 
     Ends where the stream ends, also in the middle of a frame. ECONNRESET is no end: Linux reports it once
     when the peer died with unread bytes, *before* the rest of what the peer had sent.
@@ -356,9 +383,8 @@ def receive(
             if not (yield from fill(memoryview(target))):
                 return
         if placed:
-            assert shared is not None
-            places = zip(numbers[::2], numbers[1::2], strict=True)
-            yield Frame(kind, memoryview(body), [shared[at : at + size] for at, size in places], True, handles)
+            assert view is not None
+            yield Frame(kind, memoryview(body), list(map(view, numbers[::2], numbers[1::2])), True, handles)
         else:
             yield Frame(kind, memoryview(body), buffers, False, handles)
     Arrived([*due, *(each for came in held for each in came)])  # which closes them

@@ -194,7 +194,8 @@ class Executor(BaseExecutor):
         self._accepts()
         if not callable(fn):
             raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
-        service = self._service(self._fixed or self._route(fn, args, kwargs))
+        name = self._fixed or self._route(fn, args, kwargs)
+        service = self._services.get(name) or self._service(name)
         service.check(fn)
         future: Future[R] = service.future()
         with self._lock:  # a shutdown comes before this, or after it with the call

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import struct
 import sys
 import threading
 import warnings
@@ -172,3 +175,68 @@ def change(arrays):
 
 def total(array):
     return float(array.sum())
+
+
+_kept = []
+
+
+def keep_a_part(array):
+    """Keeps every third argument's slice; returns whether one of those kept has changed."""
+    number = float(array[0])
+    if number % 3 == 0:
+        _kept.append((array[len(array) // 2 : len(array) // 2 + 4], number))
+    if len(_kept) > 40:
+        del _kept[::2]
+    return any((part != number).any() for part, number in _kept)
+
+
+def doubled_in_place(array):
+    array *= 2
+    return array
+
+
+def doubled_then_killed_once(array, path):
+    array *= 2
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return array
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("it was killed")
+
+
+def changed_by_a_fork(array):
+    """What a forked process sees of the argument, and has after it has changed it; what is here afterwards."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        before = array[0]
+        array[:] = -1
+        os.write(theirs, struct.pack("dd", before, array[-1]))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    said = struct.unpack("dd", os.read(ours, 16))
+    os.close(ours)
+    os.close(theirs)
+    return said, float(array[0])
+
+
+def forked_reader(array):
+    """A forked process that tells, when it is asked, what it sees of the argument: two descriptors and its pid."""
+    ask, asked = os.pipe()
+    answer, answered = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(ask, 1)
+        os.write(answered, struct.pack("d", array[-1]))
+        os._exit(0)
+    return (asked, answer), pid
+
+
+def asked(descriptors, pid):
+    os.write(descriptors[0], b"?")
+    (value,) = struct.unpack("d", os.read(descriptors[1], 8))
+    os.waitpid(pid, 0)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return value

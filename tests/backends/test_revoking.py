@@ -61,7 +61,7 @@ class Puppet(Launcher):
         return not (words[6] and words[7] <= slot < words[8])
 
     def end_batch(self, number):
-        self.tell(_wire.RESULTS, RESULTS.pack(number, ENDED, 0.0, 0.0, 0.0))
+        self.tell(_wire.RESULTS, RESULTS.pack(number, ENDED, False, 0.0, 0.0, 0.0))
         self.ledger.words[2] += 1
 
 
@@ -144,7 +144,7 @@ def test_an_outbox_is_not_looked_into_before_the_frame_that_came_before_it(puppe
     launcher.ledger.words[1] = len(data)
     assert crew.wait(0.2) == []
     before = _ledger.ENTRY.pack(0, _ledger.VALUE, len(b"I6\n.")) + b"I6\n."
-    launcher.tell(_wire.RESULTS, RESULTS.pack(number, 0, 0.0, 0.0, 0.0) + before)
+    launcher.tell(_wire.RESULTS, RESULTS.pack(number, 0, False, 0.0, 0.0, 0.0) + before)
     values = []
     while len(values) < 2:
         for event in crew.wait(5):

@@ -291,6 +291,17 @@ def test_short_chunks_share_a_message_where_they_can_be_taken_back(each, expecte
     assert together.size(8, 2, False) <= max(8, expected // 4)  # toward the end each has a part of what is left
 
 
+def test_many_calls_weigh_more_than_the_first():
+    batching, seconds = Batching(1e-4), [1e-4, 8e-6, 64e-6, 512e-6]
+    for calls, took in zip((1, 8, 64, 512), seconds, strict=True):
+        batching.observe(calls, took)
+    assert batching.mean == pytest.approx(sum(seconds) / 585)
+    batching.observe(1, 1e-6)
+    assert batching.mean > 0.7 * sum(seconds) / 585, "a single one that was quicker says little"
+    batching.observe(10, 1e-2)
+    assert batching.mean > 0.4e-3, "but slower ones make a straggler"
+
+
 def test_batches_of_large_items_are_short():
     batching = Batching(1e-4)
     batching.observe(64, 64e-5)

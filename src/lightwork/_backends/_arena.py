@@ -1,8 +1,8 @@
-"""Shared memory for large buffers on their way: copied in by one side, copied out by the other.
+"""Shared memory for large buffers on their way: copied in by one side, used there or copied out by the other.
 
-Two copies through pages that are in use anyway take a fraction of what a socket takes, whose every piece wakes
+Even two copies through pages that are in use anyway take a fraction of what a socket takes, whose every piece wakes
 somebody. Each side allots places in its own half only; a place is free again when the other side has said that it
-copied everything out. The lowest places go first, because their pages are there already.
+needs it no more. The lowest places go first, because their pages are there already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-ALIGNED = 4096
+ALIGNED = mmap.PAGESIZE
 KEPT = 64 << 20
 """Bytes from the beginning whose pages stay; those behind go back to the system when nothing lies there."""
 

@@ -28,6 +28,7 @@ import os
 import struct
 
 from lightwork._backends._arena import Arena
+from lightwork._backends._lent import Lent
 from lightwork._record import Slotted
 
 TYPE_CHECKING = False
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 SIZE = 80 * 1024
 HALF = 1 << 30
 """Bytes of each half of the arena."""
-WITH_ARENA = SIZE + 2 * HALF
+ARENA = -(-SIZE // mmap.PAGESIZE) * mmap.PAGESIZE
+"""Where the arena begins."""
+WITH_ARENA = ARENA + 2 * HALF
 REVOKED = 6 * 8
 """The byte that says whether calls are revoked. The worker stores the slot and then looks here; the crew stores here
 and looks at the slot a while later: so a call that the slot does not name by then will never begin."""
@@ -79,21 +82,29 @@ class Ledger:
     def __init__(self, descriptor: int | None = None, ours: int = 0) -> None:
         """``ours``: the number of the half of the arena in which this side allots."""
         self._map = None if descriptor is None else _mapped(descriptor)
+        self._descriptor: int | None = None
         self._whole = memoryview(bytearray(SIZE) if self._map is None else self._map)
         self.memory = self._whole[:SIZE]
         self.words = self.memory.cast("Q")
-        self.shared: memoryview | None = None
-        """All of the memory, where there is an arena."""
         self.arena: Arena | None = None
         if self._map is not None and len(self._whole) == WITH_ARENA:
-            self.shared = self._whole
-            self.arena = Arena(self._map, SIZE + ours * HALF, HALF)
+            self.arena = Arena(self._map, ARENA + ours * HALF, HALF)
 
     @property
     def running(self) -> tuple[int, int]:
         """(batch, position) of the call that began last; batch 0 where none ever did."""
         slot = self.words[0]
         return slot >> 32, slot & 0xFFFF_FFFF
+
+    def view(self, at: int, size: int) -> memoryview:
+        """A place in the arena."""
+        return self._whole[at : at + size]
+
+    def lent(self) -> Lent | None:
+        """The arena as the memory of this process's arguments, where there is an arena."""
+        if self._map is None or self.arena is None or self._descriptor is None:
+            return None
+        return Lent(self._map, self._descriptor)
 
     def copy(self) -> Ledger | None:
         """What a living worker's holds; None if the outbox is empty or was emptied meanwhile."""
@@ -117,12 +128,14 @@ class Ledger:
             view.release()
         if self._map is not None:
             self._map.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
 
 def shared(descriptor: int) -> Ledger:
-    """The worker's end; its descriptor is no longer needed then."""
+    """The worker's end, to which the descriptor belongs then."""
     ledger = Ledger(descriptor, ours=1)
-    os.close(descriptor)
+    ledger._descriptor = descriptor
     ledger.words[5] = ledger.arena is not None
     return ledger
 

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
 
-RESULTS = struct.Struct("<IBxxxddd")
-"""Number of the batch, whether it is the batch's end (ENDED, WORN_OUT), when its calls began, their seconds, their CPU
-seconds. Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and
-the row."""
+RESULTS = struct.Struct("<IB?xxddd")
+"""Number of the batch, whether it is the batch's end (ENDED, WORN_OUT), whether something of the batch's buffers is in
+use beyond that (a FREE frame follows when it is not any more), when its calls began, their seconds, their CPU seconds.
+Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and the row."""
 ENDED, WORN_OUT = 1, 2
 """Ends of a batch; WORN_OUT: it may be early, and the worker is to be given nothing more, but to be replaced."""
 ROW = struct.Struct("<BxxxII")
@@ -153,15 +153,15 @@ class Outbox:
         self._post.send(_wire.frame(_wire.RESULT_ROW, [*head, self._memory[OUTBOX : row.end(position)]]))
         self._emptied()
 
-    def finish(self, end: int = ENDED) -> None:
-        """Sends what there is and says that the batch has ended."""
-        self._send(end)
+    def finish(self, end: int = ENDED, keeps: bool = False) -> None:
+        """Sends what there is and says that the batch has ended; ``keeps``: that something of its buffers is in use."""
+        self._send(end, keeps=keeps)
 
-    def _head(self, last: int) -> bytes:
+    def _head(self, last: int, keeps: bool = False) -> bytes:
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
-        return RESULTS.pack(self._batch, last, self._began, seconds, cpu)
+        return RESULTS.pack(self._batch, last, keeps, self._began, seconds, cpu)
 
     def _emptied(self) -> None:
         self._words[1] = self._words[3] = 0
@@ -175,8 +175,9 @@ class Outbox:
         entry: Sequence[bytes] = (),
         buffers: Sequence[memoryview] = (),
         handles: Collection[Handle] = (),
+        keeps: bool = False,
     ) -> None:
-        head, places = self._head(last), self._post.place(buffers)
+        head, places = self._head(last, keeps), self._post.place(buffers)
         body: list[_wire.Bytes] = [head, self._memory[OUTBOX : self._used], *entry]
         self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places, handles))
         self._emptied()

@@ -187,7 +187,7 @@ class RemoteCrew(Crew):
             theirs.close()
             if descriptor is not None:
                 os.close(descriptor)
-        frames = _wire.receive(ours, socket.MSG_DONTWAIT, ledger.shared if ledger is not None else None)
+        frames = _wire.receive(ours, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
         self._links[number] = link
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
@@ -400,7 +400,7 @@ class RemoteCrew(Crew):
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
         if frame.kind in (_wire.RESULTS, _wire.RESULT_ROW):
             link.taken += 1
-            number, last, began, seconds, cpu = RESULTS.unpack_from(frame.body)
+            number, last, keeps, began, seconds, cpu = RESULTS.unpack_from(frame.body)
             rest = frame.body[RESULTS.size :]
             if frame.kind == _wire.RESULTS:
                 outcomes = link.record.collect(number, rest, frame.buffers, bool(last), frame.handles)
@@ -410,11 +410,14 @@ class RemoteCrew(Crew):
                 outcomes = link.record.collect_row(number, first, values, len(rest), bool(last))
             if frame.placed and link.ledger is not None:
                 link.ledger.words[4] += 1
-            if last and link.ledger is not None and link.ledger.arena is not None and number in link.placed:
-                link.ledger.arena.free(link.placed.pop(number))
+            if last and not keeps:
+                self._free(link, number)
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
+        elif frame.kind == _wire.FREE:
+            for number in frame.body.cast("I").tolist():
+                self._free(link, number)
         elif frame.kind == _wire.OUTPUT:
             _output.show(frame.body)
         elif frame.kind == _wire.LOG:
@@ -426,6 +429,12 @@ class RemoteCrew(Crew):
         elif frame.kind == _wire.FAILED:
             link.retiring = True  # it ends by itself, and that is no news
             self._events.append(WorkerFailed(link.number, _carried.unpack(frame.body)))
+
+    @staticmethod
+    def _free(link: _Link, number: int) -> None:
+        """The worker uses nothing any more of what came with its ``number``-th batch."""
+        if link.ledger is not None and link.ledger.arena is not None and number in link.placed:
+            link.ledger.arena.free(link.placed.pop(number))
 
     def _glimpse_due(self, left: float | None) -> bool:
         """Whether a long wait should be broken by a look into the ledgers."""

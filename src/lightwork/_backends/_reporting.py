@@ -7,6 +7,7 @@ from lightwork._backends import _rows
 from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
 from lightwork._calls import Batch, Outcomes
 from lightwork._handles import Arrived
+from lightwork._lean import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,11 +65,15 @@ class Account:
         for entry in found:
             if entry.position < sent.reported:
                 continue  # it was seen in the ledger before
-            large = buffers if entry is found[-1] else ()
-            self._fill(sent, outcomes, entry.position)
-            self._unpack(entry, large, outcomes, handles if entry is found[-1] else None)
+            if entry.position > sent.reported:
+                self._fill(sent, outcomes, entry.position)
+            outcomes.sent += len(entry.data)
+            if entry is found[-1]:
+                outcomes.sent += sum(map(len, buffers))
+                self._unpack(entry, buffers, outcomes, handles)
+            else:
+                self._unpack(entry, (), outcomes, None)
             sent.reported += 1
-            outcomes.sent += len(entry.data) + sum(map(len, large))
         return self._done(sent, number, outcomes, last)
 
     def collect_row(self, number: int, first: int, values: list[Any], size: int, last: bool) -> Outcomes | None:
@@ -89,7 +94,8 @@ class Account:
             end = sent.reported
             while end < sent.batch.stop and end in sent.holes:
                 end += 1
-            self._fill(sent, outcomes, end)
+            if end > sent.reported:
+                self._fill(sent, outcomes, end)
             del self.batches[number]
         return outcomes if last or outcomes.values else None
 
@@ -159,7 +165,11 @@ class Account:
         value = None
         try:
             if entry.kind == VALUE:
-                value = _wire.load_own(entry.data, buffers, handles, self._copied)
+                value = (
+                    _wire.load_own(entry.data, buffers, handles, self._copied)
+                    if buffers or handles is not None
+                    else pickle.loads(entry.data)
+                )
             else:
                 outcomes.failures[entry.position] = _carried.unpack(entry.data)
         except KeyboardInterrupt:

@@ -21,8 +21,8 @@ class _Starter:
     """The caller's end of its starter's control socket."""
 
     def __init__(self, by_value: bool = False, modules: tuple[str, ...] = ()) -> None:
-        """``by_value``: the first functions will be sent by value, which takes a module that takes long to import, and
-        then need ``modules`` of the standard library."""
+        """``by_value``: what will be sent takes cloudpickle, which takes long to import. ``modules`` of the standard
+        library will be needed, too."""
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair()
         program = (
@@ -100,17 +100,30 @@ def hasten(fn: object = None) -> None:
 
     What prevents that is told when a worker is wanted.
     """
-    by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
     with _one_at_a_time, suppress(OSError, AttributeError):
-        _current(by_value, fn)
+        _current(fn)
 
 
-def _current(by_value: bool = False, fn: object = None) -> _Starter:
+def _current(fn: object = None) -> _Starter:
     """This process's starter, started if there is none. To be asked for by one thread at a time."""
     global _starter
     if _starter is None or _starter.owner != os.getpid():
-        _starter = _Starter(by_value, _needed(fn, by_value))
+        by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
+        _starter = _Starter(by_value and _is_more_than_code(fn), _needed(fn, by_value))
     return _starter
+
+
+def _is_more_than_code(fn: object) -> bool:
+    """Whether ``fn``, which is sent by value, will most likely take cloudpickle: for classes, and what is of them."""
+    around = getattr(fn, "__globals__", {})
+    values = [] if around.get("__name__") != "__main__" else list(around.values())
+    for cell in getattr(fn, "__closure__", None) or ():
+        with suppress(ValueError):
+            values.append(cell.cell_contents)
+    kinds = [value if isinstance(value, type) else type(value) for value in values]
+    return not hasattr(fn, "__code__") or any(
+        kind.__module__ == "__main__" or "<" in getattr(kind, "__qualname__", "") for kind in kinds
+    )
 
 
 def _needed(fn: object, by_value: bool) -> tuple[str, ...]:

@@ -304,7 +304,8 @@ def main(caller: int, by_value: bool, modules: Sequence[str]) -> None:
         os.dup2(nothing.fileno(), 0)
     import faulthandler  # noqa: F401
 
-    import lightwork._backends.worker  # noqa: F401 - imported once here, for every worker
+    import lightwork._backends.worker  # imported once here, for every worker
+    import lightwork._by_code  # noqa: F401
 
     if by_value:
         _import_cloudpickle()

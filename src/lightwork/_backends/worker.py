@@ -17,7 +17,6 @@ import time
 
 from lightwork import _carried, _context, _per_worker, _wire
 from lightwork._backends import _stacks
-from lightwork._backends._copies import Copies
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
@@ -119,7 +118,7 @@ class Worker:
         self._polling = Polling(allowed=False)
         self._backend = ""
         self._ceiling: Ceiling | None = None
-        self._copied: Callable[[memoryview], _wire.Bytes] = Copies()
+        self._lent = self._ledger.lent()
         self._forwards_logs = False
         self._written: list[Lines] = []
         self._lines = (
@@ -129,7 +128,8 @@ class Worker:
 
     def serve(self) -> int:
         """Does what the frames say; returns when the crew says so or is gone."""
-        for frame in _wire.receive(self._sock, shared=self._ledger.shared, polling=self._polling):
+        view = None if self._lent is None else self._lent.view
+        for frame in _wire.receive(self._sock, view=view, polling=self._polling):
             assert isinstance(frame, _wire.Frame)
             if frame.kind in (_wire.BATCH, _wire.ROWS):
                 self._run(frame)
@@ -158,6 +158,8 @@ class Worker:
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
             os.register_at_fork(after_in_child=_restore_output)
+            if self._lent is not None:
+                os.register_at_fork(before=self._lent.make_private)
             _stacks.answer()
         try:
             self._surroundings = hello.surroundings
@@ -177,7 +179,8 @@ class Worker:
                 from lightwork._backends._ceiling import Ceiling
 
                 self._ceiling = Ceiling(self._terms.max_memory)
-                self._copied = bytearray  # nothing is held that a call could have
+                if self._lent is not None:
+                    self._lent.copied = bytearray  # nothing is held that a call could have, and all of it counts
         self._post.send(_wire.frame(_wire.READY, [struct.pack("<Q", os.getpid())]))
         return True
 
@@ -202,12 +205,14 @@ class Worker:
             self._outbox.begin(number)
             self._outbox.finish(WORN_OUT)
             return
+        if self._lent is not None and (numbers := self._lent.free()):
+            self._post.send(_wire.frame(_wire.FREE, [struct.pack(f"<{len(numbers)}I", *numbers)]))
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
-            items = pickle.loads(frame.buffers[0] if frame.buffers else frame.body[BATCH.size :])
+            items = pickle.loads(frame.buffers.pop() if frame.buffers else frame.body[BATCH.size :])
         else:
-            items = _Parcels(frame, count, sparse, self._copied)
+            items = _Parcels(frame, count, sparse, bytearray if self._lent is None else self._lent.own)
             positions = items.positions
         del frame
         # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
@@ -278,7 +283,7 @@ class Worker:
             if ceiling is not None and ceiling.after_call():
                 outbox.finish(WORN_OUT)
                 return
-        outbox.finish(ENDED)
+        outbox.finish(ENDED, self._lent is not None and self._lent.end(slot >> 32))
 
     def _run_row(self, fn: Callable[..., Any], items: Sequence[Any], slot: int, outbox: Outbox) -> None:
         """Calls for which nothing was asked that takes time, in stretches between which is a look at the clock.

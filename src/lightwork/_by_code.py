@@ -1,0 +1,246 @@
+"""Plain functions by value: their code, and what it names. No module has to be loaded for that.
+
+cloudpickle takes everything (see ``_by_value``), but 30 to 50 ms to import, in the caller and in the workers, before a
+first result. Most functions of a script or a notebook name nothing but modules, importable things, data and each other.
+These are written here, in the way in which cloudpickle does it; what asks for more is left to it.
+
+Functions that a caller sends to one worker in several pickles share one set of globals there, as they do in the caller:
+what an initializer or an earlier call has put into a global is seen by the next function. And functions behind
+``functools.lru_cache`` travel, each with an empty cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import marshal
+import sys
+
+from lightwork._lean import pickle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import CellType, CodeType, FunctionType, ModuleType
+    from typing import Any
+
+    Key = tuple[str, int]
+    """A caller's module, and which globals in it: the identity of the dict, since code may be run in dicts of its
+    own."""
+else:
+    FunctionType, ModuleType = type(lambda: None), type(sys)
+    CodeType, CellType = type((lambda: None).__code__), type((lambda one: lambda: one)(None).__closure__[0])
+
+MAIN = "__main__"
+"""Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
+
+_IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
+_NAMELESS = (type(None), type(...), type(NotImplemented))
+"""Types without an importable name that pickle knows."""
+
+
+class _NotPlain(Exception):
+    """It takes cloudpickle."""
+
+
+# in the caller
+
+
+def dumps(
+    value: Any,
+    buffer_callback: Callable[[pickle.PickleBuffer], Any],
+    reducers: dict[type, Callable[[Any], Any]],
+) -> bytes | None:
+    """``value`` for a worker, with plain functions by value; None where there is more to it.
+
+    ``reducers``: how things of these very types are pickled. Raises what pickling the value raises, which says nothing:
+    cloudpickle may do better.
+    """
+    file = io.BytesIO()
+    pickler = _Pickler(file, 5, buffer_callback=buffer_callback)
+    pickler.reducers = reducers
+    try:
+        pickler.dump(value)
+    except _NotPlain:
+        return None
+    return file.getvalue()
+
+
+class _Pickler(pickle.Pickler):
+    reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own
+
+    def reducer_override(self, thing: Any) -> Any:
+        kind = type(thing)
+        if self.reducers and (reducer := self.reducers.get(kind)) is not None:
+            reduced = reducer(thing)
+            if reduced is not NotImplemented:
+                return reduced
+        if kind is FunctionType:
+            return NotImplemented if importable(thing) else _reduced(thing)
+        if kind is ModuleType:
+            name = thing.__name__
+            if sys.modules.get(name) is not thing:
+                raise _NotPlain
+            return _module, (name,)
+        if kind is CodeType:
+            return marshal.loads, (marshal.dumps(thing),)
+        if issubclass(kind, type):
+            if not any(thing is each for each in _NAMELESS) and not importable(thing):
+                raise _NotPlain
+        elif kind is functools._lru_cache_wrapper and not importable(thing):
+            return cached, (thing.__wrapped__, thing.cache_parameters())
+        return NotImplemented
+
+
+def importable(thing: Any) -> bool:
+    """Whether a name leads to this very thing in every process."""
+    if thing.__module__ == MAIN or "<" in thing.__qualname__:
+        return False
+    found: Any = sys.modules.get(thing.__module__)
+    for name in thing.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is thing
+
+
+def _reduced(function: FunctionType) -> Any:
+    code, everything, closure = function.__code__, function.__globals__, function.__closure__
+    named = {name: everything[name] for name in global_names(code) if name in everything}
+    cells = None if closure is None else [*map(_contents, closure)]
+    own = {name: everything[name] for name in ("__package__", "__name__", "__path__", "__file__") if name in everything}
+    named.pop("__name__", None)  # it is in ``own``
+    if own.get("__name__") == MAIN:
+        own["__name__"] = ""
+    slots = {
+        "__name__": function.__name__,
+        "__qualname__": function.__qualname__,
+        "__annotations__": function.__annotations__,
+        "__kwdefaults__": function.__kwdefaults__,
+        "__defaults__": function.__defaults__,
+        "__module__": "" if function.__module__ == MAIN else function.__module__,
+        "__doc__": function.__doc__,
+        "__globals__": named,
+        "__closure__": cells,
+        "submodules": _submodules(code, [*named.values(), *(cell[0] for cell in cells or () if cell)]),
+    }
+    key = key_of(function)
+    made = (key, _made, code, own, 0 if cells is None else len(cells), cells is None)
+    return make, made, (key, _filled, (function.__dict__, slots)), None, None, fill
+
+
+def key_of(function: FunctionType) -> Key:
+    """Which globals a function has."""
+    module = str(function.__module__)
+    return "" if module == MAIN else module, id(function.__globals__)
+
+
+def _contents(cell: CellType) -> tuple[Any, ...]:
+    """What is in a cell: nothing, or one thing."""
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
+
+
+def _submodules(code: CodeType, things: Iterable[Any]) -> list[ModuleType]:
+    """Modules that are reached through their packages, as in ``xml.dom.minidom``: whoever has only imported the
+    package does not find them there."""
+    found = []
+    for thing in things:
+        if type(thing) is ModuleType and getattr(thing, "__package__", None):
+            prefix = thing.__name__ + "."
+            for name, module in list(sys.modules.items()):
+                if name.startswith(prefix) and set(name[len(prefix) :].split(".")) <= set(code.co_names):
+                    found.append(module)
+    return found
+
+
+def global_names(code: CodeType) -> dict[str, None]:
+    """The names of the globals that code, and what is defined in it, reads, binds or deletes; in a fixed order."""
+    found = dict.fromkeys(_global_names(code))
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            found.update(global_names(constant))
+    return found
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    load, others, extended = _instructions()
+    raw, names, high = code.co_code, code.co_names, 0
+    for op, argument in zip(raw[::2], raw[1::2], strict=True):
+        argument |= high
+        high = argument << 8 if op == extended else 0
+        if op == load:
+            yield names[argument >> 1]  # the lowest bit says something of the stack
+        elif op in others:
+            yield names[argument]
+
+
+@functools.cache
+def _instructions() -> tuple[int, frozenset[int], int]:
+    from opcode import opmap
+
+    return opmap["LOAD_GLOBAL"], frozenset((opmap["STORE_GLOBAL"], opmap["DELETE_GLOBAL"])), opmap["EXTENDED_ARG"]
+
+
+# in the worker
+
+_globals: dict[Key, dict[str, Any]] = {}
+_sent: dict[Key, dict[str, Any]] = {}
+"""The globals that the functions share, and what of them came from the caller."""
+
+
+def make(key: Key, maker: Callable[..., Any], code: Any, own: dict[str, Any], *rest: Any) -> Any:
+    """A function that is still empty, with the globals of all that have its ``key``."""
+    return maker(code, _globals.setdefault(key, own), *rest)
+
+
+def fill(function: Any, packed: tuple[Key, Callable[..., Any], Any]) -> None:
+    """Gives a function what belongs to it, and its globals those values that are due."""
+    key, setter, (state, slots) = packed
+    sent = _sent.setdefault(key, {})
+    fresh = {name: value for name, value in slots["__globals__"].items() if _is_due(function, sent, name)}
+    sent.update(fresh)
+    setter(function, (state, {**slots, "__globals__": fresh}))
+
+
+def _is_due(function: Any, sent: dict[str, Any], name: str) -> bool:
+    """Whether a global takes the value that came with this function.
+
+    Not where a call has bound it anew or may have changed it: that is what the functions share it for. A helper that
+    the caller has defined again, or a number, is taken as it is now.
+    """
+    here = function.__globals__
+    if name not in here:
+        return True
+    return name in sent and here[name] is sent[name] and isinstance(here[name], _IMMUTABLE)
+
+
+def _made(code: CodeType, shared: dict[str, Any], cells: int, no_closure: bool) -> FunctionType:
+    shared["__builtins__"] = __builtins__
+    if shared.get("__name__") == "":
+        shared["__name__"] = MAIN
+    return FunctionType(code, shared, None, None, None if no_closure else tuple(CellType() for _ in range(cells)))
+
+
+def _filled(function: Any, packed: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    state, slots = packed
+    del slots["submodules"]  # they had only to be imported
+    function.__dict__.update(state)
+    function.__globals__.update(slots.pop("__globals__"))
+    for cell, content in zip(function.__closure__ or (), slots.pop("__closure__") or (), strict=True):
+        if content:
+            (cell.cell_contents,) = content
+    if slots["__module__"] == "":
+        slots["__module__"] = MAIN
+    for name, value in slots.items():
+        setattr(function, name, value)
+
+
+def _module(name: str) -> ModuleType:
+    __import__(name)
+    return sys.modules[name]
+
+
+def cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """A function behind an empty cache."""
+    return functools.lru_cache(**parameters)(function)

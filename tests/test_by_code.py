@@ -1,0 +1,150 @@
+"""Plain functions by value: what arrives does what was sent, and what is more than plain is left to cloudpickle."""
+
+from __future__ import annotations
+
+import argparse
+import dis
+import inspect
+import json
+import pickle
+import subprocess
+import sys
+import textwrap
+import types
+import typing
+
+import pytest
+
+from lightwork import _by_code, _wire
+
+SCRIPT = '''
+import functools, json, math, xml.dom.minidom
+from collections import Counter
+N, TABLE = 3, {"a": [1, 2]}
+def helper(x): return x + N
+def plain(x): return helper(x) * math.floor(2.5)
+def documented(x: int = 4, *rest, key=(5,), **others) -> "a text with __main__ in it":
+    """As in ``__main__``."""
+    return x, rest, key, others, __name__
+documented.note = "mine"
+def recursive(x): return x and recursive(x - 1)
+def builder(x): return [y + N + len(TABLE) for y in range(x)], (lambda: N)()
+def bind(x):
+    global BOUND
+    BOUND = x
+    return BOUND
+def closure(base):
+    def again(x): return again(x - 1) if x > 5 else x + base
+    return again
+adder = closure(10)
+def unset():
+    def inner(x): return x if x else later
+    early = inner
+    if False: later = 0
+    return early
+empty = unset()
+@functools.lru_cache(7)
+def remembered(x): return helper(x)
+def through(x): return remembered(x), remembered.cache_parameters()
+def submodule(x): return xml.dom.minidom.parseString(x).documentElement.tagName
+def imported(x): return Counter(x), json.dumps(x)
+squared = lambda x: x * x
+bound = functools.partial(documented, 1, more=2)
+def generator(x): yield from range(x)
+async def coroutine(x): return x
+def default(x, f=helper): return f(x)
+class Own:
+    def method(self, x): return x
+def of_class(x): return Own().method(x)
+instance = Own()
+def of_instance(x): return instance.method(x)
+'''
+
+
+@pytest.fixture
+def script():
+    """The names of a script that was run as ``__main__``."""
+    names = {"__name__": "__main__"}
+    exec(compile(SCRIPT, "script.py", "exec"), names)
+    return names
+
+
+def there_and_back(thing):
+    data = _by_code.dumps(thing, lambda _: True, {})
+    assert data is not None and _wire._MAIN not in data
+    return pickle.loads(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        *((name, 7) for name in ("plain", "documented", "recursive", "builder", "bind", "adder", "empty", "squared")),
+        *((name, 7) for name in ("through", "bound", "default")),
+        ("submodule", "<a/>"),
+        ("imported", "hello"),
+    ],
+)
+def test_what_arrives_does_the_same(script, name, argument):
+    sent = script[name]
+    came = there_and_back(sent)
+    assert came is not sent and came(argument) == sent(argument)
+    if isinstance(sent, types.FunctionType):
+        for part in ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__", "__dict__"):
+            if name != "default" or part != "__defaults__":
+                assert getattr(came, part) == getattr(sent, part), part
+        assert came.__annotations__ == sent.__annotations__ and came.__globals__ is not sent.__globals__
+        assert inspect.signature(came) == inspect.signature(sent) or name == "default"
+
+
+def test_generators_and_coroutines(script):
+    assert list(there_and_back(script["generator"])(3)) == [0, 1, 2]
+    with pytest.raises(StopIteration) as ended:
+        there_and_back(script["coroutine"])(8).send(None)
+    assert ended.value.value == 8
+
+
+def test_functions_of_several_pickles_share_their_globals(script):
+    bind, use = there_and_back(script["bind"]), there_and_back(script["plain"])
+    bind(12)
+    assert use.__globals__ is bind.__globals__ and use.__globals__["BOUND"] == 12 and script.get("BOUND") is None
+
+
+@pytest.mark.parametrize("name", ["Own", "of_class", "instance", "of_instance"])
+def test_classes_of_one_s_own_take_more(script, name):
+    assert _by_code.dumps(script[name], lambda _: True, {}) is None
+
+
+def test_what_pickle_would_name_is_noticed(script, monkeypatch):
+    """A type variable is pickled as the name of a global, without anybody being asked."""
+    own = typing.TypeVar("own")
+    own.__module__ = "__main__"
+    monkeypatch.setattr(sys.modules["__main__"], "own", own, raising=False)
+    script["own"] = own
+    exec("def generic(x): return own", script)
+    data = _by_code.dumps(script["generic"], lambda _: True, {})
+    assert data is None or _wire._MAIN in data
+
+
+@pytest.mark.parametrize("module", [argparse, inspect, json.decoder, subprocess, textwrap, typing], ids=str)
+def test_names_of_globals_are_those_that_dis_shows(module):
+    def shown(code):
+        ops = ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL")
+        found = {one.argval for one in dis.get_instructions(code) if one.opname in ops}
+        return found.union(*(shown(each) for each in code.co_consts if isinstance(each, types.CodeType)))
+
+    code = compile(inspect.getsource(module), module.__file__, "exec")
+    assert set(_by_code.global_names(code)) == shown(code)
+    many = "\n".join(f"    print(name_{number}); global bound_{number}; bound_{number} = 1" for number in range(400))
+    code = compile("def function():\n" + many, "many.py", "exec")
+    assert set(_by_code.global_names(code)) == shown(code) and len(shown(code)) == 801
+
+
+def test_a_script_s_function_needs_no_cloudpickle_anywhere():
+    program = """
+import sys, lightwork as lw
+N = 2
+def loaded(x): return x * N, "cloudpickle" in sys.modules, "re" in sys.modules
+print(lw.map(loaded, [1], backend="processes"), "cloudpickle" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == "[(2, False, False)] False\n"
