@@ -25,6 +25,7 @@ from lightwork._clock import SystemClock
 from lightwork._handles import Handle
 from lightwork._kit import _native
 from lightwork._kit._identity import is_alive, me, running_loop
+from lightwork._kit._uninterrupted import uninterrupted
 
 T = TypeVar("T")
 
@@ -234,6 +235,7 @@ class Monitor:
         words, at = self._words, _RECORDS + 8 * record
         self._change(lambda: self._leave(record, ticket, ticket & 0xFF) if words[at] == ticket else [])
 
+    @uninterrupted
     def _change(self, change: Callable[[], list[Any]]) -> None:
         """Does ``change`` inside the guard, and wakes whom it returns."""
         told: list[Any] = []
