@@ -84,7 +84,9 @@ def _for_multiprocessing(descriptor: int) -> Any:
         raise TypeError(
             "locks, queues, pipes and shared memory of lightwork cross to lightwork's own workers (as an argument, in "
             "a container, captured by a function) and to a process that multiprocessing starts (in Process(args=…)); "
-            "they cannot be pickled to bytes, because a descriptor of this process means nothing in another"
+            "they cannot be pickled to bytes, nor be in a message of a queue or a pipe, because a descriptor of this "
+            "process means nothing in another. Give those who receive the message the object beforehand, and send "
+            "which it is: an index into a list that all have, for example"
         )
     from multiprocessing.reduction import DupFd
 

@@ -326,6 +326,17 @@ def process_began(pid: int) -> int | None:
         return None
 
 
+def has_mapped(thread: int, inode: int) -> bool:
+    """Whether the process of this thread has a file in its memory; where nobody says, whether it runs."""
+    try:
+        with open(f"/proc/{thread}/maps") as lines:  # noqa: PTH123
+            return any(int(line.split(maxsplit=5)[4]) == inode for line in lines)
+    except (FileNotFoundError, ProcessLookupError):
+        return sys.platform != "linux" and process_began(thread) is not None
+    except OSError:
+        return process_began(thread) is not None
+
+
 def seal(descriptor: int, writable: bool) -> None:
     """Nobody can shrink this anonymous memory from now on, nor write to it in new places; nothing where the system
     cannot see to that."""

@@ -100,3 +100,39 @@ def test_what_a_serial_map_can_only_hang_on_fails_at_once(wait: str) -> None:
     program = f"import lightwork as lw; lw.map(lambda _: {wait}, [1], backend='serial')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
     assert "RuntimeError: this call of a serial map would wait for ever" in done.stderr, done.stderr
+
+
+HELPERS = {
+    "a process that was forked": """
+if not os.fork():
+    come()
+    os._exit(0)
+""",
+    "a handler of a signal": "signal.signal(signal.SIGALRM, come); signal.setitimer(signal.ITIMER_REAL, 0.1)",
+    "a thread that threading does not know": "import _thread; _thread.start_new_thread(come, ())",
+    "a thread of another executor's": "executor = lw.Executor(1, backend='threads'); executor.submit(come)",
+    "a thread of a library's": """
+import ctypes
+callback = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(come)
+ctypes.CDLL(None).pthread_create(ctypes.byref(ctypes.c_ulong()), None, callback, None)
+""",
+}
+
+
+@pytest.mark.parametrize("helper", HELPERS)
+def test_a_serial_map_waits_where_somebody_can_come(helper: str) -> None:
+    program = f"""
+import os, signal, time
+import lightwork as lw
+
+event = lw.Event()
+
+def come(*_):
+    time.sleep(0.2)
+    event.set()
+
+{HELPERS[helper]}
+print(lw.map(lambda _: event.wait(), [1], backend="serial"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert done.stdout == "[True]\n", done.stdout + done.stderr

@@ -108,6 +108,28 @@ def test_what_cannot_be_pickled_raises_in_put() -> None:
     assert channel.get() == "sound"
 
 
+@pytest.mark.parametrize("make", [lw.Lock, lw.Event, lw.Queue, lambda: lw.Pipe()[0]])
+def test_a_kit_object_in_a_message_is_refused_in_the_sender(make) -> None:
+    thing = make()
+    channel, (receiver, sender) = lw.Queue(), lw.Pipe(duplex=False)
+    for message in (thing, [{"a": thing}], lambda: thing):
+        with pytest.raises(TypeError, match="Give those who receive the message the object beforehand"):
+            channel.put(message)
+        with pytest.raises(TypeError, match="Give those who receive the message the object beforehand"):
+            sender.send(message)
+    assert channel.empty() and not receiver.poll()
+
+
+def test_a_shared_array_in_a_message_is_copied() -> None:
+    np = pytest.importorskip("numpy")
+    shared = lw.share(np.zeros(100), writable=True)
+    channel = lw.Queue()
+    channel.put(shared)
+    got = channel.get()
+    got[:] = 1
+    assert not shared.any()
+
+
 @pytest.mark.parametrize("immediate", [False, True])
 def test_shutdown_reaches_other_processes(immediate: bool) -> None:
     channel = lw.Queue()

@@ -1,16 +1,24 @@
-"""Who holds something: a process by its pid and when it began, because pids come again; a thread; a task of a loop."""
+"""Who holds something: a process by its pid and when it began, because pids come again; a thread; a task of a loop. And
+whether there is anybody else."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 from lightwork import _machine, _platform
 
+HOUSEKEEPERS = {"lightwork-canary", "lightwork-memory", "lightwork-output"}
+"""Threads of lightwork's that run nothing of the user's."""
+
 
 class _Me:
     token = 0
+    forks = 0
+    """How often this process, or those that it was forked from, have forked."""
 
 
 me = _Me()
@@ -22,8 +30,14 @@ def _refresh() -> None:
     me.token = pid << 32 | (_platform.process_began(pid) or 0) & 0xFFFF_FFFF
 
 
+def _about_to_fork() -> None:
+    me.forks += 1
+
+
 _refresh()
 _machine.at_fork(_refresh)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_about_to_fork)
 
 
 def is_alive(token: int) -> bool:
@@ -38,6 +52,18 @@ def running_loop() -> Any:
     """The event loop that runs in this thread, if one does. Nothing is imported for it."""
     look = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)  # another thread may just import it
     return None if look is None else look()
+
+
+def is_alone() -> bool:
+    """Whether it is certain that nothing happens in this process but what the calling thread does: no other thread,
+    not one of a library written in C either, which may call Python; no handler of a signal."""
+    import psutil
+
+    idents = {thread.ident for thread in threading.enumerate() if thread.name in HOUSEKEEPERS}
+    if len(sys._current_frames().keys() - idents) > 1 or psutil.Process().num_threads() > 1 + len(idents):
+        return False
+    handlers = (signal.getsignal(each) for each in signal.valid_signals())
+    return not any(callable(each) and each is not signal.default_int_handler for each in handlers)
 
 
 def pid_of(token: int) -> int:

@@ -24,7 +24,8 @@ from lightwork import _context, _platform
 from lightwork._clock import SystemClock
 from lightwork._handles import Handle
 from lightwork._kit import _native
-from lightwork._kit._identity import is_alive, me, running_loop
+from lightwork._kit._identity import is_alive, is_alone, me, running_loop
+from lightwork._kit._uninterrupted import uninterrupted
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Monitor:
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
         self._mutex, self._second = self._memory.mutex(0), self._memory.mutex(_native.MUTEX)
-        self._shared = False
+        self._shared, self._forks = False, me.forks
         handle.face = weakref.ref(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -234,6 +235,7 @@ class Monitor:
         words, at = self._words, _RECORDS + 8 * record
         self._change(lambda: self._leave(record, ticket, ticket & 0xFF) if words[at] == ticket else [])
 
+    @uninterrupted
     def _change(self, change: Callable[[], list[Any]]) -> None:
         """Does ``change`` inside the guard, and wakes whom it returns."""
         told: list[Any] = []
@@ -290,7 +292,8 @@ class Monitor:
             raise RuntimeError(
                 f"this would block the event loop of this thread until {self._what()}; {self._in_a_loop()}"
             )
-        if timeout is None and not self._shared and _context.backend() == "serial" and _is_alone():
+        known_here_alone = not self._shared and self._forks == me.forks
+        if timeout is None and known_here_alone and _context.backend() == "serial" and is_alone():
             raise RuntimeError(
                 f"this call of a serial map would wait for ever until {self._what()}: its items run one after another "
                 'in this thread, and nobody else has this object; use backend="threads" or "processes", or lw.gather, '
@@ -305,11 +308,6 @@ class Monitor:
 
     def __repr__(self) -> str:
         return f"<lightwork.{type(self).__name__} {self._handle.key.hex()[:8]}>"
-
-
-def _is_alone() -> bool:
-    """Whether this process has no thread, beside lightwork's own, that could do something."""
-    return sum(not thread.name.startswith("lightwork") for thread in threading.enumerate()) == 1
 
 
 def _open(cls: type[Monitor], handle: Handle, more: tuple[Any, ...]) -> Monitor:

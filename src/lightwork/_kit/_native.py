@@ -17,12 +17,15 @@ import ctypes
 import errno
 import fcntl
 import mmap
+import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from lightwork import _handles, _platform
+from lightwork import _handles, _machine, _platform
 from lightwork._clock import SystemClock
+from lightwork._lean import local
 
 MUTEX = 64
 """Bytes of a mutex: 40 on x86-64, 48 on ARM."""
@@ -37,7 +40,7 @@ and being woken takes ten."""
 PORTABLE_LOOK = 0.002
 """Seconds between two looks where there is no semaphore."""
 
-_ROBUST = _SHARED = 1
+_ROBUST = _SHARED = _INHERIT = 1
 _ERROR_CHECK = 2
 _MONOTONIC = 1
 
@@ -76,6 +79,13 @@ consistent: Callable[[Mutex], int]
 """Says that what a dead holder left has been repaired; harmless otherwise."""
 post: Callable[[Any], int]
 
+Claim = Any
+claim: Callable[[Claim], int]
+"""Makes a claim this thread's; 0 if it was nobody's. Never blocks, and ends with nobody: a thread that dies leaves its
+name in it."""
+drop: Callable[[Claim], int]
+"""Makes this thread's claim nobody's."""
+
 _both = _functions()
 native = _both is not None
 
@@ -90,12 +100,16 @@ if _both is not None:
         """A mapping whose parts the C library can be given."""
 
         def __init__(self, memory: mmap.mmap, descriptor: int) -> None:
+            self._memory = memory
             self._buffer = (ctypes.c_char * len(memory)).from_buffer(memory)
 
         def mutex(self, offset: int) -> Mutex:
             return ctypes.byref(self._buffer, offset)
 
         semaphore = mutex
+
+        def claim(self, offset: int) -> Claim:
+            return ctypes.byref(self._buffer, offset) if CLAIMS else _word(self._memory, offset)
 
     def make_mutex(mutex: Mutex) -> None:
         attributes = ctypes.create_string_buffer(64)
@@ -157,6 +171,9 @@ else:
         def semaphore(self, offset: int) -> Any:
             return memoryview(self._memory)[offset : offset + 1]
 
+        def claim(self, offset: int) -> Claim:
+            return _word(self._memory, offset)
+
     def make_mutex(mutex: Mutex) -> None:
         if not _platform.main_interpreter():
             raise OSError("sub-interpreters cannot share locks on this system: it has no robust mutexes")
@@ -213,3 +230,75 @@ else:
             time.sleep(PORTABLE_LOOK)
         semaphore[0] = 0
         return True
+
+
+def _word(memory: mmap.mmap, offset: int) -> memoryview:
+    return memoryview(memory)[offset : offset + 4].cast("I")
+
+
+def _make_claim(claim: Any) -> int:
+    """A mutex with priority inheritance: the kernel prescribes that its first word is the holder's thread id, set in
+    one step, and nothing else refers to it. (In a robust one the C library's list does, which nobody may change for
+    another thread.)"""
+    attributes = ctypes.create_string_buffer(64)
+    _held.pthread_mutexattr_init(attributes)
+    _held.pthread_mutexattr_setpshared(attributes, _SHARED)
+    _held.pthread_mutexattr_settype(attributes, _ERROR_CHECK)
+    problem: int = _held.pthread_mutexattr_setprotocol(attributes, _INHERIT)
+    return problem or _held.pthread_mutex_init(claim, attributes)
+
+
+def _claims_name_threads() -> bool:
+    if not native:
+        return False
+    buffer = ctypes.create_string_buffer(MUTEX)
+    word, attempt = ctypes.c_uint32.from_buffer(buffer), ctypes.byref(buffer)
+    return (
+        not _make_claim(attempt)
+        and not _held.pthread_mutex_trylock(attempt)
+        and word.value == threading.get_native_id()
+        and not _held.pthread_mutex_unlock(attempt)
+        and word.value == 0
+    )
+
+
+CLAIMS = _claims_name_threads()
+ALONE = CLAIMS and IN_ORDER
+"""Whether claims are made and dropped outside of any guard."""
+
+if CLAIMS:
+    claim, drop, make_claim = trylock, unlock, _make_claim
+else:
+
+    def claim(claim: Claim) -> int:
+        if claim[0]:
+            return errno.EBUSY
+        claim[0] = here.name
+        return 0
+
+    def drop(claim: Claim) -> int:
+        claim[0] = 0
+        return 0
+
+    def make_claim(claim: Claim) -> int:
+        return drop(claim)
+
+
+def refuse(claim: Claim) -> int:
+    return errno.EBUSY
+
+
+class _Here(local):
+    """``name``: of this thread, or its process, in claims; ``alone``: the same where it may drop them outside of any
+    guard."""
+
+    def __init__(self) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.name = threading.get_native_id() if CLAIMS else os.getpid()
+        self.alone = self.name if ALONE else None
+
+
+here = _Here()
+_machine.at_fork(here.refresh)

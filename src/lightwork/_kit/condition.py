@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from lightwork._clock import SystemClock
 from lightwork._kit._monitor import SERVED, WAITERS, Monitor
+from lightwork._kit._uninterrupted import uninterrupted
 from lightwork._kit.checked import Lock, RLock
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ class Condition(Monitor):
     def __enter__(self) -> bool:
         return self._lock.__enter__()
 
+    @uninterrupted
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -9,15 +9,20 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from lightwork import _platform
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
 from lightwork._kit._identity import is_alive, me, pid_of, running_loop
 from lightwork._kit._monitor import OWN, WAITERS, WAITING, WOKEN, Monitor, check_timeout
+from lightwork._kit._uninterrupted import insist, uninterrupted
 from lightwork.errors import HolderDied
 
+CLAIM = _native.MUTEX // 4
+"""Half a word: the thread that has taken the lock; 0: it is free. It alone decides who does."""
 OWNER, RESERVED, RECOVERED, THREAD, DEPTH = range(OWN, OWN + 5)
-"""Words: the holder's process or 0; the ticket of the waiter whose turn it is or 0; whether the last holder died;
-of an RLock, the holder's thread and how often it has taken it, which mean something as long as it has a holder."""
+"""Words: the holder's process, written just after the claim and 0 again just before its end; the ticket of the waiter
+whose turn it is or 0; whether the last holder died; of an RLock, the holder's thread and how often it has taken it,
+which mean something as long as it has a holder."""
 CLOSED = 2**64 - 1
 """In RESERVED: nobody may take the lock, because its holder died and ``on_death="raise"``."""
 PATIENCE = 0.002
@@ -26,6 +31,8 @@ of threads for each use."""
 
 _now = SystemClock.now
 _trylock, _unlock = _native.trylock, _native.unlock
+_claim, _drop, _here = _native.claim, _native.drop, _native.here
+_claim_at_once = _claim if _native.ALONE else _native.refuse
 _get_ident, _modules = threading.get_ident, sys.modules
 
 
@@ -53,10 +60,13 @@ class Lock(Monitor):
         if on_death not in ("recover", "raise"):
             raise ValueError(f'on_death is "recover" or "raise", not {on_death!r}')
         super().__init__()
+        _native.make_claim(self._claim)
         self._raises = on_death == "raise"
 
     def _attach(self, handle: Any, raises: bool = False) -> None:
         super()._attach(handle)
+        self._claim = self._memory.claim(_native.MUTEX)
+        self._halves = self._bytes.cast("I")
         self._raises = raises
 
     def _more(self) -> tuple[Any, ...]:
@@ -67,29 +77,26 @@ class Lock(Monitor):
 
         Raises HolderDied with ``on_death="raise"``, RuntimeError where waiting would stop an event loop.
         """
-        words, mutex, taken = self._words, self._mutex, False
         if timeout != -1:
             check_timeout(blocking, timeout)
         try:
-            try:
-                problem = _trylock(mutex)
-                if problem:
-                    self._enter(problem)
-                if not words[OWNER] and not words[RESERVED]:
+            if not _claim_at_once(self._claim):
+                words = self._words
+                if not words[RESERVED]:
                     words[OWNER] = me.token
-                    taken = True
-            except BaseException:
-                _native.consistent(mutex)
-                raise
-            finally:
-                _unlock(mutex)
-            if taken:
-                return True
+                    return True
+                self._change(self._disclaim)
         except BaseException:
-            if taken:
-                self._free()
+            self._change(self._disclaim)
             raise
         return self._acquire_slowly(blocking, timeout)
+
+    def _disclaim(self) -> list[Any]:
+        """Inside the guard: this thread does not have the lock, also where it has just claimed it."""
+        words = self._words
+        if self._is_claimed_only(_here.name):
+            _drop(self._claim)
+        return self._next() if words[WAITERS] else []
 
     def _acquire_slowly(
         self, blocking: bool, timeout: float | None, holder: int = 0, give_up: Callable[[], bool] | None = None
@@ -102,8 +109,12 @@ class Lock(Monitor):
         def attempt(ticket: int, state: int) -> bool | None:
             return self._attempt(ticket, state, began, holder)
 
-        taken = self._wait(attempt, seconds, undo=lambda _: self._free(), give_up=give_up)
-        return bool(taken)
+        try:
+            # Not bool(…): an interrupt at the end of such a call would leave the lock taken.
+            return self._wait(attempt, seconds, undo=lambda _: self._free(), give_up=give_up) is True
+        except BaseException:
+            self._change(self._disclaim)
+            raise
 
     def _attempt(self, ticket: int, state: int, began: float, holder: int) -> bool | None:
         words = self._words
@@ -113,7 +124,7 @@ class Lock(Monitor):
                 f"a process died while it held {self!r}: what it protects may be half done. Repair that, then call "
                 "reset()"
             )
-        if not words[OWNER] and reserved in (0, ticket):
+        if reserved in (0, ticket) and not _claim(self._claim):
             words[RESERVED] = 0
             words[THREAD], words[DEPTH] = holder, 1
             words[OWNER] = me.token
@@ -122,40 +133,51 @@ class Lock(Monitor):
             words[RESERVED] = ticket
         return None
 
+    @uninterrupted
     def release(self) -> None:
         """Frees the lock, from any thread or process; RuntimeError if nobody holds it."""
-        words, mutex = self._words, self._mutex
-        told: Any = ()
-        try:
-            problem = _trylock(mutex)
-            if problem:
-                self._enter(problem)
-            if not words[OWNER]:
-                raise RuntimeError("release unlocked lock")
+        words, holder = self._words, self._halves[CLAIM]
+        if holder == _here.alone:
             if words[RECOVERED]:
                 words[RECOVERED] = 0
             words[OWNER] = 0
-            if words[WAITERS]:
-                told = self._next()
-        except BaseException:
-            _native.consistent(mutex)
-            raise
-        finally:
-            _unlock(mutex)
-        for each in told:
-            _native.post(each)
+            try:
+                _drop(self._claim)  # the first call: wherever an interrupt strikes, it is free
+            finally:
+                if words[WAITERS]:
+                    self._change(self._next)
+        else:
+            self._release_inside()
 
-    def _next(self) -> Any:
+    @uninterrupted
+    def _release_inside(self) -> None:
+        insist(lambda freed: self._change(lambda: self._free_for_another(freed)))
+
+    def _free_for_another(self, freed: list[bool]) -> list[Any]:
+        """Inside the guard: ends a claim that may be another thread's."""
+        words = self._words
+        if not self._halves[CLAIM]:
+            raise RuntimeError("release unlocked lock")
+        words[RECOVERED] = 0
+        # From here on it is this process's: if that is killed, the lock's holder has died.
+        words[OWNER] = me.token
+        self._halves[CLAIM] = _here.name
+        words[OWNER] = 0
+        freed += [True]  # no call, at whose end an interrupt could come between
+        _drop(self._claim)
+        return self._next() if words[WAITERS] else []
+
+    def _next(self) -> list[Any]:
         """Inside the guard: the semaphores of who should look now."""
         waiting = self._waiting(0)
         reserved = self._words[RESERVED]
         for ticket, record in waiting:
             if ticket == reserved or not reserved:
-                return () if self._state(record) == WOKEN else (self._tell(record),)
+                return [] if self._state(record) == WOKEN else [self._tell(record)]
         if reserved != CLOSED:
             self._words[RESERVED] = 0  # its waiter has gone
             return self._wake(1)
-        return ()
+        return []
 
     def _leave(self, record: int, ticket: int, group: int) -> list[Any]:
         state = self._unpark(record)
@@ -163,7 +185,11 @@ class Lock(Monitor):
             self._words[RESERVED] = 0
         elif state == WAITING:
             return []
-        return [] if self._words[OWNER] else list(self._next())
+        return [] if self._halves[CLAIM] else self._next()
+
+    def _armed(self, group: int) -> None:
+        if not self._halves[CLAIM]:
+            self._change(self._next)
 
     def _free(self) -> None:
         """Takes back an acquisition of which the caller will not learn."""
@@ -172,9 +198,9 @@ class Lock(Monitor):
     def locked(self) -> bool:
         """Whether somebody holds it."""
         owner = self._words[OWNER]
-        if owner and owner != me.token and not is_alive(owner):
+        if owner != me.token and self._halves[CLAIM] and not (owner and is_alive(owner)):
             self._tend()
-        return bool(self._words[OWNER])
+        return bool(self._halves[CLAIM])
 
     @property
     def recovered(self) -> bool:
@@ -196,15 +222,31 @@ class Lock(Monitor):
         return {int(self._words[OWNER])}
 
     def _bury(self, dead: set[int]) -> list[Any]:
+        if self._words[OWNER] in dead:
+            return self._orphaned()
+        return [] if self._halves[CLAIM] else self._next()
+
+    def _orphaned(self) -> list[Any]:
+        """Inside the guard: frees it after its holder's death."""
         words = self._words
-        if words[OWNER] in dead:
-            words[RECOVERED] = 1
-            if self._raises:
-                words[RESERVED] = CLOSED
-            words[OWNER] = 0
-            if self._raises:
-                return self._wake(len(self._waiting(0)))
-        return [] if words[OWNER] else list(self._next())
+        words[RECOVERED] = 1
+        if self._raises:
+            words[RESERVED] = CLOSED
+        words[OWNER] = 0
+        self._halves[CLAIM] = 0
+        return self._wake(len(self._waiting(0))) if self._raises else self._next()
+
+    def _tend(self) -> None:
+        super()._tend()
+        thread = self._halves[CLAIM]
+        if thread and not self._words[OWNER]:
+            # Killed between its claim and OWNER, unless it is there just now. Its number may have come again.
+            inode = os.fstat(self._handle.descriptor).st_ino
+            if not _platform.has_mapped(thread, inode):
+                self._change(lambda: self._orphaned() if self._is_claimed_only(thread) else [])
+
+    def _is_claimed_only(self, thread: int) -> bool:
+        return bool(self._halves[CLAIM] == thread and not self._words[OWNER])
 
     def _what(self) -> str:
         owner = pid_of(self._words[OWNER])
@@ -215,6 +257,7 @@ class Lock(Monitor):
 
     __enter__ = acquire
 
+    @uninterrupted
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -253,7 +296,7 @@ class Lock(Monitor):
         await self.__aenter__()
 
     def __repr__(self) -> str:
-        return f"<{'locked' if self._words[OWNER] else 'unlocked'} {super().__repr__()[1:]}"
+        return f"<{'locked' if self._halves[CLAIM] else 'unlocked'} {super().__repr__()[1:]}"
 
 
 class RLock(Lock):
@@ -264,7 +307,7 @@ class RLock(Lock):
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """As Lock's; True at once for the thread that holds it."""
-        words, mutex, taken = self._words, self._mutex, False
+        words = self._words
         thread = _holder() if "asyncio" in _modules else _get_ident()
         if timeout != -1:
             check_timeout(blocking, timeout)
@@ -273,37 +316,32 @@ class RLock(Lock):
             words[DEPTH] += 1
             return True
         try:
-            try:
-                problem = _trylock(mutex)
-                if problem:
-                    self._enter(problem)
-                if not words[OWNER] and not words[RESERVED]:
+            if not _claim_at_once(self._claim):
+                if not words[RESERVED]:
                     words[THREAD], words[DEPTH] = thread, 1
                     words[OWNER] = me.token
-                    taken = True
-            except BaseException:
-                _native.consistent(mutex)
-                raise
-            finally:
-                _unlock(mutex)
-            if taken:
-                return True
+                    return True
+                self._change(self._disclaim)
         except BaseException:
-            if taken:
-                self._free()
+            self._change(self._disclaim)
             raise
         return self._acquire_slowly(blocking, timeout, thread)
 
+    @uninterrupted
     def release(self) -> None:
         """Undoes one acquire; RuntimeError for a thread that does not hold it."""
         words = self._words
-        thread = _holder() if "asyncio" in _modules else _get_ident()
+        try:
+            thread = _holder() if "asyncio" in _modules else _get_ident()
+        except BaseException:  # an interrupt
+            RLock.release(self)
+            raise
         if words[OWNER] != me.token or words[THREAD] != thread:
             raise RuntimeError("cannot release un-acquired lock")
         if words[DEPTH] > 1:
             words[DEPTH] -= 1
         else:
-            super().release()
+            Lock.release(self)
 
     __enter__ = acquire
 

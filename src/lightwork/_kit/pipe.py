@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import select
 import socket
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from lightwork._handles import Handle
-from lightwork._kit._monitor import SLICE
 from lightwork._kit.queues import Queue, ShutDown
 from lightwork._lean import local
 
 AHEAD = 1000
 """Messages that a sender may be ahead, at most."""
+_ONLY_RECEIVES = "write-only end needed: this one only receives"
+_ONLY_SENDS = "read-only end needed: this one only sends"
 
 
 class _Way(Queue):
@@ -46,7 +46,8 @@ class Connection:
         self._hang_up = _HangUp(tether.descriptor)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        self._check()
+        if self._closed:
+            self._refuse("")
         return Connection, (self._incoming, self._outgoing, self._tether)
 
     @property
@@ -66,18 +67,19 @@ class Connection:
 
     def send(self, obj: Any) -> None:
         """Sends a message; waits while the other end is far behind. BrokenPipeError where the other end is gone."""
-        outgoing = self._check(self._outgoing, "write-only end needed: this one only receives")
-        while not self._gone():
-            with contextlib.suppress(queue.Full):
-                outgoing.put(obj, timeout=SLICE)
-                return
+        outgoing = self._outgoing or self._refuse(_ONLY_RECEIVES)
+        while not self._hang_up.poll(0):
+            try:
+                return outgoing.put(obj, False)
+            except queue.Full:
+                outgoing._await_room(self._gone)
         raise BrokenPipeError("the other end of this pipe is gone")
 
     async def async_send(self, obj: Any) -> None:
         """The same in a coroutine."""
         from lightwork._kit._coroutines import in_a_thread
 
-        outgoing = self._check(self._outgoing, "write-only end needed: this one only receives")
+        outgoing = self._outgoing or self._refuse(_ONLY_RECEIVES)
         while not self._gone():
             try:
                 return outgoing.put(obj, False)
@@ -87,22 +89,24 @@ class Connection:
 
     def recv(self) -> Any:
         """The next message; waits for it. EOFError where the other end is gone and nothing is left."""
-        incoming = self._check(self._incoming, "read-only end needed: this one only sends")
+        incoming, gone = self._incoming or self._refuse(_ONLY_SENDS), False
         while True:
-            gone = incoming.empty() and self._gone()  # what was sent before the end is received before it
             try:
-                return incoming.get(timeout=SLICE) if not gone else incoming.get(False)
+                return incoming.get(False)
             except queue.Empty:
                 if gone:
                     raise EOFError("the other end of this pipe is gone") from None
             except ShutDown:
                 raise EOFError("the other end of this pipe was closed") from None
+            gone = self._gone()  # what was sent before the end is received before it
+            if not gone:
+                incoming._await_message(None, self._gone)
 
     async def async_recv(self) -> Any:
         """The same in a coroutine. Cancelled, it has received nothing."""
         from lightwork._kit._coroutines import in_a_thread
 
-        incoming = self._check(self._incoming, "read-only end needed: this one only sends")
+        incoming = self._incoming or self._refuse(_ONLY_SENDS)
         while True:
             gone = incoming.empty() and self._gone()
             try:
@@ -137,7 +141,7 @@ class Connection:
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether something can be received, or the end is there; waits up to ``timeout`` seconds for it."""
-        incoming = self._check(self._incoming, "read-only end needed: this one only sends")
+        incoming = self._incoming or self._refuse(_ONLY_SENDS)
         return incoming._await_message(timeout, self._gone)
 
     def close(self) -> None:
@@ -151,19 +155,16 @@ class Connection:
                 if each is not None:
                     each._stir()
 
-    def _check(self, end: Queue | None = None, problem: str = "") -> Queue:
-        if self._closed:
-            raise OSError("handle is closed")
-        if end is None and problem:
-            raise OSError(problem)
-        return end  # type: ignore[return-value]
+    def _refuse(self, problem: str) -> NoReturn:
+        raise OSError("handle is closed" if self._closed else problem)
 
     def _gone(self) -> bool:
         """Whether nobody holds the other end any more."""
         return bool(self._hang_up.poll(0))
 
     def __enter__(self) -> Connection:
-        self._check()
+        if self._closed:
+            self._refuse("")
         return self
 
     def __exit__(

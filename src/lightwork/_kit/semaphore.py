@@ -9,6 +9,7 @@ from lightwork._clock import SystemClock
 from lightwork._kit import _native
 from lightwork._kit._identity import me
 from lightwork._kit._monitor import OWN, SIZE, WAITERS, WAITING, WOKEN, Monitor, check_timeout
+from lightwork._kit._uninterrupted import insist, uninterrupted
 from lightwork._kit.locks import PATIENCE
 
 VALUE, RESERVED, TOTAL, SIGNALS, MEMBERS = range(OWN, OWN + 5)
@@ -76,7 +77,8 @@ class Semaphore(Monitor):
             self._tend()
         began = _now()
         attempt = lambda ticket, state: self._attempt(ticket, state, began)  # noqa: E731
-        return bool(self._wait(attempt, seconds, undo=lambda _: self.release(), give_up=give_up))
+        # Not bool(…): an interrupt at the end of such a call would leave the permit taken.
+        return self._wait(attempt, seconds, undo=lambda _: self.release(), give_up=give_up) is True
 
     def _attempt(self, ticket: int, state: int, began: float) -> bool | None:
         words = self._words
@@ -90,8 +92,13 @@ class Semaphore(Monitor):
             words[RESERVED] = ticket
         return None
 
+    @uninterrupted
     def release(self, n: int = 1) -> None:
         """Gives ``n`` permits back, from any thread or process."""
+        insist(lambda given: self._give(n, given))
+
+    def _give(self, n: int, given: list[bool]) -> None:
+        """Adds to ``given`` as soon as it is done."""
         if n < 1:
             raise ValueError("n must be one or more")
         words, mutex, told = self._words, self._mutex, []
@@ -108,6 +115,7 @@ class Semaphore(Monitor):
                 words[TOTAL] += n - held
             words[row + 1] -= held
             words[VALUE] += n
+            given += [True]  # no call, at whose end an interrupt could come between
             if words[WAITERS]:
                 told = self._next(n)
         except BaseException:
@@ -188,6 +196,7 @@ class Semaphore(Monitor):
 
     __enter__ = acquire
 
+    @uninterrupted
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
