@@ -119,6 +119,18 @@ def test_calls_that_are_taken_back_as_they_begin_are_made_once(tmp_path, monkeyp
     assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(50))
 
 
+def test_workers_get_what_a_slow_input_gives(work):
+    def slowly():
+        for _ in range(80):
+            time.sleep(0.005)
+            yield work
+
+    results = lw.map(count, slowly(), backend=["processes"])
+    assert results == [count(work)] * 80
+    if lw.machine().cores > 1:
+        assert "processes" in used(results.report)
+
+
 def test_each_item_is_called_once_across_a_change_over(tmp_path):
     path = tmp_path / "calls"
     lw.map(_mark_slowly, [str(path)] * 80, range(80))

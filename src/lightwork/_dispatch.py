@@ -374,11 +374,8 @@ class Dispatch:
         while self._delayed and self._delayed[0][0] <= now:
             self._put_back(heapq.heappop(self._delayed)[2])
         instructions: list[Instruction] = []
-        # The newest first: it is the one that is to take over, once one of its workers has ended a call.
-        lanes = list(reversed(self.lanes.items()))
-        if len(lanes) > 1 and not lanes[0][1].calls:
-            lanes.append(lanes.pop(0))
-        for number, lane in lanes:
+        # The newest first: it is the one that is to take over.
+        for number, lane in reversed(self.lanes.items()):
             if (lane.open and lane.target) or lane.workers:
                 self._plan_lane(number, lane, instructions, now)
         return instructions
