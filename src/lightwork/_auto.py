@@ -54,6 +54,10 @@ FEW = 3
 
 CHANGED = "the function changes its argument"
 
+OVERDUE = 2.0
+"""Times as long as workers should take to start and to end their first call, after which the caller's thread makes
+calls again: they may be importing what it has."""
+
 WATCH = 0.05
 """Seconds that the scout waits for workers at a time. The caller ends its wait when it is back."""
 
@@ -91,6 +95,8 @@ class AutoRun(Run):
         self._grow = grow
         self._settled = self._hastened = False
         self._handover: int | None = None
+        self._overdue: float | None = None
+        """When a worker that calls were left to will have ended one, if all goes well, twice over."""
         self._look = FIRST_LOOK
         self._last = ""
         self._homebound = False
@@ -159,6 +165,8 @@ class AutoRun(Run):
 
     def _see_to(self) -> None:
         """What is due after each round of events."""
+        if self._overdue is not None:
+            self._help_out(self._overdue)
         if self._handover is not None:
             self._widen(self._handover)
             self._hand_over()
@@ -453,6 +461,24 @@ class AutoRun(Run):
             self._handover = number
         else:
             self.close_lane(self.first)
+            if backend.capabilities.can_revoke:
+                self._overdue = self.clock.now() + OVERDUE * (backend.capabilities.startup + self.demand.wall)
+
+    def timeout(self, timeout: float | None) -> float | None:
+        timeout = super().timeout(timeout)
+        if self._overdue is None or self._running is not None:
+            return timeout
+        left = max(0.0, self._overdue - self.clock.now())
+        return left if timeout is None else min(left, timeout)
+
+    def _help_out(self, overdue: float) -> None:
+        """Has the caller's thread make calls again, where no worker has ended one in time."""
+        newest = max(self._live)
+        if self.dispatch.lanes[newest].calls:
+            self._overdue = None
+        elif self.clock.now() >= overdue and self._running is None:
+            self._overdue, self._handover = None, newest
+            self.dispatch.set_lane(self.first, 1)
 
     def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
         assert verdict.switch is not None
