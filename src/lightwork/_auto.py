@@ -309,8 +309,10 @@ class AutoRun(Run):
                 return
 
     def _take_event(self, number: int, event: Event) -> None:
-        if self._running is not None and isinstance(event, Finished) and event.outcomes.failures:
-            # It may have to be made in the calling thread, or end the run, which is for that thread to see to.
+        failed = isinstance(event, Finished) and event.outcomes.failures
+        if self._aside or (self._running is not None and failed):
+            # It may have to be made in the calling thread, or end the run, which is for that thread to see to. What
+            # comes after it waits with it: a worker's events are to be taken in in their order.
             self._aside.append((number, event))
         else:
             super()._take_event(number, event)
