@@ -114,7 +114,8 @@ class AutoRun(Run):
         self._running: tuple[float, float, int] | None = None
         self._aside: list[tuple[int, Event]] = []
         self._scout = opening.scout if opening else None
-        if watched and self._scout is None and plan.backend.capabilities.in_caller and not _context.depth():
+        self._importing = _context.inside_an_import()
+        if watched and self._scout is None and plan.backend.capabilities.in_caller and _context.watchable():
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self
@@ -398,6 +399,8 @@ class AutoRun(Run):
                 self._keep_out_of_processes(f"the function {tied[0]}")
             elif self._item_changed:
                 self._keep_out_of_processes(CHANGED)
+            elif self._importing:
+                self._keep_out_of_processes("a module is being imported, which other processes would import anew")
         elif ask is Ask.WIRE:
             self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:
@@ -544,8 +547,9 @@ class AutoRun(Run):
                 began = max(outcomes.began, self._canary_since)
                 self._canary_busy += max(0.0, outcomes.began + outcomes.seconds - began)
             position, place = outcomes.start, outcomes.placed or 0
-            if self._print is not None and self._print[0] == sent.batch.first + position:
-                self._item_changed = fingerprint(sent.batch.items[position]) != self._print[1]
+            at = -1 if self._print is None else self._print[0] - sent.batch.first
+            if self._print is not None and position <= at < outcomes.position:
+                self._item_changed = fingerprint(sent.batch.items[at]) != self._print[1]
                 self._print = None
                 if self._item_changed and self._effects_known:
                     self._keep_out_of_processes(CHANGED)
