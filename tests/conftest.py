@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 
 import lightwork as lw
+
+# A shell's background job, as whose part tests may be run, ignores Ctrl-C, and so do all programs that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ALL = ("serial", "threads", "processes", "interpreters", "asyncio")
 

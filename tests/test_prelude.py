@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import os
 import pickle
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -14,6 +17,12 @@ import pytest
 
 import lightwork as lw
 from lightwork import _context
+
+
+def busy(seconds: float) -> None:
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 def wait(seconds: float) -> float:
@@ -163,9 +172,7 @@ def test_what_a_call_does_to_its_item_is_seen_also_where_it_was_taken_over():
     items = [[x] for x in range(12)]
 
     def fn(item: list[int]) -> int:
-        end = time.thread_time() + 0.05
-        while time.thread_time() < end:
-            pass
+        busy(0.05)
         item.append(1)
         return len(item)
 
@@ -236,3 +243,102 @@ def test_what_goes_wrong_in_taking_over_is_told(monkeypatch):
     monkeypatch.setattr("lightwork._collecting.Collection.__init__", broken)
     with pytest.raises(MemoryError, match="no room"):
         lw.map(wait, [0.3, 0.1, 0.1])
+
+
+def test_calls_that_fail_after_a_change_over_fail_with_their_own_exception():
+    """Others than the caller tell of them while it is inside a call: what they tell next waits its turn."""
+
+    def fn(x: int) -> int:
+        busy(0.4 if x == 0 else 0.03)
+        if x >= 3:
+            raise ValueError(x)
+        return x
+
+    for _ in range(3):
+        results = lw.map(fn, range(12), errors="return")
+        assert results[:3] == [0, 1, 2] and [failure.index for failure in results.failures] == list(range(3, 12))
+        with pytest.raises(ValueError):
+            lw.map(fn, range(12))
+
+
+def test_a_module_may_map_while_it_is_imported(tmp_path):
+    module = """
+        import time
+        import lightwork as lw
+
+        def fn(x):
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+            return x
+
+        RESULTS = [lw.map(fn, range(8)), lw.map(fn, range(8), seed=1)]
+    """
+    (tmp_path / "maps_at_once.py").write_text(textwrap.dedent(module))
+    script = "import maps_at_once; print(maps_at_once.RESULTS)"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert found.stdout == f"{[list(range(8))] * 2}\n", found.stderr
+
+
+def test_calls_that_become_slow_are_not_all_made_here():
+    def fn(x: int) -> int:
+        if x >= 600:
+            time.sleep(0.003)
+        return x
+
+    results = lw.map(fn, range(3000))
+    assert results == list(range(3000))
+    lanes = {lane.backend: lane.calls for lane in results.report.lanes}
+    assert lanes["threads"] > 1000, lanes
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_child_forked_while_modules_are_loaded_can_load_them():
+    """In programs of their own, which have loaded nothing yet."""
+    program = """
+        import os, sys, time
+        import lightwork as lw
+
+        def fn(pause):
+            time.sleep(pause)
+            child = os.fork()
+            if not child:
+                import concurrent.futures, logging, pickle, socket, subprocess, tempfile
+                os._exit(lw.map(abs, range(-500, 0))[0] - 500)
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if ended:
+                    return status
+                time.sleep(0.001)
+            os.kill(child, 9)
+            return "stood still"
+
+        print(set(lw.map(fn, [float(sys.argv[1])] * 4)))
+    """
+    for pause in (0.005, 0.01, 0.02, 0.03):
+        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), str(pause)]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=50)
+        assert found.stdout == "{0}\n", (pause, found.stdout, found.stderr)
+
+
+def test_exceptions_that_take_no_attributes_are_raised_as_they_are():
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(Exception):
+        item: int
+
+    def fn(x: int) -> int:
+        if x == 2:
+            raise Frozen(x)
+        return x
+
+    for backend in ("auto", "serial", "threads"):
+        with pytest.raises(Frozen):
+            lw.map(fn, range(5), backend=backend)
+
+
+def test_ranges_of_more_items_than_can_be_counted():
+    with pytest.raises(ZeroDivisionError):
+        lw.map(lambda x: 1 // (1000 - x), range(10**20))
+    with lw.imap(abs, range(10**20)) as stream:
+        assert next(stream) == 0

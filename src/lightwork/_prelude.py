@@ -38,11 +38,9 @@ ALONE = 0.002
 UNDISTURBED = 0.05
 """Seconds after which it is asked again, where they could not: calls may become longer."""
 
-WATCHED = 0.01
-"""Seconds after which the calls of many items are looked at too: they were short, but the next may be a giant."""
-
-SHARE = 16
-"""A watched stretch has this part of the calls before it at most: a giant among them keeps no more from others."""
+SHARE, STRETCH = 16, 1e-4
+"""A watched stretch has this part of the calls before it at most, and as many as fit into so many seconds by the last
+one's pace: giants among them are kept from others. Between two stretches 1 µs goes by."""
 
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 """What no call can change."""
@@ -77,24 +75,21 @@ class Prelude:
         self._called = load, take_over
         self.seconds = self.alone = self.cpu = 0.0
         self.began = time.perf_counter()
-        if 1 < total <= FEW:
-            self._be_watched(items, results)
+        if 1 < total <= FEW and _context.watchable():
+            self._be_watched(items[0], results)
         self.cpu_began = time.thread_time()
         self.began = time.perf_counter()
 
-    def _be_watched(self, items: Sequence[Any], results: list[Any]) -> None:
-        """Has another thread look on, where that may be."""
-        position = len(results)
-        if not _context.watchable() or position >= len(items):
-            return
+    def _be_watched(self, item: Any, results: list[Any]) -> None:
+        """Has another thread look on."""
         import _thread
 
         from lightwork._watch import Watch
 
-        if type(items[position]) not in _ATOMS:
+        if type(item) not in _ATOMS:
             from lightwork._fingerprint import fingerprint
 
-            self.print = position, fingerprint(items[position])
+            self.print = 0, fingerprint(item)
         self.caller = _thread.get_ident(), _thread.get_native_id()
         load, take_over = self._called
         self._watch = Watch(self.began, self.total, results, load, lambda: take_over(self))
@@ -162,15 +157,12 @@ class Prelude:
             if now >= until:
                 if not self._goes_on(now - self.began, (end - at) * each):
                     return
-                if self._watch is None and now - self.began > WATCHED:
-                    self._be_watched(items, results)
-                    now = clock()
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
             if self._watch is None:
-                size = min(8 * size, max(8, at // 2), int((until - now) / each) if each else end)
+                size = min(max(8, at), int((until - now) / each) if each else end)
             else:
-                size = min(at // SHARE, int(ALONE / each) if each else end)
+                size = min(at // SHARE, int(STRETCH / each) if each else end)
             size = max(1, size)
 
     def _goes_on(self, lasted: float, left: float) -> bool:
