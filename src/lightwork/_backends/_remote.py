@@ -149,7 +149,7 @@ class RemoteCrew(Crew):
         self._closed = False
         self._touching = self._torn = False
         self._closing = new_lock()
-        self._woken, self._waker = socket.socketpair()
+        self._woken, self._waker = _platform.connected()
         self._watch(self._woken, self._take_wakes)
         launcher.attach(self._watch, self._unwatch, self._on_death)
 
@@ -169,7 +169,7 @@ class RemoteCrew(Crew):
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
         try:
-            ours, theirs = socket.socketpair()
+            ours, theirs = _platform.connected()
         except OSError as problem:
             self._events.append(WorkerFailed(number, problem, scarce=True))
             return number

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 
-from lightwork import _carried, _context, _per_worker, _wire
+from lightwork import _carried, _context, _per_worker, _platform, _wire
 from lightwork._backends import _stacks
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
@@ -88,7 +88,7 @@ def main(descriptor: int, ledger: Ledger | None = None) -> int:
     With a ledger this process is the worker's own; without, it is a sub-interpreter of the caller's. The descriptor
     stays open.
     """
-    sock = socket.socket(fileno=descriptor)
+    sock = _platform.adopted(descriptor)
     try:
         return Worker(sock, ledger).serve()
     except (BrokenPipeError, ConnectionResetError):
