@@ -581,6 +581,7 @@ class Dispatch:
             self._emit(Chunk(begin, run))
             run, begin = [], index + 1
             self._failed(batch, index, exception, now)
+        outcomes.failures.clear()  # frames that the exceptions' tracebacks keep hold these outcomes
         self._emit(Chunk(begin, run))
 
     def _failed(self, batch: Batch, index: int, exception: BaseException, now: float) -> None:

@@ -497,6 +497,13 @@ class Run:
         """Calls that ended since the last ``take``."""
         return self.dispatch.take()
 
+    def forget_failure(self) -> None:
+        """Lets go of the exception that has ended the run, and of what was not taken."""
+        self.dispatch.failure = self.dispatch.broken = None
+        if self._source is not None:
+            self._source.error = None
+        self.take()
+
     def wake(self) -> None:
         """Ends a ``step`` that blocks, from any thread."""
         for live in list(self._live.values()):
@@ -511,6 +518,7 @@ class Run:
         for live in self._live.values():
             self.unstoppable += live.crew.close()
             self.sent += live.crew.shipped
+            live.crew.results = None  # a crew and its parts refer to each other: they would keep the list
         if self.plan.progress is not None:
             self._tell(finished=True)
 

@@ -142,3 +142,22 @@ def die_at_three(x: int) -> int:
     if x == 3:
         die("kill")
     return x
+
+
+class Thing:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Broken(Exception):
+    pass
+
+
+def make(thing: Thing) -> Thing:
+    return Thing(thing.number)
+
+
+def breaks(thing: Thing) -> Thing:
+    if thing.number == 3:
+        raise Broken(thing)
+    return Thing(thing.number)
