@@ -161,3 +161,34 @@ def breaks(thing: Thing) -> Thing:
     if thing.number == 3:
         raise Broken(thing)
     return Thing(thing.number)
+
+
+def third(n: int) -> str:
+    from decimal import Decimal
+
+    return str(Decimal(n) / 3)
+
+
+def slow_third(n: int) -> str:
+    end = time.perf_counter() + 0.03
+    while time.perf_counter() < end:
+        pass
+    return third(n)
+
+
+def limits(n: int) -> tuple[str, list[str], int, int]:
+    import decimal
+    import sys
+
+    traps = [signal.__name__ for signal, set in decimal.getcontext().traps.items() if set]
+    return third(n), sorted(traps), sys.getrecursionlimit(), sys.get_int_max_str_digits()
+
+
+def third_with_five_digits_once(n: int) -> str:
+    import decimal
+
+    if not n:
+        context = decimal.getcontext().copy()
+        context.prec = 5
+        decimal.setcontext(context)
+    return third(1)

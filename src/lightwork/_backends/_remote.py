@@ -143,6 +143,7 @@ class RemoteCrew(Crew):
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
+        self._decimals = _surroundings.unusual_decimals()
         self._now = SystemClock.now
         self._cores = usable_cores()
         self.polling = Polling(self._cores > 1)
@@ -164,7 +165,7 @@ class RemoteCrew(Crew):
             if self._hello is None:
                 handles: dict[Handle, int] = {}
                 terms = _wire.dump(self._terms, to_worker=True, handles=handles)
-                self._hello = (_surroundings.capture(self._terms.library_threads), *terms, handles)
+                self._hello = (_surroundings.capture(self._terms.library_threads, self._decimals), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number

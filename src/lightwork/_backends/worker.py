@@ -21,7 +21,7 @@ from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
-from lightwork._backends._surroundings import Surroundings
+from lightwork._backends._surroundings import Surroundings, around
 from lightwork._calls import Terms, apply
 from lightwork._handles import Arrived, Handle
 from lightwork._lean import deque, pickle, signal, socket
@@ -220,7 +220,7 @@ class Worker:
         words[0] = slot | positions[0]
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
-        fn = self._function(function)
+        fn = around(self._function(function))
         if self._ceiling is not None:
             fn = self._ceiling.over(fn)
         self._surroundings.install_filters()
