@@ -77,6 +77,21 @@ class Collection:
 
     def collect(self) -> Report:
         """Makes all calls that are left; returns what ran where."""
+        try:
+            return self._collect()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._opening is not None:
+            self._opening.let_go()
+        if self._run is not None:
+            self._run.let_go()
+        self._opening = self._run = self._memory = None
+        self._results = []
+        self._source.let_go()
+
+    def _collect(self) -> Report:
         opening, results = self._opening, self._results
         if opening is not None:
             opening.play()

@@ -74,6 +74,10 @@ class Source:
         self.drawn, self.drawing = 0, 0.0
         """Items that were drawn, and seconds that this took."""
 
+    def let_go(self) -> None:
+        """The map is over: nothing will be drawn."""
+        self.whole, self._items, self.error = None, iter(()), None
+
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
         """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
         wanted = min(room, self._helping)
@@ -496,6 +500,10 @@ class Run:
     def take(self) -> list[Chunk]:
         """Calls that ended since the last ``take``."""
         return self.dispatch.take()
+
+    def let_go(self) -> None:
+        """The map is over: keeps no item."""
+        self.dispatch.let_go()
 
     def forget_failure(self) -> None:
         """Lets go of the exception that has ended the run, and of what was not taken."""

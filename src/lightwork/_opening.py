@@ -112,6 +112,7 @@ class Opening:
         outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.alone, prelude.cpu
         if prelude.failure is not None:
             outcomes.failures[len(results)] = prelude.failure
+            prelude.failure = None
             results.append(None)
             outcomes.withdraw()
         outcomes.settle()
@@ -139,6 +140,14 @@ class Opening:
             return None
         self.running, self.computes = True, computes(lasted, cpu)
         return self._make_run(self)
+
+    def let_go(self) -> None:
+        """The map is over: keeps nothing of it. Its parts and the scout refer to each other."""
+        self._items, self._results, self.events = (), [], []
+        self._turn = self._prelude = None
+        self.crew.results = None
+        if self.scout is not None:
+            self.scout.let_go()
 
     @property
     def run(self) -> Watched | None:

@@ -125,9 +125,9 @@ class Prelude:
         if self._watch is not None:
             self.alone = self._watch.alone(self.seconds, self.cpu)
             self.taken = self._watch.dismiss()
+            self._watch = None  # it has the results, which are to have this
             if self.taken is not None:
                 return False
-            self._watch = None  # it has the results, which are to have this
         over = self.failure is self.interrupt is None and self.calls >= self.total
         if over and (per_worker := sys.modules.get("lightwork._per_worker")):
             per_worker.release(keep=self.held)

@@ -170,6 +170,10 @@ class Scout:
                 while True:
                     self._baton.release()
 
+    def let_go(self) -> None:
+        """Forgets the run, and how one is made: these refer to it."""
+        self.run = self._begin = self._turn = None
+
     # the scout's side
 
     def look_at(self, turn: Turn, since: float, cpu_began: float) -> None:

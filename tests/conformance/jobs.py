@@ -192,3 +192,22 @@ def third_with_five_digits_once(n: int) -> str:
         context.prec = 5
         decimal.setcontext(context)
     return third(1)
+
+
+def slow(thing: Thing) -> Thing:
+    end = time.perf_counter() + 0.02
+    while time.perf_counter() < end:
+        pass
+    return make(thing)
+
+
+def slow_to_break(thing: Thing) -> Thing:
+    slow(thing)
+    if thing.number == 20:
+        raise Broken
+    return make(thing)
+
+
+def naps(thing: Thing) -> Thing:
+    time.sleep(0.02)
+    return make(thing)

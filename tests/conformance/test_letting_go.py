@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 import lightwork as lw
-from tests.conformance.jobs import Broken, Thing, breaks, make
+from tests.conformance.jobs import Broken, Thing, breaks, make, naps, slow, slow_to_break
 from tests.leftovers import wait_for
 
 
@@ -32,7 +32,7 @@ class Watched(list):
 
 
 def things(watched):
-    found = [Thing(number) for number in range(8)]
+    found = [Thing(number) for number in range(30)]
     watched.add(*found)
     return found
 
@@ -109,5 +109,20 @@ def test_nothing_is_kept(way, use):
         pytest.skip("amap takes no caller's thread")
     watched = Watched()
     use(way, watched)
-    assert len(watched) > 8
+    assert len(watched) > 30
+    wait_for(watched.gone, 5)
+
+
+@pytest.mark.parametrize("fn", [make, breaks, slow, slow_to_break, naps], ids=lambda fn: fn.__name__)
+@pytest.mark.parametrize("options", [{}, {"backend": "auto"}], ids=["unsaid", "auto"])
+def test_nothing_is_kept_as_auto_chooses(fn, options):
+    watched = Watched()
+    given = things(watched)
+    try:
+        results = lw.map(fn, given, max_workers=2, **options) if options else lw.map(fn, given)
+        watched.add(results, *results)
+        del results
+    except Broken as problem:
+        watched.add(problem)
+    del given
     wait_for(watched.gone, 5)
