@@ -78,7 +78,7 @@ def test_computing_leaves_the_plain_loop_where_there_are_cores(work):
             assert "processes" in used(report), report
 
 
-def module_that_takes_long_to_import(tmp_path, monkeypatch, seconds):
+def module_that_takes_long_to_import(tmp_path, monkeypatch, seconds, length=0.01):
     """In any process but this one; its function notes each call in ``calls``."""
     (tmp_path / "slow_to_import.py").write_text(
         f"""
@@ -90,7 +90,7 @@ if os.getpid() != {os.getpid()}:
 def step(item):
     with open({str(tmp_path / "calls")!r}, "a") as calls:
         calls.write(f"{{item}}\\n")
-    until = time.thread_time() + 0.01
+    until = time.thread_time() + {length}
     while time.thread_time() < until:
         pass
     return item
@@ -101,12 +101,13 @@ def step(item):
     return importlib.import_module("slow_to_import").step
 
 
-def test_calls_that_wait_for_an_import_are_taken_back(tmp_path, monkeypatch):
-    step = module_that_takes_long_to_import(tmp_path, monkeypatch, 50)
-    results = lw.map(step, range(60), backend=["processes"])
-    assert results == list(range(60))
+@pytest.mark.parametrize(("calls", "length"), [(60, 0.01), (8, 0.15)])
+def test_calls_that_wait_for_an_import_are_taken_back(tmp_path, monkeypatch, calls, length):
+    step = module_that_takes_long_to_import(tmp_path, monkeypatch, 50, length)
+    results = lw.map(step, range(calls), backend=["processes"])
+    assert results == list(range(calls))
     assert used(results.report) - {"processes"} == {"serial"}
-    assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(60))
+    assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(calls))
     assert any(decision.what.startswith("changed over to") for decision in results.report.decisions)
 
 
@@ -116,6 +117,18 @@ def test_calls_that_are_taken_back_as_they_begin_are_made_once(tmp_path, monkeyp
     results = lw.map(step, range(50), backend=["processes"])
     assert results == list(range(50))
     assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(50))
+
+
+def test_workers_get_what_a_slow_input_gives(work):
+    def slowly():
+        for _ in range(80):
+            time.sleep(0.005)
+            yield work
+
+    results = lw.map(count, slowly(), backend=["processes"])
+    assert results == [count(work)] * 80
+    if lw.machine().cores > 1:
+        assert "processes" in used(results.report)
 
 
 def test_each_item_is_called_once_across_a_change_over(tmp_path):

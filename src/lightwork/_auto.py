@@ -54,6 +54,10 @@ FEW = 3
 
 CHANGED = "the function changes its argument"
 
+OVERDUE = 2.0
+"""Times as long as workers should take to start and to end their first call, after which the caller's thread makes
+calls again: they may be importing what it has."""
+
 WATCH = 0.05
 """Seconds that the scout waits for workers at a time. The caller ends its wait when it is back."""
 
@@ -91,6 +95,8 @@ class AutoRun(Run):
         self._grow = grow
         self._settled = self._hastened = False
         self._handover: int | None = None
+        self._overdue: float | None = None
+        """When a worker that calls were left to will have ended one, if all goes well, twice over."""
         self._look = FIRST_LOOK
         self._last = ""
         self._homebound = False
@@ -108,7 +114,8 @@ class AutoRun(Run):
         self._running: tuple[float, float, int] | None = None
         self._aside: list[tuple[int, Event]] = []
         self._scout = opening.scout if opening else None
-        if watched and self._scout is None and plan.backend.capabilities.in_caller and not _context.depth():
+        self._importing = _context.inside_an_import()
+        if watched and self._scout is None and plan.backend.capabilities.in_caller and _context.watchable():
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self
@@ -159,6 +166,8 @@ class AutoRun(Run):
 
     def _see_to(self) -> None:
         """What is due after each round of events."""
+        if self._overdue is not None:
+            self._help_out(self._overdue)
         if self._handover is not None:
             self._widen(self._handover)
             self._hand_over()
@@ -301,8 +310,10 @@ class AutoRun(Run):
                 return
 
     def _take_event(self, number: int, event: Event) -> None:
-        if self._running is not None and isinstance(event, Finished) and event.outcomes.failures:
-            # It may have to be made in the calling thread, or end the run, which is for that thread to see to.
+        failed = isinstance(event, Finished) and event.outcomes.failures
+        if self._aside or (self._running is not None and failed):
+            # It may have to be made in the calling thread, or end the run, which is for that thread to see to. What
+            # comes after it waits with it: a worker's events are to be taken in in their order.
             self._aside.append((number, event))
         else:
             super()._take_event(number, event)
@@ -388,6 +399,8 @@ class AutoRun(Run):
                 self._keep_out_of_processes(f"the function {tied[0]}")
             elif self._item_changed:
                 self._keep_out_of_processes(CHANGED)
+            elif self._importing:
+                self._keep_out_of_processes("a module is being imported, which other processes would import anew")
         elif ask is Ask.WIRE:
             self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:
@@ -453,6 +466,24 @@ class AutoRun(Run):
             self._handover = number
         else:
             self.close_lane(self.first)
+            if backend.capabilities.can_revoke:
+                self._overdue = self.clock.now() + OVERDUE * (backend.capabilities.startup + self.demand.wall)
+
+    def timeout(self, timeout: float | None) -> float | None:
+        timeout = super().timeout(timeout)
+        if self._overdue is None or self._running is not None:
+            return timeout
+        left = max(0.0, self._overdue - self.clock.now())
+        return left if timeout is None else min(left, timeout)
+
+    def _help_out(self, overdue: float) -> None:
+        """Has the caller's thread make calls again, where no worker has ended one in time."""
+        newest = max(self._live)
+        if self.dispatch.lanes[newest].calls:
+            self._overdue = None
+        elif self.clock.now() >= overdue and self._running is None:
+            self._overdue, self._handover = None, newest
+            self.dispatch.set_lane(self.first, 1)
 
     def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
         assert verdict.switch is not None
@@ -516,8 +547,9 @@ class AutoRun(Run):
                 began = max(outcomes.began, self._canary_since)
                 self._canary_busy += max(0.0, outcomes.began + outcomes.seconds - began)
             position, place = outcomes.start, outcomes.placed or 0
-            if self._print is not None and self._print[0] == sent.batch.first + position:
-                self._item_changed = fingerprint(sent.batch.items[position]) != self._print[1]
+            at = -1 if self._print is None else self._print[0] - sent.batch.first
+            if self._print is not None and position <= at < outcomes.position:
+                self._item_changed = fingerprint(sent.batch.items[at]) != self._print[1]
                 self._print = None
                 if self._item_changed and self._effects_known:
                     self._keep_out_of_processes(CHANGED)

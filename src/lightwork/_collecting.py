@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
+from lightwork._lean import suppress
 from lightwork._opening import Opening
 from lightwork._options import begins_here, load, prepare, remembered, settle
 from lightwork._report import Report
@@ -84,7 +85,7 @@ class Collection:
 
     def _let_go(self) -> None:
         if self._opening is not None:
-            self._opening.let_go()
+            self._opening.forget()
         if self._run is not None:
             self._run.let_go()
         self._opening = self._run = self._memory = None
@@ -153,7 +154,8 @@ def fail(
         if run.unstoppable:
             note += f"; {run.unstoppable} call(s) in other threads could not be stopped and go on"
         if note not in getattr(exception, "__notes__", ()):
-            exception.add_note(note)
+            with suppress(Exception):  # one that takes no attributes (a frozen dataclass): it is raised all the same
+                exception.add_note(note)
     try:
         raise exception
     finally:
@@ -184,7 +186,8 @@ def remember(exception: BaseException, results: Sequence[Any], order: Reorder) -
         for offset, value in enumerate(chunk.values):
             if not isinstance(value, Failure):
                 finished[chunk.first + offset] = value
-    setattr(exception, PARTIAL, finished)
+    with suppress(Exception):  # as above
+        setattr(exception, PARTIAL, finished)
 
 
 def stream(

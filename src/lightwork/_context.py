@@ -159,6 +159,21 @@ def depth() -> int:
     return _thread.depth if call is None else call.depth
 
 
+def inside_an_import() -> bool:
+    """Whether this thread imports a module, for which other threads, and processes, would have to wait."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def watchable() -> bool:
+    """Whether another thread may look after what this one does: not where it has others beside it, or holds them up."""
+    return not depth() and not inside_an_import()
+
+
 def mark_records() -> None:
     """From now on log records that a call in this process makes have its index as ``lightwork_index``, as those of
     worker processes have. Nothing is done where nobody has loaded ``logging``."""

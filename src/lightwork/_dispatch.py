@@ -383,11 +383,8 @@ class Dispatch:
         while self._delayed and self._delayed[0][0] <= now:
             self._put_back(heapq.heappop(self._delayed)[2])
         instructions: list[Instruction] = []
-        # The newest first: it is the one that is to take over, once one of its workers has ended a call.
-        lanes = list(reversed(self.lanes.items()))
-        if len(lanes) > 1 and not lanes[0][1].calls:
-            lanes.append(lanes.pop(0))
-        for number, lane in lanes:
+        # The newest first: it is the one that is to take over.
+        for number, lane in reversed(self.lanes.items()):
             if (lane.open and lane.target) or lane.workers:
                 self._plan_lane(number, lane, instructions, now)
         return instructions
@@ -447,7 +444,10 @@ class Dispatch:
         """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
         if self.pending or lane.calls or not lane.revocable or lane.asked is not None:
             return False
-        return any(other is not lane and other.open and other.target and other.idle for other in self.lanes.values())
+        return any(
+            other is not lane and other.open and other.target and (other.idle or not other.workers)
+            for other in self.lanes.values()
+        )
 
     @staticmethod
     def _take_one(number: int, lane: _Lane, instructions: list[Instruction]) -> None:
@@ -478,6 +478,8 @@ class Dispatch:
     def _has_room(self, lane: _Lane, worker: _Worker, depth: int) -> bool:
         if len(lane.workers) > lane.target or worker.revoked or worker.worn:
             return False
+        if worker.asked and not lane.calls:
+            return False  # it still imports what took its calls too long
         limit = self.rules.max_tasks_per_child
         if limit is not None and worker.given >= limit:
             return False

@@ -63,12 +63,14 @@ class Source:
     def __init__(self, iterables: Sequence[Iterable[Any]], style: Style, strict: bool = False) -> None:
         self.style = style
         self.total = _length(iterables)
+        """None where nobody can tell: an iterator's, or that of a range with more items than can be counted."""
         self.error: BaseException | None = None
         self.ended = False
         self._helping = 1 << 16 if all(type(one) in _READY for one in iterables) else 1
         # What is there already needs no drawing: batches are slices of it.
         only = iterables[0] if len(iterables) == 1 else None
-        self.whole: Sequence[Any] | None = only if type(only) in (list, tuple, range) else None  # type: ignore[assignment]
+        there = type(only) in (list, tuple, range) and self.total is not None
+        self.whole: Sequence[Any] | None = only if there else None  # type: ignore[assignment]
         self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
         self._strict = strict and len(iterables) > 1
         self.drawn, self.drawing = 0, 0.0
@@ -114,7 +116,7 @@ def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
     for iterable in iterables:
         try:
             lengths.append(len(iterable))  # type: ignore[arg-type]
-        except TypeError:
+        except (TypeError, OverflowError):
             return None
     return min(lengths) if lengths else 0
 

@@ -66,7 +66,7 @@ class Opening:
         self._total = total
         self.scout: Scout | None = None
         # Inside a parallel call what looks like waiting may be waiting for the GIL, which the siblings have.
-        if begin is not None and 1 < total <= FEW and not _context.depth():
+        if begin is not None and (taken or (1 < total <= FEW and _context.watchable())):
             self.scout = self.crew.around = Scout(
                 self._begin,
                 load,
@@ -112,7 +112,7 @@ class Opening:
         outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.alone, prelude.cpu
         if prelude.failure is not None:
             outcomes.failures[len(results)] = prelude.failure
-            prelude.failure = None
+            prelude.failure = None  # its traceback keeps frames that have the prelude
             results.append(None)
             outcomes.withdraw()
         outcomes.settle()
@@ -141,14 +141,6 @@ class Opening:
         self.running, self.computes = True, computes(lasted, cpu)
         return self._make_run(self)
 
-    def let_go(self) -> None:
-        """The map is over: keeps nothing of it. Its parts and the scout refer to each other."""
-        self._items, self._results, self.events = (), [], []
-        self._turn = self._prelude = None
-        self.crew.results = None
-        if self.scout is not None:
-            self.scout.let_go()
-
     @property
     def run(self) -> Watched | None:
         """The run that the scout has made, if so."""
@@ -175,6 +167,13 @@ class Opening:
             return None
         self.crew.patience = UNDISTURBED
         return last.position
+
+    def forget(self) -> None:
+        """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""
+        self.crew.results, self.crew.around, self._results = None, None, []
+        self.events, self._turn, self._prelude = [], None, None
+        if self.scout is not None:
+            self.scout.forget()
 
     def report(self) -> Report | None:
         """The report if all was done here and nothing failed, else None: then a run must take over."""

@@ -220,7 +220,7 @@ def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
     if not isinstance(retries, int) or retries < 0:
         raise ValueError(f"retries must be a whole number, 0 or more, not {retries!r}")
     delay = options.get("retry_delay", 0.0)
-    if not isinstance(delay, (int, float)) or delay < 0:
+    if not isinstance(delay, (int, float)) or not delay >= 0:  # nor no number at all, NaN
         raise ValueError(f"retry_delay must be a number of seconds, 0 or more, not {delay!r}")
     retry_on = options.get("retry_on", (Exception,))
     retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)

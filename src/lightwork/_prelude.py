@@ -38,6 +38,9 @@ ALONE = 0.002
 UNDISTURBED = 0.05
 """Seconds after which it is asked again, where they could not: calls may become longer."""
 
+WATCHED = 0.01
+"""Seconds after which the calls of many items are looked at too: they were short, but the next may be a giant."""
+
 SHARE = 16
 """A watched stretch has this part of the calls before it at most: a giant among them keeps no more from others."""
 
@@ -55,8 +58,8 @@ class Prelude:
     over inside a call.
     """
 
-    def __init__(self, items: Sequence[Any], results: list[Any], load: Load, take_over: TakeOver) -> None:
-        self.total = len(items)
+    def __init__(self, items: Sequence[Any], total: int, results: list[Any], load: Load, take_over: TakeOver) -> None:
+        self.total = total
         self.seed = _context.entropy()
         per_worker = sys.modules.get("lightwork._per_worker")
         self.held: frozenset[object] = per_worker.held() if per_worker else frozenset()
@@ -70,24 +73,31 @@ class Prelude:
         self.caller = (0, 0)
         """The calling thread, by its ``ident`` and native id, where another one looks on."""
         self._watch: Watch | None = None
-        if 1 < self.total <= FEW and not _context.depth():
-            self._be_watched(items[0], results, load, take_over)
+        self._delay: float | None = None
+        self._called = load, take_over
         self.seconds = self.alone = self.cpu = 0.0
+        self.began = time.perf_counter()
+        if 1 < total <= FEW:
+            self._be_watched(items, results)
         self.cpu_began = time.thread_time()
         self.began = time.perf_counter()
 
-    def _be_watched(self, item: Any, results: list[Any], load: Load, take_over: TakeOver) -> None:
-        """Has another thread look on."""
+    def _be_watched(self, items: Sequence[Any], results: list[Any]) -> None:
+        """Has another thread look on, where that may be."""
+        position = len(results)
+        if not _context.watchable() or position >= len(items):
+            return
         import _thread
 
         from lightwork._watch import Watch
 
-        if type(item) not in _ATOMS:
+        if type(items[position]) not in _ATOMS:
             from lightwork._fingerprint import fingerprint
 
-            self.print = 0, fingerprint(item)
+            self.print = position, fingerprint(items[position])
         self.caller = _thread.get_ident(), _thread.get_native_id()
-        self._watch = Watch(self.total, results, load, lambda: take_over(self))
+        load, take_over = self._called
+        self._watch = Watch(self.began, self.total, results, load, lambda: take_over(self))
 
     @property
     def begun(self) -> int:
@@ -97,16 +107,13 @@ class Prelude:
     @property
     def delay(self) -> float | None:
         """How long the calling thread had waited for cores when the other one began to load."""
-        return self._watch.delay if self._watch else None
+        return self._watch.delay if self._watch else self._delay
 
     def play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> bool:
         """Makes calls as long as nobody need ask whether others could help; returns whether all were made."""
-        watch = self._watch
         try:
-            if watch is None:
+            with _context.stretch(0, results, self.seed, "serial"):
                 self._play(fn, items, results)
-            else:
-                self._play_watched(fn, items, results, watch)
         except KeyboardInterrupt as interrupt:
             self.interrupt = interrupt
         except StopIteration as stop:
@@ -119,69 +126,58 @@ class Prelude:
     def end(self, results: list[Any]) -> bool:
         """Whether all calls were made. Also to be asked where a Ctrl-C ended ``play`` between two of its own steps."""
         self.calls = len(results)
-        self.seconds = time.perf_counter() - self.began
+        self.seconds = self.alone = time.perf_counter() - self.began
         self.cpu = time.thread_time() - self.cpu_began
-        self.alone = self.seconds
-        if self._watch is not None:
-            self.alone = self._watch.alone(self.seconds, self.cpu)
-            self.taken = self._watch.dismiss()
-            self._watch = None  # it has the results, which are to have this
-            if self.taken is not None:
-                return False
-        over = self.failure is self.interrupt is None and self.calls >= self.total
+        if (watch := self._watch) is not None:
+            self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
+            self.taken = watch.dismiss()
+        # They have the results, which are to have this.
+        self._watch, self._called = None, (_nothing, _nothing)
+        ended = self.taken is not None or self.failure is not None or self.interrupt is not None
+        over = not ended and self.calls >= self.total
         if over and (per_worker := sys.modules.get("lightwork._per_worker")):
             per_worker.release(keep=self.held)
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
-        looped = inline(fn)
-        clock, left, at, size, end = time.perf_counter, iter(items), 0, 1, self.total
+        looped, clock = inline(fn), time.perf_counter
+        left, at, size, end = iter(items), 0, 1, self.total
         now, until = self.began, self.began + ALONE
-        with _context.stretch(0, results, self.seed, "serial"):
-            while at < end:
-                size = min(size, end - at)
-                if looped:
-                    loop(fn, stretch(items, left, at, size), results)
-                else:
-                    # ``extend`` keeps what it has got when a call raises.
-                    results.extend(map(fn, islice(left, size)))
-                    if len(results) < min(at + size, len(items)):
-                        raise StopIteration  # map took the function's own for the end
-                before, now, done = now, clock(), len(results) - at
-                if not done:
-                    return  # the list became shorter, which is not for this function to judge
-                at += done
-                each = (now - before) / done
-                if now >= until:
-                    cpu = time.thread_time() - self.cpu_began
-                    if not (computes(now - self.began, cpu) and too_little((end - at) * each)):
-                        return
-                    until = now + UNDISTURBED
-                size = max(1, min(8 * size, int((until - now) / each))) if each else 8 * size
+        while at < end:
+            size = min(size, end - at)
+            if self._watch is not None and not self._watch.begin(at + size, now):
+                return
+            if looped:
+                loop(fn, stretch(items, left, at, size), results)
+            else:
+                # ``extend`` keeps what it has got when a call raises.
+                results.extend(map(fn, islice(left, size)))
+                if len(results) < min(at + size, len(items)):
+                    raise StopIteration  # map took the function's own for the end
+            before, now, done = now, clock(), len(results) - at
+            if not done:
+                return  # the list became shorter, which is not for this function to judge
+            at += done
+            each = (now - before) / done
+            if now >= until:
+                if not self._goes_on(now - self.began, (end - at) * each):
+                    return
+                if self._watch is None and now - self.began > WATCHED:
+                    self._be_watched(items, results)
+                    now = clock()
+                until = now + (UNDISTURBED if self._watch is None else 0.0)
+            # What has begun is nobody else's, and the next calls may take longer.
+            if self._watch is None:
+                size = min(8 * size, max(8, at // 2), int((until - now) / each) if each else end)
+            else:
+                size = min(at // SHARE, int(ALONE / each) if each else end)
+            size = max(1, size)
 
-    def _play_watched(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any], watch: Watch) -> None:
-        """The same in shorter stretches, at first of one call each: what has begun is nobody else's."""
-        clock, left, at, size, end = time.perf_counter, iter(items), 0, 1, self.total
-        now, until = self.began, self.began + ALONE
-        with _context.stretch(0, results, self.seed, "serial"):
-            while at < end:
-                size = min(size, end - at)
-                if not watch.begin(at + size, now):
-                    return
-                loop(fn, islice(left, size), results)
-                before, now, done = now, clock(), len(results) - at
-                if not done:
-                    return
-                at += done
-                each = (now - before) / done
-                if now >= until:
-                    cpu = time.thread_time() - self.cpu_began
-                    if computes(now - self.began, cpu):
-                        if not too_little((end - at) * each):
-                            return
-                    elif watch.load():
-                        return
-                size = max(1, min(at // SHARE, int(ALONE / each))) if each else 1
+    def _goes_on(self, lasted: float, left: float) -> bool:
+        """Whether there is nothing for others in calls that have ``lasted`` so many seconds, ``left`` being to come."""
+        if computes(lasted, time.thread_time() - self.cpu_began):
+            return too_little(left)
+        return self._watch is not None and not self._watch.load()
 
     @property
     def report(self) -> Report:
@@ -203,6 +199,10 @@ class Prelude:
 DONE_EARLY = "it was done before another backend could pay"
 
 
+def _nothing(*_: object) -> Any:
+    raise RuntimeError("it was over")
+
+
 def prelude(
     fn: Callable[..., Any], items: Iterable[Any], results: list[Any], load: Load, take_over: TakeOver
 ) -> Prelude | None:
@@ -215,4 +215,8 @@ def prelude(
         return None
     if _context.importing or not unsaid() or is_coroutine_function(fn):
         return None
-    return Prelude(items, results, load, take_over)  # type: ignore[arg-type]
+    try:
+        total = len(items)  # type: ignore[arg-type]
+    except OverflowError:  # a range with more items than can be counted
+        return None
+    return Prelude(items, total, results, load, take_over)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from lightwork._clock import Clock, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
 from lightwork._machine import run_delay
 from lightwork._turns import QuickTurns
+from lightwork._watch import loading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ class Scout:
             self._ring()
         return self.loaded or self._over
 
+    def forget(self) -> None:
+        """After the end: lets go of the run."""
+        self.run = self._begin = None
+
     def _ring(self) -> None:
         """Ends the scout's sleep."""
         with suppress(RuntimeError):  # it has been rung for already, and not been heard yet
@@ -169,10 +174,6 @@ class Scout:
             with suppress(RuntimeError):  # it is not this thread's any more
                 while True:
                     self._baton.release()
-
-    def let_go(self) -> None:
-        """Forgets the run, and how one is made: these refer to it."""
-        self.run = self._begin = self._turn = None
 
     # the scout's side
 
@@ -197,7 +198,7 @@ class Scout:
         pause = 0.0 if self._turn is not None else LOOK  # a call that has lasted already
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:
-                with QuickTurns():
+                with QuickTurns(), loading:
                     self._load()
                 self.loaded = True
             turn, lasted = self._turn, self._clock.now() - self._since

@@ -8,6 +8,7 @@ takes 30 ms alone then takes half a second and more. With short turns it takes a
 from __future__ import annotations
 
 import _thread
+import os
 import sys
 
 TURN = 5e-4
@@ -42,3 +43,33 @@ class QuickTurns:
             # Whoever has set another one meanwhile wants that.
             if not _asked and sys.getswitchinterval() == _set:
                 sys.setswitchinterval(_usual)
+
+
+FORK_WAITS = 1.0
+"""Seconds that a fork waits at most: who forks may hold what the block is waiting for."""
+
+
+class Unforked:
+    """A block in whose midst this process is not forked; one at a time. Whoever forks waits for its end."""
+
+    __slots__ = ("_held", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = _thread.RLock()
+        self._held = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _before(self) -> None:
+        self._held = self._lock.acquire(timeout=FORK_WAITS)
+
+    def _after(self) -> None:
+        if self._held:
+            self._held = False
+            self._lock.release()

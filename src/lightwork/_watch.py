@@ -12,7 +12,7 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import SystemClock, alone, thread_cpu_clock
-from lightwork._turns import QuickTurns
+from lightwork._turns import QuickTurns, Unforked
 from lightwork._worth import too_little
 
 TYPE_CHECKING = False
@@ -38,13 +38,17 @@ LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
 
+loading = Unforked()
+"""Held while a thread that looks on loads modules: a child that was forked meanwhile could never load them."""
+
+
 class Watch:
-    """Of a prelude of ``total`` calls, whose ``results`` say how many were made. ``begun``: the position before which
-    calls have begun. ``take_over`` builds what goes on from there; ``load`` loads what that takes.
+    """Of a prelude of ``total`` calls that ``began`` then, whose ``results`` say how many were made. ``begun``: the
+    position before which calls have begun. ``take_over`` builds what goes on from there; ``load`` loads what it takes.
     """
 
     def __init__(
-        self, total: int, results: list[Any], load: Callable[[], None], take_over: Callable[[], Taken]
+        self, began: float, total: int, results: list[Any], load: Callable[[], None], take_over: Callable[[], Taken]
     ) -> None:
         if "threading" not in sys.modules:
             __import__("threading")  # before Python 3.13 it takes the thread that loads it for the main one
@@ -61,7 +65,7 @@ class Watch:
         self._caller = _thread.get_native_id()
         self._stolen: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
         self.begun = 0
-        self._began = self._since = SystemClock.now()
+        self._began, self._since = began, SystemClock.now()
         try:
             _thread.start_new_thread(copy_context().run, (self._look_on,))
         except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
@@ -147,6 +151,10 @@ class Watch:
         return None
 
     def _load_all(self) -> None:
+        with loading:
+            self._load_beside()
+
+    def _load_beside(self) -> None:
         if self.delay is None:
             from lightwork._machine import run_delay
 

@@ -101,7 +101,7 @@ def gather(*callables: Callable[[], Any], **options: Unpack[Options]) -> list[An
 
     fn, settled, free = how(callables, {**options})
     if not callables:
-        return Results()
+        return _collect(fn, [()], "one", settled)
     with routed(callables, free) as (items, places):
         results = _collect(fn, [items], "one", settled)
     results.report = told(results.report, places)
@@ -185,8 +185,9 @@ def _collect(
         if over:
             results.report = first
             return results
-        if first.taken is not None:
-            results.report = first.taken.collect()
+        taken, first.taken = first.taken, None
+        if taken is not None:
+            results.report = taken.collect()
             return results
     _hasten(fn, options)
     from lightwork._collecting import Collection

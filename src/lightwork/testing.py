@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightwork._auto import AutoRun
+from lightwork._backends._remote import VISIBLE
 from lightwork._backends.base import Backend, Capabilities, Crew
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerReady
+from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, Turn, WorkerReady
 from lightwork._clock import ManualClock
 from lightwork._demand import Meter, Wire
 from lightwork._dispatch import Rules
@@ -46,6 +47,8 @@ class SimulatedMachine(Record, frozen=True):
     """Until the first worker process takes a call, in a program that has started none before."""
     fork: float = 0.004
     """Until each further one does: they are forked one after another."""
+    importing: float = 0.0
+    """Of each process before its first call: for the function's module. It keeps no core."""
     loading: float = 0.0
     """Of a program's first map, before its first decision: for modules. 0.03 on an idle machine."""
     handoff_thread: float = 2e-5
@@ -217,6 +220,7 @@ class _Workers(Backend):
             per_call=real.per_call,
             per_item=real.per_item,
             startup_each=machine.thread_start if threads else machine.fork,
+            can_revoke=not threads,
             **_CAPABILITIES,
         )
 
@@ -231,6 +235,8 @@ class _Crew(Crew):
         self._world, self._can = world, can
         self._events: list[Event] = []
         self._queues: dict[int, list[Batch]] = {}
+        self._running: dict[int, tuple[Batch, Outcomes]] = {}
+        self._imported: set[int] = set()
         self._free: dict[int, float] = {}
         self._woken = False
 
@@ -247,8 +253,7 @@ class _Crew(Crew):
 
     def _ready(self, worker: int, when: float) -> None:
         self._events.append(WorkerReady(worker, when))
-        self._free[worker] = when
-        self._next(worker, when)
+        self._free_again(worker, when)
 
     def send(self, worker: int, batch: Batch) -> None:
         machine, clock = self._world.machine, self._world.clock
@@ -261,10 +266,36 @@ class _Crew(Crew):
             self._next(worker, clock.now())
 
     def _next(self, worker: int, when: float) -> None:
-        if self._queues[worker]:
-            self._free[worker] = float("inf")
-            batch = self._queues[worker].pop(0)
-            self._call(worker, batch, Outcomes(batch.id, 0, [], began=when), when)
+        self._running.pop(worker, None)
+        if not self._queues[worker]:
+            return
+        self._free[worker] = float("inf")
+        importing = self._world.machine.importing
+        if importing and not self._can.shares_memory and worker not in self._imported:
+            self._imported.add(worker)
+            self._world.at(when + importing, lambda end: self._free_again(worker, end))
+            return
+        batch = self._queues[worker].pop(0)
+        outcomes = Outcomes(batch.id, 0, [], began=when)
+        self._running[worker] = batch, outcomes
+        self._call(worker, batch, outcomes, when)
+
+    def _free_again(self, worker: int, when: float) -> None:
+        self._free[worker] = when
+        self._next(worker, when)
+
+    def revoke(self, worker: int) -> None:
+        self._world.at(self._world.clock.now() + VISIBLE, lambda _: self._revoked(worker))
+
+    def _revoked(self, worker: int) -> None:
+        positions = {}
+        if worker in self._running:
+            batch, outcomes = self._running[worker]
+            if outcomes.count + 1 < batch.stop:
+                positions[batch.id] = outcomes.count + 1
+        positions |= {batch.id: 0 for batch in self._queues[worker]}
+        self._queues[worker].clear()
+        self._events.append(Revoked(worker, positions))
 
     def _call(self, worker: int, batch: Batch, outcomes: Outcomes, when: float) -> None:
         """The next call of a batch begins: it waits, then it computes."""
@@ -279,13 +310,12 @@ class _Crew(Crew):
 
         def ended(end: float) -> None:
             outcomes.values.append(index)
-            if outcomes.count < len(batch.items):
+            if outcomes.count < batch.stop:
                 self._call(worker, batch, outcomes, end)
                 return
             outcomes.seconds = end - outcomes.began
             self._events.append(Finished(worker, outcomes, last=True))
-            self._free[worker] = end
-            self._next(worker, end)
+            self._free_again(worker, end)
 
         wait = world.workload.waits[index]
         if wait:
@@ -496,6 +526,7 @@ def _pool(workload: Workload, machine: SimulatedMachine, kind: str, workers: int
         world.at(now + workload.waits[index], compute)
 
     for number in range(workers):
+        # What a pool forks has the caller's modules.
         start = machine.thread_start * (number + 1) if threads else 0.02 + number * machine.fork
         world.at(start, take)
     while (when := world.next_event()) < float("inf"):

@@ -103,6 +103,17 @@ def test_work_that_turns_from_computing_to_waiting_is_followed():
     assert told.seconds < 0.6 * fixed(work, SimulatedMachine(cores=2), "processes", 2).seconds
 
 
+@pytest.mark.parametrize("cores", [2, 4, 16])
+@pytest.mark.parametrize("importing", [0.1, 0.3, 1.0, 10.0])
+@pytest.mark.parametrize(("calls", "length"), [(8, 0.01), (60, 0.01), (400, 0.01), (8, 0.1), (8, 1.0), (60, 0.1)])
+def test_an_import_that_takes_long_in_workers_is_not_waited_for(cores, importing, calls, length):
+    """The caller goes on, or begins again when workers are overdue, and makes the last calls too."""
+    work = Workload([0.0] * calls, [length] * calls)
+    took = simulate(work, SimulatedMachine(cores=cores, importing=importing)).seconds
+    without = simulate(work, SimulatedMachine(cores=cores)).seconds
+    assert took < 1.05 * min(work.seconds + 2 * length + 0.2, without + importing + length)
+
+
 def test_a_pool_of_one_thread_is_a_loop():
     work = Workload([0.01] * 20, [0.0] * 20)
     assert fixed(work, SimulatedMachine(), "threads", 1).seconds == pytest.approx(0.2, rel=0.02)

@@ -15,7 +15,8 @@ PROGRAM = """
 import random, signal, sys, threading, time
 import lightwork as lw
 
-kind, others, strikes = sys.argv[1], int(sys.argv[2]), 300
+kind, others = sys.argv[1], int(sys.argv[2])
+strikes = 100 if others else 300
 sys.setswitchinterval(1e-4)
 make = getattr(lw, kind)
 thing, main = make(), threading.main_thread().ident

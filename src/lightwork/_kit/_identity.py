@@ -55,12 +55,11 @@ def running_loop() -> Any:
 
 
 def is_alone() -> bool:
-    """Whether it is certain that nothing happens in this process but what the calling thread does: no other thread,
-    not one of a library written in C either, which may call Python; no handler of a signal."""
-    import psutil
-
+    """Whether nothing happens in Python in this process but what the calling thread does: no other thread has anything
+    to do with it, and no signal has a handler. (A library's own threads, of a BLAS say, would have to come to Python
+    first; a process with NumPy should not lose the error for that.)"""
     idents = {thread.ident for thread in threading.enumerate() if thread.name in HOUSEKEEPERS}
-    if len(sys._current_frames().keys() - idents) > 1 or psutil.Process().num_threads() > 1 + len(idents):
+    if len(sys._current_frames().keys() - idents) > 1:
         return False
     handlers = (signal.getsignal(each) for each in signal.valid_signals())
     return not any(callable(each) and each is not signal.default_int_handler for each in handlers)

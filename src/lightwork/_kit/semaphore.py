@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -9,7 +11,7 @@ from lightwork._clock import SystemClock
 from lightwork._kit import _native
 from lightwork._kit._identity import me
 from lightwork._kit._monitor import OWN, SIZE, WAITERS, WAITING, WOKEN, Monitor, check_timeout
-from lightwork._kit._uninterrupted import insist, uninterrupted
+from lightwork._kit._uninterrupted import uninterrupted
 from lightwork._kit.locks import PATIENCE
 
 VALUE, RESERVED, TOTAL, SIGNALS, MEMBERS = range(OWN, OWN + 5)
@@ -95,36 +97,44 @@ class Semaphore(Monitor):
     @uninterrupted
     def release(self, n: int = 1) -> None:
         """Gives ``n`` permits back, from any thread or process."""
-        insist(lambda given: self._give(n, given))
-
-    def _give(self, n: int, given: list[bool]) -> None:
-        """Adds to ``given`` as soon as it is done."""
         if n < 1:
             raise ValueError("n must be one or more")
-        words, mutex, told = self._words, self._mutex, []
+        mutex = self._mutex
+        told: list[Any] = []
+        given: list[bool] = []
         try:
-            problem = _native.trylock(mutex)
-            if problem:
-                self._enter(problem)
-            if self._limit is not None and words[VALUE] + n > self._limit:
-                raise ValueError("Semaphore released too many times")
-            row = self._own_row()
-            held = min(words[row + 1], n)
-            if held < n:
-                words[SIGNALS] = 1
-                words[TOTAL] += n - held
-            words[row + 1] -= held
-            words[VALUE] += n
-            given += [True]  # no call, at whose end an interrupt could come between
-            if words[WAITERS]:
-                told = self._next(n)
+            try:
+                problem = _native.trylock(mutex)
+                if problem:
+                    self._enter(problem)
+                told = self._give(n, given)
+            except BaseException:
+                _native.consistent(mutex)
+                raise
+            finally:
+                _native.unlock(mutex)
         except BaseException:
-            _native.consistent(mutex)
+            if not given:  # interrupted, or refused, as it will be again
+                with suppress(Exception):
+                    self._change(partial(self._give, n, given))
             raise
-        finally:
-            _native.unlock(mutex)
         for each in told:
             _native.post(each)
+
+    def _give(self, n: int, given: list[bool]) -> list[Any]:
+        """Inside the guard: adds to ``given`` as soon as it is done; the semaphores of who should look now."""
+        words = self._words
+        if self._limit is not None and words[VALUE] + n > self._limit:
+            raise ValueError("Semaphore released too many times")
+        row = self._own_row()
+        held = min(words[row + 1], n)
+        if held < n:
+            words[SIGNALS] = 1
+            words[TOTAL] += n - held
+        words[row + 1] -= held
+        words[VALUE] += n
+        given += [True]  # no call, at whose end an interrupt could come between
+        return self._next(n) if words[WAITERS] else []
 
     def _next(self, count: int) -> list[Any]:
         """Inside the guard: the semaphores of who should look now."""
