@@ -577,6 +577,11 @@ class AutoRun(Run):
         else:
             del outcomes.failures[position]
 
+    def let_go(self) -> None:
+        super().let_go()
+        self._sample = (), ()
+        self._aside, self._opening = [], None
+
     def close(self) -> None:
         if self._scout is not None:
             self._scout.dismiss()

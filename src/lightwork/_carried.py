@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 _LOOP = tuple(
-    __file__.replace("_carried.py", name) for name in ("_backends/worker.py", "_backends/_ceiling.py", "_calls.py")
+    __file__.replace("_carried.py", name)
+    for name in ("_backends/worker.py", "_backends/_ceiling.py", "_backends/_surroundings.py", "_calls.py")
 )
 """The files whose frames stand above every call in a worker, and say nothing."""
 

@@ -81,9 +81,16 @@ class Collection:
         try:
             return self._collect()
         finally:
-            if self._opening is not None:
-                self._opening.forget()
-                self._opening = None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._opening is not None:
+            self._opening.forget()
+        if self._run is not None:
+            self._run.let_go()
+        self._opening = self._run = self._memory = None
+        self._results = []
+        self._source.let_go()
 
     def _collect(self) -> Report:
         opening, results = self._opening, self._results
@@ -128,9 +135,8 @@ def sort(run: Run, order: Reorder, results: list[Any]) -> None:
 
 def fail_if_broken(run: Run, results: Sequence[Any], order: Reorder) -> None:
     """Raises the run's failure, if there is one that ends it."""
-    failure = run.dispatch.failure
-    if failure is not None:
-        fail(run, failure.exception, results, order, failure)
+    if run.dispatch.failure is not None:
+        fail(run, run.dispatch.failure.exception, results, order, run.dispatch.failure)
     if run.dispatch.broken is not None:
         fail(run, run.dispatch.broken, results, order)
 
@@ -150,7 +156,16 @@ def fail(
         if note not in getattr(exception, "__notes__", ()):
             with suppress(Exception):  # one that takes no attributes (a frozen dataclass): it is raised all the same
                 exception.add_note(note)
-    raise exception
+    try:
+        raise exception
+    finally:
+        # Its traceback keeps this frame and those around it: whatever in them leads to it would keep it, and all of
+        # them, alive until the next collection of garbage.
+        run.forget_failure()
+        order.waiting.clear()
+        if isinstance(results, list):  # it has the failure in its place
+            results.clear()
+        del exception, failure
 
 
 def interruption(run: Run, results: Sequence[Any], order: Reorder) -> Interrupted:
@@ -208,8 +223,7 @@ class Stream(Iterator[R]):
             while not ready:
                 if self._ended:
                     raise StopIteration
-                failure, broken = run.dispatch.failure, run.dispatch.broken
-                if failure is not None or broken is not None:
+                if run.dispatch.failure is not None or run.dispatch.broken is not None:
                     self._ended = True
                     fail_if_broken(run, (), self._unsent())
                 if run.finished:
@@ -241,10 +255,10 @@ class Stream(Iterator[R]):
             self._order.move(self._ready, self._run.consumed, stop)
 
     def _unsent(self) -> Reorder:
-        """What was finished and not given out yet."""
+        """Takes what was finished and not given out yet."""
         rest = Reorder()
         if self._order is not None:
-            rest.waiting.update(self._order.waiting)
+            rest.waiting, self._order.waiting = self._order.waiting, {}
             if self._ready:
                 rest.put(Chunk(self._run.consumed, list(self._ready)))
         return rest

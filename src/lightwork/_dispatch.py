@@ -263,6 +263,15 @@ class Dispatch:
         self._chunks: list[Chunk] = []
         self._batches = 0
 
+    def let_go(self) -> None:
+        """The run is over: keeps no item and no result, only what is counted."""
+        self._blocks.clear()
+        self._delayed.clear()
+        self._chunks.clear()
+        for lane in self.lanes.values():
+            for worker in lane.workers.values():
+                worker.sent.clear()
+
     # input
 
     def feed(self, fn: Callable[..., Any], style: Style, items: Sequence[Any], count: int | None = None) -> int:
@@ -583,6 +592,7 @@ class Dispatch:
             self._emit(Chunk(begin, run))
             run, begin = [], index + 1
             self._failed(batch, index, exception, now)
+        outcomes.failures.clear()  # frames that the exceptions' tracebacks keep hold these outcomes
         self._emit(Chunk(begin, run))
 
     def _failed(self, batch: Batch, index: int, exception: BaseException, now: float) -> None:

@@ -76,6 +76,10 @@ class Source:
         self.drawn, self.drawing = 0, 0.0
         """Items that were drawn, and seconds that this took."""
 
+    def let_go(self) -> None:
+        """The map is over: nothing will be drawn."""
+        self.whole, self._items, self.error = None, iter(()), None
+
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
         """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
         wanted = min(room, self._helping)
@@ -499,6 +503,17 @@ class Run:
         """Calls that ended since the last ``take``."""
         return self.dispatch.take()
 
+    def let_go(self) -> None:
+        """The map is over: keeps no item."""
+        self.dispatch.let_go()
+
+    def forget_failure(self) -> None:
+        """Lets go of the exception that has ended the run, and of what was not taken."""
+        self.dispatch.failure = self.dispatch.broken = None
+        if self._source is not None:
+            self._source.error = None
+        self.take()
+
     def wake(self) -> None:
         """Ends a ``step`` that blocks, from any thread."""
         for live in list(self._live.values()):
@@ -513,6 +528,7 @@ class Run:
         for live in self._live.values():
             self.unstoppable += live.crew.close()
             self.sent += live.crew.shipped
+            live.crew.results = None  # a crew and its parts refer to each other: they would keep the list
         if self.plan.progress is not None:
             self._tell(finished=True)
 

@@ -112,6 +112,7 @@ class Opening:
         outcomes.began, outcomes.seconds, outcomes.cpu = prelude.began, prelude.alone, prelude.cpu
         if prelude.failure is not None:
             outcomes.failures[len(results)] = prelude.failure
+            prelude.failure = None  # its traceback keeps frames that have the prelude
             results.append(None)
             outcomes.withdraw()
         outcomes.settle()

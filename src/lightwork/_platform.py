@@ -110,6 +110,22 @@ def watch_process(pid: int) -> int | None:
         return None
 
 
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Two sockets that are connected, and wait as long as it takes: whatever ``socket.setdefaulttimeout`` says, which
+    programs set for servers that do not answer."""
+    pair = socket.socketpair()
+    for each in pair:
+        each.settimeout(None)
+    return pair
+
+
+def adopted(descriptor: int) -> socket.socket:
+    """The socket of a descriptor, which it takes over; it too waits as long as it takes."""
+    sock = socket.socket(fileno=descriptor)
+    sock.settimeout(None)
+    return sock
+
+
 def send_descriptors(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
     """Sends the bytes and, beside them, descriptors. Raises OSError."""
     packed = Struct(f"{len(descriptors)}i").pack(*descriptors)

@@ -142,3 +142,72 @@ def die_at_three(x: int) -> int:
     if x == 3:
         die("kill")
     return x
+
+
+class Thing:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Broken(Exception):
+    pass
+
+
+def make(thing: Thing) -> Thing:
+    return Thing(thing.number)
+
+
+def breaks(thing: Thing) -> Thing:
+    if thing.number == 3:
+        raise Broken(thing)
+    return Thing(thing.number)
+
+
+def third(n: int) -> str:
+    from decimal import Decimal
+
+    return str(Decimal(n) / 3)
+
+
+def slow_third(n: int) -> str:
+    end = time.perf_counter() + 0.03
+    while time.perf_counter() < end:
+        pass
+    return third(n)
+
+
+def limits(n: int) -> tuple[str, list[str], int, int]:
+    import decimal
+    import sys
+
+    traps = [signal.__name__ for signal, set in decimal.getcontext().traps.items() if set]
+    return third(n), sorted(traps), sys.getrecursionlimit(), sys.get_int_max_str_digits()
+
+
+def third_with_five_digits_once(n: int) -> str:
+    import decimal
+
+    if not n:
+        context = decimal.getcontext().copy()
+        context.prec = 5
+        decimal.setcontext(context)
+    return third(1)
+
+
+def slow(thing: Thing) -> Thing:
+    end = time.perf_counter() + 0.02
+    while time.perf_counter() < end:
+        pass
+    return make(thing)
+
+
+def slow_to_break(thing: Thing) -> Thing:
+    slow(thing)
+    if thing.number == 20:
+        raise Broken
+    return make(thing)
+
+
+def naps(thing: Thing) -> Thing:
+    time.sleep(0.02)
+    return make(thing)

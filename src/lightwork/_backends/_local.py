@@ -112,14 +112,16 @@ def _in_a_row(
                 raise
             except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
                 exception = raised
+            failed = exception is not None
             if exception is not None:
                 failures[len(values) - before] = exception
                 values.append(None)
+                exception = None  # its traceback keeps this frame
             began, now, done = now, clock(), len(values) - before - at
             at += done
             metered += done
             # Not done: the list became shorter, which is not for this function to judge.
-            ends = now >= until or at >= end or not done or (exception is not None and terms.stop_on_failure)
+            ends = now >= until or at >= end or not done or (failed and terms.stop_on_failure)
             if meter is not None and metered and (ends or meter.first is None):
                 meter.end(metered)
                 metered = 0

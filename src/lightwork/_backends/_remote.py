@@ -143,13 +143,14 @@ class RemoteCrew(Crew):
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
+        self._decimals = _surroundings.unusual_decimals()
         self._now = SystemClock.now
         self._cores = usable_cores()
         self.polling = Polling(self._cores > 1)
         self._closed = False
         self._touching = self._torn = False
         self._closing = new_lock()
-        self._woken, self._waker = socket.socketpair()
+        self._woken, self._waker = _platform.connected()
         self._watch(self._woken, self._take_wakes)
         launcher.attach(self._watch, self._unwatch, self._on_death)
 
@@ -164,12 +165,12 @@ class RemoteCrew(Crew):
             if self._hello is None:
                 handles: dict[Handle, int] = {}
                 terms = _wire.dump(self._terms, to_worker=True, handles=handles)
-                self._hello = (_surroundings.capture(self._terms.library_threads), *terms, handles)
+                self._hello = (_surroundings.capture(self._terms.library_threads, self._decimals), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
         try:
-            ours, theirs = socket.socketpair()
+            ours, theirs = _platform.connected()
         except OSError as problem:
             self._events.append(WorkerFailed(number, problem, scarce=True))
             return number

@@ -24,7 +24,7 @@ class _Starter:
         """``by_value``: what will be sent takes cloudpickle, which takes long to import. ``modules`` of the standard
         library will be needed, too."""
         self.owner = os.getpid()
-        self.control, theirs = socket.socketpair()
+        self.control, theirs = _platform.connected()
         program = (
             f"import sys; sys.path.append({_platform.HOME!r}); "
             f"from lightwork._backends._starter import main; main({self.owner}, {by_value}, {modules!r})"
@@ -36,7 +36,7 @@ class _Starter:
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = _platform.connected()
         try:
             _platform.send_descriptors(self.control, b"\0", [theirs.fileno()])
         except OSError:

@@ -89,7 +89,7 @@ class Starter:
         self.stopped: dict[int, float] = {}
         self.caller_ends = _platform.watch_process(caller)
         self.memory_kills = _platform.memory_kills()
-        self.wakeup, self._wake = socket.socketpair()
+        self.wakeup, self._wake = _platform.connected()
         self.wakeup.setblocking(False)
         self._wake.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -130,7 +130,7 @@ class Starter:
         except OSError:
             return False
         for descriptor in descriptors:
-            self.channels[descriptor] = Channel(socket.socket(fileno=descriptor))
+            self.channels[descriptor] = Channel(_platform.adopted(descriptor))
         return bool(data)
 
     def _serve_channel(self, channel: Channel) -> None:
@@ -175,7 +175,7 @@ class Starter:
             os.close(descriptor)
 
     def _fork(self, channel: Channel, worker: int, call_timeout: float, passed: list[int]) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = _platform.connected()
         parent = os.getpid()
         try:
             pid = os.fork()
@@ -260,7 +260,7 @@ def _become_worker(tether: socket.socket, starter: int, passed: list[int]) -> No
         _platform.close_descriptors_from(kept[-1] + 1)
         os.close(kept[2])
         os.close(kept[3])
-        still = socket.socket(fileno=tied)
+        still = _platform.adopted(tied)
         _platform.end_with(still)
         if os.getppid() != starter:
             os._exit(code)
@@ -299,7 +299,7 @@ def main(caller: int, by_value: bool, modules: Sequence[str]) -> None:
         os.setsid()
     _platform.close_descriptors_from(3)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=os.dup(0))
+    control = _platform.adopted(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nothing.fileno(), 0)
     import faulthandler  # noqa: F401

@@ -1,21 +1,33 @@
-"""What a worker takes over from its caller: directory, environment, import path, warnings, logging levels, depth, and
-the key with which a program's processes prove to its ``multiprocessing`` managers that they belong to it.
+"""What a worker takes over from its caller: directory, environment, import path, warnings, logging levels, depth, the
+decimal context, the limits of recursion and of a number's digits, and the key with which a program's processes prove to
+its ``multiprocessing`` managers that they belong to it.
 
-Not carried: context variables, changes made to modules at run time, decimal and NumPy error state.
+Not carried: context variables but that one, changes made to modules at run time, NumPy's error state.
 """
 
 from __future__ import annotations
 
+import contextvars
 import os
 import sys
 import warnings
 
 from lightwork import _context, _library_threads
+from lightwork._lean import suppress
 from lightwork._record import Record, fresh
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Context as Decimals
     from typing import Any
+
+
+_USUAL_DECIMALS = (
+    "Context(prec=28, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, capitals=1, clamp=0, flags=[], "
+    "traps=[InvalidOperation, DivisionByZero, Overflow])"
+)
+"""The context that workers begin with."""
 
 
 class Filter(Record, frozen=True):
@@ -55,6 +67,10 @@ class Surroundings(Record):
     """``multiprocessing.current_process().authkey``, where the caller has imported that: a manager's queues, events and
     dicts can be used in calls then."""
     library_threads: int | None = None
+    decimals: Decimals | None = None
+    """The caller's decimal context, where it is another than every interpreter begins with."""
+    recursion_limit: int = 1000
+    max_str_digits: int = 4300
 
     def apply(self, own_process: bool) -> None:
         """Makes them this interpreter's; those that belong to the whole process only with ``own_process``."""
@@ -84,6 +100,15 @@ class Surroundings(Record):
             from multiprocessing import process
 
             process.current_process().authkey = self.authkey
+        if sys.getrecursionlimit() != self.recursion_limit:
+            with suppress(RecursionError):  # lower than the worker is deep itself
+                sys.setrecursionlimit(self.recursion_limit)
+        if sys.get_int_max_str_digits() != self.max_str_digits:
+            sys.set_int_max_str_digits(self.max_str_digits)
+        if self.decimals is not None:
+            import decimal
+
+            decimal.setcontext(self.decimals)
         _context.descend(self.depth)
 
     def install_filters(self) -> None:
@@ -92,7 +117,20 @@ class Surroundings(Record):
             self.filters = [each for each in reversed(self.filters) if not each.install()][::-1]
 
 
-def capture(library_threads: int | None = None) -> Surroundings:
+def around(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``fn`` in a copy of this context, as in the caller's threads, where decimals are used: the context that one call
+    sets for them is not the next one's."""
+    if "decimal" not in sys.modules:
+        return fn
+    copied = contextvars.copy_context
+
+    def within(*args: Any, **kwargs: Any) -> Any:
+        return copied().run(fn, *args, **kwargs)
+
+    return within
+
+
+def capture(library_threads: int | None = None, decimals: Decimals | None = None) -> Surroundings:
     """The caller's surroundings at this moment, for workers in which a library may use so many threads."""
     try:
         cwd = os.getcwd()  # noqa: PTH109 - pathlib takes 8 ms to import
@@ -101,7 +139,33 @@ def capture(library_threads: int | None = None) -> Surroundings:
     path = [entry for entry in sys.path if isinstance(entry, str)]
     environ = _library_threads.users_environment()
     argv, depth = list(sys.argv), _context.depth()
-    return Surroundings(cwd, environ, path, argv, _filters(), _levels(), depth, _authkey(), library_threads)
+    return Surroundings(
+        cwd,
+        environ,
+        path,
+        argv,
+        _filters(),
+        _levels(),
+        depth,
+        _authkey(),
+        library_threads,
+        decimals,
+        sys.getrecursionlimit(),
+        sys.get_int_max_str_digits(),
+    )
+
+
+def unusual_decimals() -> Decimals | None:
+    """A copy of this thread's decimal context; None where workers have the like anyway.
+
+    To be asked for in the caller's thread, or in a copy of its context: workers may be started in another.
+    """
+    context = getattr(sys.modules.get("decimal"), "getcontext", None)
+    if context is None:
+        return None
+    copy: Decimals = context().copy()
+    copy.clear_flags()
+    return None if repr(copy) == _USUAL_DECIMALS else copy
 
 
 def _authkey() -> bytes | None:

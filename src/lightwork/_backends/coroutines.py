@@ -67,6 +67,7 @@ class _Tasks:
             finally:
                 _context.leave()
             outcomes.failures[offset] = failure
+            del failure  # its traceback keeps this frame
             outcomes.values.append(None)
         outcomes.seconds = time.perf_counter() - outcomes.began
         self.report(Finished(worker, outcomes, last=True))

@@ -122,7 +122,7 @@ class InterpreterLauncher(Launcher):
         """Nothing to watch: an interpreter's end is its socket's end."""
 
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
-        own = socket.socket(fileno=os.dup(sock.fileno()))
+        own = _platform.adopted(os.dup(sock.fileno()))
         name, daemon = f"lightwork-interpreter-{worker}", _machine.daemon_threads()
         thread = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=daemon)
         self._threads[worker] = thread

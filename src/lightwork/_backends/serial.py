@@ -52,7 +52,7 @@ class SerialCrew(Crew):
                     turn = Turn(worker, batch, outcomes)
                     with self.around(turn):
                         run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, turn)
-                self._last = outcomes
+                self._last = None if outcomes.failures else outcomes
             finally:
                 if outcomes.failures:
                     outcomes.withdraw()
@@ -63,7 +63,7 @@ class SerialCrew(Crew):
     def _pace(self) -> int:
         """Calls that may be made before the clock is looked at: what the last batch leads to expect."""
         last = self._last
-        if last is None or not last.count or not last.seconds or last.failures:
+        if last is None or not last.count or not last.seconds:
             return 1
         return max(1, int(min(8.0 * last.count, self.patience * last.count / last.seconds)))
 
@@ -78,6 +78,7 @@ class SerialCrew(Crew):
 
     def close(self) -> int:
         self._batches.clear()
+        self._last = None
         _per_worker.release(keep=self._held)
         return 0
 

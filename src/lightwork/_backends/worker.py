@@ -15,13 +15,13 @@ import struct
 import sys
 import time
 
-from lightwork import _carried, _context, _per_worker, _wire
+from lightwork import _carried, _context, _per_worker, _platform, _wire
 from lightwork._backends import _stacks
 from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
-from lightwork._backends._surroundings import Surroundings
+from lightwork._backends._surroundings import Surroundings, around
 from lightwork._calls import Terms, apply
 from lightwork._handles import Arrived, Handle
 from lightwork._lean import deque, pickle, signal, socket
@@ -88,7 +88,7 @@ def main(descriptor: int, ledger: Ledger | None = None) -> int:
     With a ledger this process is the worker's own; without, it is a sub-interpreter of the caller's. The descriptor
     stays open.
     """
-    sock = socket.socket(fileno=descriptor)
+    sock = _platform.adopted(descriptor)
     try:
         return Worker(sock, ledger).serve()
     except (BrokenPipeError, ConnectionResetError):
@@ -220,7 +220,7 @@ class Worker:
         words[0] = slot | positions[0]
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
-        fn = self._function(function)
+        fn = around(self._function(function))
         if self._ceiling is not None:
             fn = self._ceiling.over(fn)
         self._surroundings.install_filters()
