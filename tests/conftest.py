@@ -13,10 +13,12 @@ import pytest
 
 import lightwork as lw
 
-# A shell's background job, as whose part tests may be run, ignores Ctrl-C, and so do all programs that it starts.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 ALL = ("serial", "threads", "processes", "interpreters", "asyncio")
+
+
+def pytest_configure() -> None:
+    # A shell's background job, as whose part tests may be run, ignores Ctrl-C, and so do all programs that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Way:
