@@ -40,6 +40,18 @@ def test_short_maps_are_the_loop(items):
     assert "stayed in the calling thread" in str(report)
 
 
+@pytest.mark.parametrize("count", [3, 400, 401, 5000, 100_000])
+@pytest.mark.parametrize("kind", [list, tuple, range])
+def test_functions_that_reach_nothing_but_their_argument(kind, count):
+    items = range(count) if kind is range else kind(range(count))
+    offset = 1
+    assert lw.map(lambda x: x * x + 1, items) == [x * x + 1 for x in items]
+    assert lw.map(lambda x: x * x + offset, items) == [x * x + 1 for x in items]
+    with pytest.raises(ZeroDivisionError) as caught:
+        lw.map(lambda x: 1 // (x - 2), items)
+    assert "item 2" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     "items", [{1: 2}, {1: 2}.values(), {1: 2}.items(), {1: 2}.keys(), {1, 2, 3}, frozenset({4}), "text", b"bytes", {}]
 )

@@ -24,16 +24,28 @@ def inline(fn: Callable[..., Any]) -> bool:
     return type(fn) is _FUNCTION and _GIL
 
 
+def self_contained(fn: Callable[..., Any]) -> bool:
+    """Whether a Python function has nothing but its argument and its constants: no names, closures or defaults.
+
+    Nothing that it does can reach a list whose items it is given, and its calls go on as they begin.
+    """
+    code = fn.__code__
+    return not (code.co_names or code.co_freevars or fn.__defaults__ or fn.__kwdefaults__)
+
+
 def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> None:
     """Appends what ``fn`` gives for each item."""
     for item in items:
         results.append(fn(item))
 
 
-def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int) -> Iterable[Any]:
+def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int, last: bool = False) -> Iterable[Any]:
     """The next items, from position ``at``, where ``left`` stands; no more of them should the list become longer.
 
-    A slice of a range takes nothing. ``islice`` takes 4 ns an item, a slice of a list 5, and more from another thread's
-    core; a loop over the list itself would take none, and go on as long as the function appends to it.
+    A slice of a range takes nothing. ``islice`` takes 4 ns an item, and a slice of a list 5. A loop over ``left`` itself
+    takes none, and would go on as long as the function appends to the list: so it is made where these are the ``last``
+    items of a function that can not.
     """
-    return items[at : at + size] if type(items) is range else islice(left, size)
+    if type(items) is range:
+        return items[at : at + size]
+    return left if last else islice(left, size)

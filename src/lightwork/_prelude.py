@@ -14,7 +14,7 @@ from itertools import islice
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
-from lightwork._loops import inline, loop, stretch
+from lightwork._loops import inline, loop, self_contained, stretch
 from lightwork._worth import computes, too_little
 
 TYPE_CHECKING = False
@@ -136,6 +136,7 @@ class Prelude:
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
         looped, clock = inline(fn), time.perf_counter
+        contained = looped and self_contained(fn)
         left, at, size, end = iter(items), 0, 1, self.total
         now, until = self.began, self.began + ALONE
         while at < end:
@@ -143,7 +144,8 @@ class Prelude:
             if self._watch is not None and not self._watch.begin(at + size, now):
                 return
             if looped:
-                loop(fn, stretch(items, left, at, size), results)
+                last = contained and size == end - at
+                loop(fn, stretch(items, left, at, size, last), results)
             else:
                 # ``extend`` keeps what it has got when a call raises.
                 results.extend(map(fn, islice(left, size)))
@@ -160,7 +162,7 @@ class Prelude:
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
             if self._watch is None:
-                size = min(max(8, at), int((until - now) / each) if each else end)
+                size = min(8 * size if contained else max(8, at), int((until - now) / each) if each else end)
             else:
                 size = min(at // SHARE, int(STRETCH / each) if each else end)
             size = max(1, size)
