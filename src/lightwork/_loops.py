@@ -42,9 +42,9 @@ def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> No
 def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int, last: bool = False) -> Iterable[Any]:
     """The next items, from position ``at``, where ``left`` stands; no more of them should the list become longer.
 
-    A slice of a range takes nothing. ``islice`` takes 4 ns an item, and a slice of a list 5. A loop over ``left`` itself
-    takes none, and would go on as long as the function appends to the list: so it is made where these are the ``last``
-    items of a function that can not.
+    A slice of a range takes nothing. ``islice`` takes 4 ns an item, and a slice of a list 5. A loop over ``left`` takes
+    none, and would go on as long as the function appends to the list: so it is made where these are the ``last`` items
+    of a function that can not.
     """
     if type(items) is range:
         return items[at : at + size]
