@@ -72,7 +72,7 @@ def main(rounds: int = 5) -> int:
         "waiting": (wait, range(CALLS)),
         "counting": (functools.partial(count, steps), range(CALLS)),
         "GIL-free": (functools.partial(digest, block, blocks), range(CALLS)),
-        "tiny": (tiny, range(20_000)),
+        "tiny": (tiny, range(200_000)),
     }
     known = lw.backends()
     fixed = [name for name in ("threads", "processes", "interpreters") if known[name]]
