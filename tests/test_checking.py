@@ -414,7 +414,8 @@ def test_threads_beside_libraries_that_fork(monkeypatch):
     finally:
         end.set()
         other.join()
-    assert not found and "lightwork never forks it" in notes[0].what and "beside" in notes[0].what
+    assert not found and "lightwork never forks it" in notes[0].what
+    assert "beside" in notes[0].what or "more)" in notes[0].what  # tests before may have left others
     assert "beside" not in str(lw.check(clean, [1]))
 
 

@@ -354,3 +354,22 @@ def test_ranges_of_more_items_than_can_be_counted():
         lw.map(lambda x: 1 // (1000 - x), range(10**20))
     with lw.imap(abs, range(10**20)) as stream:
         assert next(stream) == 0
+
+
+def test_no_record_is_left_of_the_threads_that_looked_on():
+    script = """
+        import threading, time
+        import lightwork as lw
+
+        def fn(x):
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+            return x
+
+        lw.map(fn, range(12))
+        lw.map(fn, range(12), seed=1)
+        print(*(thread.name for thread in threading.enumerate() if thread.name.startswith("Dummy")))
+    """
+    found = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=50)
+    assert found.stdout == "\n", found.stdout + found.stderr

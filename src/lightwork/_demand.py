@@ -222,6 +222,7 @@ _LATE = 0.001  # s; overdue by this, the GIL is held
 _ENOUGH_KNOCKS = 4
 _ENOUGH_SECONDS = 0.015
 _GOLDEN = 0.6180339887498949
+_ENDS = 1.0  # s in which the thread ends, where there is one: in a forked child there is not
 
 
 class Canary:
@@ -240,7 +241,7 @@ class Canary:
     """
 
     def __init__(self) -> None:
-        self._gate = Lock()
+        self._gate, self._ended = Lock(), Lock()
         self._thread: threading.Thread | None = None
         self._held = self._total = 0.0
         self._knocks = 0
@@ -256,10 +257,11 @@ class Canary:
         if not _machine.gil_enabled():
             return
         self._gate.acquire(blocking=False)
+        self._ended.acquire(blocking=False)
         daemon = _machine.daemon_threads()
         import threading
 
-        thread = threading.Thread(target=self._watch, name="lightwork-canary", daemon=daemon)
+        thread = threading.Thread(target=self._run, name="lightwork-canary", daemon=daemon)
         try:
             thread.start()
         except RuntimeError:  # no more threads, or the interpreter is ending: no evidence then
@@ -275,8 +277,10 @@ class Canary:
             self._held, self._total, self._knocks = self._sum()
             self._due = float("inf")
             self._gate.release()
-            thread.join()
-            self._gate.release()  # the thread took it to end
+            # Not ``join``, for which threading would keep a record of a thread that it did not start, as a scout is.
+            if self._ended.acquire(timeout=_ENDS):
+                self._ended.release()
+                self._gate.release()  # the thread took it to end
 
     def __enter__(self) -> Canary:
         self.start()
@@ -305,6 +309,12 @@ class Canary:
             whole = self._asleep + overdue
             return self._held + whole, self._total + whole, self._knocks + 1
         return self._held, self._total, self._knocks
+
+    def _run(self) -> None:
+        try:
+            self._watch()
+        finally:
+            self._ended.release()
 
     def _watch(self) -> None:
         now, switches, gate = time.perf_counter, _machine.voluntary_switches, self._gate
