@@ -60,8 +60,9 @@ class Collection:
 
     def watch(self) -> None:
         """In the thread that took a prelude over: looks after it, and what comes of it."""
-        assert self._opening is not None and self._opening.scout is not None
-        self._opening.scout.watch()
+        opening = self._opening
+        if opening is not None and opening.scout is not None:  # the caller may be back already, and have done the rest
+            opening.scout.watch()
 
     def _begin(self, opening: Opening | None) -> Run:
         run = prepare(

@@ -72,15 +72,14 @@ class Prelude:
         """The calling thread, by its ``ident`` and native id, where another one looks on."""
         self._watch: Watch | None = None
         self._delay: float | None = None
-        self._called = load, take_over
         self.seconds = self.alone = self.cpu = 0.0
         self.began = time.perf_counter()
         if 1 < total <= FEW and _context.watchable():
-            self._be_watched(items[0], results)
+            self._be_watched(items[0], results, load, take_over)
         self.cpu_began = time.thread_time()
         self.began = time.perf_counter()
 
-    def _be_watched(self, item: Any, results: list[Any]) -> None:
+    def _be_watched(self, item: Any, results: list[Any], load: Load, take_over: TakeOver) -> None:
         """Has another thread look on."""
         import _thread
 
@@ -91,7 +90,6 @@ class Prelude:
 
             self.print = 0, fingerprint(item)
         self.caller = _thread.get_ident(), _thread.get_native_id()
-        load, take_over = self._called
         self._watch = Watch(self.began, self.total, results, load, lambda: take_over(self))
 
     @property
@@ -126,8 +124,7 @@ class Prelude:
         if (watch := self._watch) is not None:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
             self.taken = watch.dismiss()
-        # They have the results, which are to have this.
-        self._watch, self._called = None, (_nothing, _nothing)
+        self._watch = None  # it has the results, which are to have this
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None
         over = not ended and self.calls >= self.total
         if over and (per_worker := sys.modules.get("lightwork._per_worker")):
@@ -191,10 +188,6 @@ class Prelude:
 
 
 DONE_EARLY = "it was done before another backend could pay"
-
-
-def _nothing(*_: object) -> Any:
-    raise RuntimeError("it was over")
 
 
 def prelude(
