@@ -72,6 +72,11 @@ def trees() -> dict[str, ast.Module]:
     return {name_of(path): ast.parse(path.read_bytes(), str(path)) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
+
+
 def covers(entry: str, module: str) -> bool:
     return module == entry or (entry.endswith(".*") and (module + ".").startswith(entry[:-1]))
 
@@ -97,7 +102,7 @@ def module_named(dotted: str) -> str | None:
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Each module of lightwork that is imported, with the line; names taken from folders are modules."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             found = [module_named(alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -180,10 +185,10 @@ def test_there_are_no_circles() -> None:
 def uses(tree: ast.Module, owner: str, names: set[str]) -> Iterator[tuple[str, int]]:
     """``owner.name`` and ``from owner import name``, under any alias of the module ``owner``."""
     aliases = {owner}
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             aliases |= {alias.asname for alias in node.names if alias.name == owner and alias.asname}
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
             if node.attr in names:
                 yield f"{owner}.{node.attr}", node.lineno
@@ -225,7 +230,7 @@ def test_only_the_machine_asks_for_platform_and_version() -> None:
 
 def importers(package: str) -> Iterator[tuple[str, int]]:
     for module, tree in trees().items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             names = (
                 [alias.name for alias in node.names]
                 if isinstance(node, ast.Import)
@@ -249,7 +254,7 @@ def test_only_the_command_line_parses_arguments() -> None:
 
 def called(names: set[str]) -> Iterator[tuple[str, str, int]]:
     for module, tree in trees().items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
                 yield module, node.func.id, node.lineno
 

@@ -105,7 +105,7 @@ def test_results_of_mixed_types_are_not_a_row_each():
 
 
 def kill_at(x):
-    if x == 20_000:
+    if x == 10_000:
         os.kill(os.getpid(), signal.SIGKILL)
     return x
 
@@ -127,12 +127,12 @@ def kill_at_nothing(x):
 @pytest.mark.parametrize("chunksize", [None, 1])
 @pytest.mark.parametrize("fn", [kill_at, kill_at_text, kill_at_list, kill_at_nothing])
 def test_a_kill_in_the_middle_of_a_row_costs_one_call(fn, chunksize):
-    n = 40_000
+    n = 20_000
     results = lw.map(fn, range(n), backend="processes", max_workers=2, errors="return", chunksize=chunksize)
-    assert isinstance(results[20_000], Failure) and isinstance(results[20_000].exception, lw.WorkerCrashed)
+    assert isinstance(results[10_000], Failure) and isinstance(results[10_000].exception, lw.WorkerCrashed)
     assert len(results.failures) == 1
     expected = {kill_at: lambda x: x, kill_at_text: str, kill_at_list: lambda x: [x], kill_at_nothing: nothing}[fn]
-    assert all(results[x] == expected(x) for x in range(n) if x != 20_000)
+    assert all(results[x] == expected(x) for x in range(n) if x != 10_000)
 
 
 def fail_often(x):

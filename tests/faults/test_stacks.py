@@ -22,7 +22,7 @@ from tests.promises import jobs, programs
 @pytest.mark.parametrize("how", ["waiting", "in Python", "in C"])
 def test_a_stuck_worker_is_shown_once(how, capsys):
     results = lw.map(
-        jobs.never_return, [None, how, None], max_workers=2, stall_timeout=0.4, call_timeout=1.6, errors="return"
+        jobs.never_return, [None, how, None], max_workers=2, stall_timeout=0.4, call_timeout=1.0, errors="return"
     )
     assert len(results.failures) == 1
     said = capsys.readouterr().err

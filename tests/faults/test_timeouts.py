@@ -21,7 +21,7 @@ def test_calls_as_long_as_their_timeout_take_no_innocent_with_them(chunksize):
 
     They note that they began in shared memory: a file may take longer than the timeout where others use the disk.
     """
-    limit, count = 0.1, 120  # a busy machine pauses a worker for 30 ms now and then
+    limit, count = 0.1, 60  # a busy machine pauses a worker for 30 ms now and then
     begun = lw.share(bytes(count), writable=True)
     seconds = [random.uniform(0.95, 1.05) * limit if x % 3 == 0 else 0.0 for x in range(count)]
     results = lw.map(

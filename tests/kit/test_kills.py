@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-KILLS = int(os.environ.get("LIGHTWORK_KILLS", "60"))
+KILLS = int(os.environ.get("LIGHTWORK_KILLS", "40"))
 """The full measure is 1,000; so many take a minute for each primitive."""
 
 
