@@ -16,7 +16,11 @@ from lightwork._kit import _native
 from lightwork._kit._identity import me
 from lightwork._kit.locks import CLAIM, OWNER
 
-pytestmark = pytest.mark.skipif(not _native.ALONE, reason="here locks are taken inside of the guard")
+pytestmark = [
+    pytest.mark.skipif(not _native.ALONE, reason="here locks are taken inside of the guard"),
+    # What the children do takes no lock that a thread of whoever runs the tests could hold.
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
 
 
 def killed_after(do: Callable[[], object]) -> None:
