@@ -17,6 +17,7 @@ from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint, immutable
+from lightwork._gate import opened
 from lightwork._machine import gil_enabled
 from lightwork._opening import Opening
 from lightwork._policy import Ask, Policy, Seen, Verdict
@@ -402,7 +403,8 @@ class AutoRun(Run):
             elif self._importing:
                 self._keep_out_of_processes("a module is being imported, which other processes would import anew")
         elif ask is Ask.WIRE:
-            self._wire = measure_wire(*self._sample, self._fn)
+            with opened():
+                self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:
                 self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from lightwork._dispatch import Chunk, Reorder
 from lightwork._engine import Run, Source
+from lightwork._gate import guarded, strike
 from lightwork._lean import suppress
 from lightwork._opening import Opening
 from lightwork._options import begins_here, load, prepare, remembered, settle
@@ -80,7 +81,8 @@ class Collection:
     def collect(self) -> Report:
         """Makes all calls that are left; returns what ran where."""
         try:
-            return self._collect()
+            with guarded():
+                return self._collect()
         finally:
             self._let_go()
 
@@ -114,6 +116,7 @@ class Collection:
                 sort(run, order, results)
                 fail_if_broken(run, results, order)
             run.close()
+            strike()
             if run.input_error is not None:
                 fail(run, run.input_error, results, order)
             return run.report()
@@ -219,6 +222,15 @@ class Stream(Iterator[R]):
         return self
 
     def __next__(self) -> R:
+        if not self._ready:
+            with guarded():
+                self._await()
+        self._run.consumed += 1
+        value: R = self._ready.popleft()
+        return value
+
+    def _await(self) -> None:
+        """Until something is ready. Raises StopIteration where nothing will be."""
         run, ready = self._run, self._ready
         try:
             while not ready:
@@ -241,9 +253,6 @@ class Stream(Iterator[R]):
             unsent = self._unsent()
             ready.clear()
             raise interruption(run, (), unsent) from None
-        run.consumed += 1
-        value: R = ready.popleft()
-        return value
 
     def _take(self) -> None:
         stop = self._run.dispatch.failure

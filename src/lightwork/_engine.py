@@ -17,6 +17,7 @@ from lightwork._batching import SHARED, Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock, process_cpu, thread_cpu
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
+from lightwork._gate import opened, outside
 from lightwork._growth import Growth
 from lightwork._headroom import affordable
 from lightwork._library_threads import share
@@ -86,8 +87,9 @@ class Source:
         began = clock.now()
         items: list[Any] = []
         try:
-            # ``extend`` keeps what came before the input raised.
-            items.extend(itertools.islice(self._items, wanted))
+            with outside():
+                # ``extend`` keeps what came before the input raised.
+                items.extend(itertools.islice(self._items, wanted))
         except Exception as error:  # noqa: BLE001 - the caller's iterator; raised again in its place
             self.error = _said_of_the_callers(error) if self._strict and type(error) is ValueError else error
             self.ended = True
@@ -427,11 +429,13 @@ class Run:
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:
         scarce = None
-        if not live.backend.capabilities.needs_pickling or not live.fetching.due():
+        before = thread_cpu() if live.backend.capabilities.needs_pickling and live.fetching.due() else None
+        if live.crew.opens_gate:
             events = live.crew.wait(timeout)
         else:
-            before = thread_cpu()
-            events = live.crew.wait(timeout)
+            with opened():
+                events = live.crew.wait(timeout)
+        if before is not None:
             live.fetching.add(thread_cpu() - before)
         for event in events:
             self._take_event(number, event)

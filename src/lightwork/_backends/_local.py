@@ -12,6 +12,7 @@ from lightwork import _context
 from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, Turn, apply
 from lightwork._demand import Meter
+from lightwork._gate import opened
 from lightwork._lean import Empty, SimpleQueue, suppress
 from lightwork._loops import inline, loop, stretch
 
@@ -220,7 +221,8 @@ class Reports:
         with suppress(Empty):
             if not events:
                 self._crew.asleep = True
-                word.get(timeout is None or timeout > 0, timeout)
+                with opened():
+                    word.get(timeout is None or timeout > 0, timeout)
                 self._crew.asleep = False
             while True:
                 word.get_nowait()

@@ -36,6 +36,7 @@ from lightwork._calls import (
     WorkerReady,
 )
 from lightwork._clock import SystemClock
+from lightwork._gate import opened
 from lightwork._handles import Handle
 from lightwork._lean import pickle, socket, suppress
 from lightwork._lock import new_lock
@@ -132,6 +133,8 @@ class _Link:
 class RemoteCrew(Crew):
     """Workers at the other ends of sockets, started by a launcher."""
 
+    opens_gate = True
+
     def __init__(self, terms: Terms, backend: str, launcher: Launcher) -> None:
         self._terms, self._backend, self._launcher = terms, backend, launcher
         self._selector = selectors.DefaultSelector()
@@ -200,7 +203,6 @@ class RemoteCrew(Crew):
         return number
 
     def send(self, worker: int, batch: Batch) -> None:
-        self._touching = True
         self._send(worker, batch)
         self._touching = False
 
@@ -208,7 +210,11 @@ class RemoteCrew(Crew):
         link = self._links.get(worker)
         if link is None or link.death is not None:
             return  # its WorkerLost is on its way, or was given: the batch never begins
-        function, dropped = self._functions.get(batch.fn)
+        with opened():  # nothing is under way yet, and pickling may take long, or for ever
+            function, dropped = self._functions.get(batch.fn)
+            row = None if function.problem is not None else _rows.dump(batch.items)
+            items = dump_items(batch) if row is None and function.problem is None else Items()
+        self._touching = True
         for each in self._links.values() if dropped else ():
             held = each.functions.intersection(dropped)
             if held:
@@ -217,8 +223,6 @@ class RemoteCrew(Crew):
         if function.problem is not None:
             self._refuse(worker, batch, dict.fromkeys(range(len(batch.items)), function.problem))
             return
-        row = _rows.dump(batch.items)
-        items = dump_items(batch) if row is None else Items()
         if row is None and len(items.holes) == len(batch.items):
             self._refuse(worker, batch, items.holes)
             return
@@ -521,9 +525,10 @@ class RemoteCrew(Crew):
 
     def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         long = timeout is None or timeout > MOMENT
+        polls = long and not self._crowded()
         self.asleep = True
-        polled = self.polling.until(self._look) if long and not self._crowded() else None
-        ready = polled or self._selector.select(timeout)
+        with opened():
+            ready = (self.polling.until(self._look) if polls else None) or self._selector.select(timeout)
         self.asleep = False
         return ready
 

@@ -77,6 +77,8 @@ class Crew(ABC):
     """The caller's list, to which a crew that runs in the caller's thread may append what comes next in it."""
     asleep: bool = False
     """Whether ``wait`` is at a place where an exception, such as that of Ctrl-C, may end it without any loss."""
+    opens_gate: bool = False
+    """Whether ``wait`` itself says where Ctrl-C may strike (see ``_gate``); else it may anywhere in it."""
     patience: float = math.inf
     """Seconds after which a crew that runs in the caller's thread hands a batch's rest back, at the end of a call."""
 

@@ -84,6 +84,8 @@ class _Tasks:
 
 
 class _CoroutineCrew(Crew):
+    opens_gate = True
+
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._reports = Reports(self)

@@ -8,10 +8,13 @@ from lightwork import _context, _per_worker
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
+from lightwork._gate import outside
 
 
 class SerialCrew(Crew):
     """One worker, which is the thread that calls ``wait``."""
+
+    opens_gate = True
 
     def __init__(self, terms: Terms, held: frozenset[object] | None = None) -> None:
         """``held``: what this thread held of ``lw.per_worker`` before the run, where some of its calls were made."""
@@ -27,7 +30,8 @@ class SerialCrew(Crew):
         self._started += 1
         worker = self._started
         try:
-            self._terms.initialize()
+            with outside():
+                self._terms.initialize()
             self._events.append(WorkerReady(worker, 0.0))
         except Exception as error:  # noqa: BLE001 - whatever an initializer raises is the event
             self._events.append(WorkerFailed(worker, error))
@@ -47,10 +51,12 @@ class SerialCrew(Crew):
             self._events.append(Finished(worker, outcomes, last=True))
             try:
                 if self.around is None or batch.style == "full":
-                    run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, None, self._pace())
+                    pace = self._pace()
+                    with outside():
+                        run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, None, pace)
                 else:
                     turn = Turn(worker, batch, outcomes)
-                    with self.around(turn):
+                    with self.around(turn), outside():
                         run_batch(outcomes, batch, self._terms, "serial", self.patience, self.meter, turn)
                 self._last = None if outcomes.failures else outcomes
             finally:

@@ -37,6 +37,8 @@ class _Worker:
 class ThreadCrew(Crew):
     """Threads that share everything with the caller; each call runs in a copy of the caller's context."""
 
+    opens_gate = True
+
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
         self._context = contextvars.copy_context()
