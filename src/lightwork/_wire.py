@@ -227,6 +227,11 @@ def dump_apart(
     return data, buffers
 
 
+def small_frame(kind: int, head: bytes, body: Bytes) -> list[Part]:
+    """One frame with no buffers, all of whose few bytes go in one part."""
+    return [b"".join((_HEADER.pack(kind, False, 0, 0, len(head) + len(body)), head, body))]
+
+
 def frame(
     kind: int,
     body: Sequence[Bytes],
@@ -261,8 +266,8 @@ def _frame(
     return [head, *body, *buffers]
 
 
-def size(parts: Iterable[Part]) -> int:
-    return sum(map(len, parts))
+def size(parts: Sequence[Part]) -> int:
+    return len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
 
 
 class Passing:

@@ -29,12 +29,6 @@ import struct
 
 from lightwork._backends._arena import Arena
 from lightwork._backends._lent import Lent
-from lightwork._record import Slotted
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 SIZE = 80 * 1024
 HALF = 1 << 30
@@ -53,27 +47,6 @@ LARGEST = 32 * 1024
 ENTRY = struct.Struct("<IBxxxQ")
 """Position of the call in its batch, kind, length; the pickle follows."""
 VALUE, FAILURE = 0, 1
-
-
-class Entry(Slotted):
-    """The outcome of the call at ``position``: a pickle."""
-
-    __slots__ = ("data", "kind", "position")
-
-    def __init__(self, position: int, kind: int, data: memoryview) -> None:
-        self.position = position
-        self.kind = kind
-        self.data = data
-
-
-def entries(view: memoryview) -> Iterator[Entry]:
-    """The entries that stand one after another in ``view``."""
-    at, end, head = 0, len(view), ENTRY.size
-    while at < end:
-        position, kind, length = ENTRY.unpack_from(view, at)
-        at += head
-        yield Entry(position, kind, view[at : at + length])
-        at += length
 
 
 class Ledger:

@@ -230,7 +230,7 @@ class RemoteCrew(Crew):
             places = self._place(link, number, items.flat)
             self._post(link, items.parts(batch, number, function.number, places))
         else:
-            places = self._place(link, number, [row] if len(row) >= _wire.OUT_OF_BAND else [])
+            places = self._place(link, number, [row]) if len(row) >= _wire.OUT_OF_BAND else None
             self._post(link, row_parts(batch, row, number, function.number, places))
 
     def _place(self, link: _Link, number: int, buffers: Sequence[_wire.Bytes]) -> list[tuple[int, int]] | None:
