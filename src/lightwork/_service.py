@@ -2,7 +2,8 @@
 
 Usually a thread of the service's own does. But a call goes from thread to thread four times then, on its way out and
 back. So where a caller submits one call after another and waits for each, that caller drives: it is the *leader* as
-long as it waits, and the thread only looks now and then whether somebody left a call alone. One lock says who drives.
+long as it waits, and the thread only looks now and then whether somebody left a call alone. It hands the call out while
+it submits, so that all it has to do until it waits is done while the call runs. One lock says who drives.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
+
+    Drive = Callable[[Future[Any], float | None], None]
 else:
     Protocol = object
 
@@ -235,6 +238,9 @@ class Service:
         if not self._inline:
             if not self._led or self._asleep or self._driving.locked():
                 self._rouse()
+            elif self._router is None and not self._futures and self._inbox.qsize() == 1:
+                # The only one: it is under way before its caller comes to wait for it.
+                self._drive(future, None, self._begin, False)
             return
         with self._lock:
             self._turning = threading.get_ident()
@@ -254,19 +260,23 @@ class Service:
             self._rouse()  # the thread drives until now
         elif self._driving.locked():
             return
-        if self._leader is not None:
-            self._leave_to_thread()
-        elif threading.get_ident() == threading.main_thread().ident:
-            self._lead_in_main_thread(future, end)
-        elif self._driving.acquire(entering, GUARD if entering else -1):
-            try:
-                self._lead(future, end)
-            finally:
-                self._driving.release()
+        self._drive(future, end, self._lead, entering)
         if self._led and (self._futures or not self._inbox.empty()):
             self._leave_to_thread()
 
-    def _lead_in_main_thread(self, future: Future[Any], end: float | None) -> None:
+    def _drive(self, future: Future[Any], end: float | None, how: Drive, entering: bool) -> None:
+        """Has the calling thread drive as ``how`` says, if nobody does. ``entering``: waits until nobody does."""
+        if self._leader is not None:
+            self._leave_to_thread()
+        elif threading.get_ident() == threading.main_thread().ident:
+            self._drive_in_main_thread(future, end, how)
+        elif self._driving.acquire(entering, GUARD if entering else -1):
+            try:
+                how(future, end)
+            finally:
+                self._driving.release()
+
+    def _drive_in_main_thread(self, future: Future[Any], end: float | None, how: Drive) -> None:
         """There Ctrl-C may strike between any two steps. It may cost no call but the one that is waited for."""
         if len(self._futures) + self._inbox.qsize() > 1:
             self._leave_to_thread()
@@ -278,9 +288,15 @@ class Service:
             # Not ``acquire``: Ctrl-C could strike after it, before anything is there that would release.
             with self._driving:
                 self._wanted = False
-                self._lead(future, end)
+                how(future, end)
         finally:
             self._wanted = False
+
+    def _begin(self, future: Future[Any], _: float | None) -> None:
+        self._leader = future
+        if self._led and not self._wanted:
+            self._hand_out()
+        self._leader = None
 
     def _lead(self, future: Future[Any], end: float | None) -> None:
         now = SystemClock.now
@@ -424,15 +440,20 @@ class Service:
             return False
         return True
 
+    def _hand_out(self) -> None:
+        """Calls for which a worker is free begin."""
+        self._take_in()
+        if not self._abandoned:
+            self._run.hand_out()
+
     def _turn(self, timeout: float | None) -> None:
         run = self._run
-        self._take_in()
-        # Calls for which a worker is free begin, even if the word to cancel the others came sooner than this thread.
-        hungry = run.prepare() if not self._abandoned else False
+        # Even if the word to cancel the others came sooner than this thread.
+        self._hand_out()
         if self._cancelling:
             for future in list(self._futures.values()):
                 future.cancel()
-            hungry = run.prepare()
+            run.hand_out()
             left = self._end_starting()
             if left < math.inf:
                 timeout = left if timeout is None else min(timeout, left)
@@ -440,7 +461,7 @@ class Service:
             self._resolve(chunks)
         if self._closing and not self._futures and self._inbox.empty():
             return
-        run.absorb(0.0 if hungry else timeout)
+        run.absorb(timeout)
         if chunks := run.take():
             self._resolve(chunks)
         if run.dispatch.broken is not None and self._broken is None:
