@@ -411,7 +411,7 @@ class RemoteCrew(Crew):
                 outcomes = link.record.collect_row(number, first, values, len(rest), bool(last))
             if frame.placed and link.ledger is not None:
                 link.ledger.words[4] += 1
-            if last and not keeps:
+            if last and not keeps and link.placed:
                 self._free(link, number)
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
