@@ -17,8 +17,9 @@ used: the crew's half, then the worker's.
 A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
 the socket or here, or in both (its position tells), and the slot names the one call that was lost.
 
-Words are aligned and stored by one instruction each. A reader of a *living* worker's outbox takes what it copied
-only if word 2 was the same before and after: entries are appended and never changed in between.
+Words are aligned and stored by one instruction each (within a row: the half of word 0 with the position). A reader of
+a *living* worker's outbox takes what it copied only if word 2 was the same before and after: entries are appended and
+never changed in between.
 """
 
 from __future__ import annotations
