@@ -433,7 +433,7 @@ class Dispatch:
             if wanted > 0:
                 lane.starting += wanted
                 instructions.append(Start(number, wanted))
-        if self._waited_for(lane):
+        if not lane.calls and self._waited_for(lane):
             self._take_one(number, lane, instructions)
         if self._somebody_idles(lane):
             for name, worker in lane.workers.items():
@@ -445,7 +445,7 @@ class Dispatch:
 
     def _waited_for(self, lane: _Lane) -> bool:
         """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
-        if self.pending or lane.calls or not lane.revocable or lane.asked is not None:
+        if self.pending or not lane.revocable or lane.asked is not None:
             return False
         return any(
             other is not lane and other.open and other.target and (other.idle or not other.workers)

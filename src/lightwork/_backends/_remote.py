@@ -394,6 +394,8 @@ class RemoteCrew(Crew):
                 return True
             if isinstance(frame, _wire.Frame):
                 self._take(link, frame)
+                if frame.last and not to_the_end:
+                    return True
             elif not to_the_end:
                 return True
         return False
