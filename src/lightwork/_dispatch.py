@@ -174,7 +174,8 @@ class _Worker(Slotted):
 
 
 class _Lane(Slotted):
-    """``asked``: the worker whose answer is awaited to the question what it has not begun."""
+    """``asked``: the worker whose answer is awaited to the question what it has not begun. ``worn``: whether one of its
+    workers ever was."""
 
     __slots__ = (
         "asked",
@@ -195,6 +196,7 @@ class _Lane(Slotted):
         "wanted",
         "whole",
         "workers",
+        "worn",
     )
 
     def __init__(
@@ -232,6 +234,7 @@ class _Lane(Slotted):
         self.cpu = cpu
         self.open = open
         self.asked: int | None = None
+        self.worn = False
 
 
 def _plain_crash() -> type[WorkerCrashed]:
@@ -430,7 +433,7 @@ class Dispatch:
             if wanted > 0:
                 lane.starting += wanted
                 instructions.append(Start(number, wanted))
-        if self._waited_for(lane):
+        if not lane.calls and self._waited_for(lane):
             self._take_one(number, lane, instructions)
         if self._somebody_idles(lane):
             for name, worker in lane.workers.items():
@@ -442,7 +445,7 @@ class Dispatch:
 
     def _waited_for(self, lane: _Lane) -> bool:
         """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
-        if self.pending or lane.calls or not lane.revocable or lane.asked is not None:
+        if self.pending or not lane.revocable or lane.asked is not None:
             return False
         return any(
             other is not lane and other.open and other.target and (other.idle or not other.workers)
@@ -465,6 +468,8 @@ class Dispatch:
         not too many."""
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
+        if surplus <= 0 and limit is None and not lane.worn:
+            return
         for name, worker in list(lane.idle.items()):
             worn = worker.worn or (limit is not None and worker.given >= limit)
             if not worker.sent and (worn or surplus > 0):
@@ -492,12 +497,12 @@ class Dispatch:
 
     def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
         block = self._blocks[0]
-        left = self.left
-        size = lane.batching.size(left, max(lane.target, 1), self.more and self.total is None)
         limit = self.rules.max_tasks_per_child
-        if limit is not None:
-            size = min(size, limit - worker.given)
-        at, size = block.at, min(size, len(block))
+        at, size = block.at, block.end - block.at
+        if size > 1:
+            size = min(size, lane.batching.size(self.left, max(lane.target, 1), self.more and self.total is None))
+            if limit is not None:
+                size = min(size, limit - worker.given)
         if len(block.items) < block.end:
             self.broken = self.broken or RuntimeError("the list of items became shorter while its items were mapped")
             block.items = [*block.items, *[None] * (block.end - len(block.items))]
@@ -508,7 +513,7 @@ class Dispatch:
             items = block.items if size == len(block.items) else block.items[at : at + size]
             batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
         block.at += size
-        if not len(block):
+        if block.at == block.end:
             self._blocks.popleft()
         self._batches += 1
         self.pending -= size
@@ -549,7 +554,8 @@ class Dispatch:
     def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
         outcomes = event.outcomes
         worker = lane.workers[event.worker]
-        worker.worn |= event.worn
+        if event.worn:
+            worker.worn = lane.worn = True
         sent = worker.sent[outcomes.batch]
         count = outcomes.count
         sent.done = outcomes.start + count
@@ -575,8 +581,9 @@ class Dispatch:
                 self._put_back(_rest(batch, sent.done))
         first = batch.first + outcomes.start
         if not outcomes.failures:
-            for index in [index for index in self._attempts if first <= index < first + count]:
-                del self._attempts[index]
+            if self._attempts:
+                for index in [index for index in self._attempts if first <= index < first + count]:
+                    del self._attempts[index]
             placed = outcomes.placed is not None
             self._emit(Chunk(first, [] if placed else outcomes.values, placed=count if placed else 0))
             return

@@ -70,10 +70,11 @@ _ATOMS = frozenset({int, float, bool, type(None), complex, bytes})
 class Frame(Slotted):
     """``placed``: the buffers lie in shared memory, which is the sender's again when it is told so.
 
-    ``handles``: descriptors that came for what is pickled here.
+    ``handles``: descriptors that came for what is pickled here. ``last``: that nothing has come behind it, most likely,
+    where nobody waits for more.
     """
 
-    __slots__ = ("body", "buffers", "handles", "kind", "placed")
+    __slots__ = ("body", "buffers", "handles", "kind", "last", "placed")
 
     def __init__(
         self,
@@ -82,7 +83,9 @@ class Frame(Slotted):
         buffers: list[bytearray] | list[memoryview],
         placed: bool = False,
         handles: Arrived | None = None,
+        last: bool = False,
     ) -> None:
+        self.last = last
         self.kind = kind
         self.body = body
         self.buffers = buffers
@@ -227,6 +230,11 @@ def dump_apart(
     return data, buffers
 
 
+def small_frame(kind: int, head: bytes, body: Bytes) -> list[Part]:
+    """One frame with no buffers, all of whose few bytes go in one part."""
+    return [b"".join((_HEADER.pack(kind, False, 0, 0, len(head) + len(body)), head, body))]
+
+
 def frame(
     kind: int,
     body: Sequence[Bytes],
@@ -261,8 +269,8 @@ def _frame(
     return [head, *body, *buffers]
 
 
-def size(parts: Iterable[Part]) -> int:
-    return sum(map(len, parts))
+def size(parts: Sequence[Part]) -> int:
+    return len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
 
 
 class Passing:
@@ -293,6 +301,7 @@ def receive(
 ) -> Iterator[Frame | bool | None]:
     """Frames as they come. With MSG_DONTWAIT in ``flags`` also None, whenever there is nothing more for now, and False,
     where there was less than there was room for: so most likely there is nothing more, and to ask would take a while.
+    Mostly the frame that came ``last`` says so itself.
 
     ``view``: gives a placed buffer from its place and size; ``polling``: what to do before it is slept for more.
 
@@ -359,7 +368,9 @@ def receive(
             start = at + _HEADER.size
             if start + length <= end and not (count or descriptors):
                 at = start + length
-                yield Frame(kind, memoryview(bytearray(chunk[start:at])), [])
+                last = drained and at == end and flags != 0
+                drained = drained and not last
+                yield Frame(kind, memoryview(bytearray(chunk[start:at])), [], last=last)
                 continue
         head = bytearray(_HEADER.size)
         if not (yield from fill(memoryview(head))):

@@ -153,7 +153,8 @@ def test_ctrl_c_at_any_moment_leaves_an_executor_that_works(backend):
                     armed[0] = False
                     os.kill(os.getpid(), signal.SIGINT)
         thread = threading.Thread(target=strike)
-        future, x = None, 0
+        future, x = executor.submit(jobs.square, 0), 0
+        future.result()
         thread.start()
         for struck in range(40):
             try:

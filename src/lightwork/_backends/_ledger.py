@@ -17,8 +17,9 @@ used: the crew's half, then the worker's.
 A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
 the socket or here, or in both (its position tells), and the slot names the one call that was lost.
 
-Words are aligned and stored by one instruction each. A reader of a *living* worker's outbox takes what it copied
-only if word 2 was the same before and after: entries are appended and never changed in between.
+Words are aligned and stored by one instruction each (within a row: the half of word 0 with the position). A reader of
+a *living* worker's outbox takes what it copied only if word 2 was the same before and after: entries are appended and
+never changed in between.
 """
 
 from __future__ import annotations
@@ -29,12 +30,6 @@ import struct
 
 from lightwork._backends._arena import Arena
 from lightwork._backends._lent import Lent
-from lightwork._record import Slotted
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 SIZE = 80 * 1024
 HALF = 1 << 30
@@ -53,27 +48,6 @@ LARGEST = 32 * 1024
 ENTRY = struct.Struct("<IBxxxQ")
 """Position of the call in its batch, kind, length; the pickle follows."""
 VALUE, FAILURE = 0, 1
-
-
-class Entry(Slotted):
-    """The outcome of the call at ``position``: a pickle."""
-
-    __slots__ = ("data", "kind", "position")
-
-    def __init__(self, position: int, kind: int, data: memoryview) -> None:
-        self.position = position
-        self.kind = kind
-        self.data = data
-
-
-def entries(view: memoryview) -> Iterator[Entry]:
-    """The entries that stand one after another in ``view``."""
-    at, end, head = 0, len(view), ENTRY.size
-    while at < end:
-        position, kind, length = ENTRY.unpack_from(view, at)
-        at += head
-        yield Entry(position, kind, view[at : at + length])
-        at += length
 
 
 class Ledger:

@@ -69,6 +69,8 @@ class Lent:
 
     def end(self, number: int) -> bool:
         """Whether anything is still in use of the latest batch, the ``number``-th, which has ended."""
+        if not self._latest:
+            return False
         latest, self._latest = self._latest, []
         if not any(owner() is not None for owner in latest):
             return False

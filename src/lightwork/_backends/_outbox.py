@@ -177,7 +177,11 @@ class Outbox:
         handles: Collection[Handle] = (),
         keeps: bool = False,
     ) -> None:
-        head, places = self._head(last, keeps), self._post.place(buffers)
-        body: list[_wire.Bytes] = [head, self._memory[OUTBOX : self._used], *entry]
-        self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places, handles))
+        if entry:
+            places = self._post.place(buffers)
+            body: list[_wire.Bytes] = [self._head(last, keeps), self._memory[OUTBOX : self._used], *entry]
+            self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places, handles))
+        else:
+            results = self._memory[OUTBOX : self._used]
+            self._post.send(_wire.small_frame(_wire.RESULTS, self._head(last, keeps), results))
         self._emptied()

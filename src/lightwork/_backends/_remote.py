@@ -234,7 +234,7 @@ class RemoteCrew(Crew):
             places = self._place(link, number, items.flat)
             self._post(link, items.parts(batch, number, function.number, places))
         else:
-            places = self._place(link, number, [row] if len(row) >= _wire.OUT_OF_BAND else [])
+            places = self._place(link, number, [row]) if len(row) >= _wire.OUT_OF_BAND else None
             self._post(link, row_parts(batch, row, number, function.number, places))
 
     def _place(self, link: _Link, number: int, buffers: Sequence[_wire.Bytes]) -> list[tuple[int, int]] | None:
@@ -398,6 +398,8 @@ class RemoteCrew(Crew):
                 return True
             if isinstance(frame, _wire.Frame):
                 self._take(link, frame)
+                if frame.last and not to_the_end:
+                    return True
             elif not to_the_end:
                 return True
         return False
@@ -415,7 +417,7 @@ class RemoteCrew(Crew):
                 outcomes = link.record.collect_row(number, first, values, len(rest), bool(last))
             if frame.placed and link.ledger is not None:
                 link.ledger.words[4] += 1
-            if last and not keeps:
+            if last and not keeps and link.placed:
                 self._free(link, number)
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu

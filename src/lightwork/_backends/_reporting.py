@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightwork import _carried, _wire
 from lightwork._backends import _rows
-from lightwork._backends._ledger import VALUE, Entry, Ledger, entries
+from lightwork._backends._ledger import ENTRY, VALUE, Ledger
 from lightwork._calls import Batch, Outcomes
 from lightwork._handles import Arrived
 from lightwork._lean import pickle
@@ -61,18 +61,21 @@ class Account:
         if sent is None:
             return None
         outcomes = Outcomes(sent.batch.id, sent.reported, [])
-        found = list(entries(view))
-        for entry in found:
-            if entry.position < sent.reported:
+        at, end = 0, len(view)
+        while at < end:
+            position, kind, length = ENTRY.unpack_from(view, at)
+            data = view[at + ENTRY.size : at + ENTRY.size + length]
+            at += ENTRY.size + length
+            if position < sent.reported:
                 continue  # it was seen in the ledger before
-            if entry.position > sent.reported:
-                self._fill(sent, outcomes, entry.position)
-            outcomes.sent += len(entry.data)
-            if entry is found[-1]:
-                outcomes.sent += sum(map(len, buffers))
-                self._unpack(entry, buffers, outcomes, handles)
+            if position > sent.reported:
+                self._fill(sent, outcomes, position)
+            outcomes.sent += length
+            if at < end or not (buffers or handles):
+                self._unpack(position, kind, data, (), outcomes, None)
             else:
-                self._unpack(entry, (), outcomes, None)
+                outcomes.sent += sum(map(len, buffers))
+                self._unpack(position, kind, data, buffers, outcomes, handles)
             sent.reported += 1
         return self._done(sent, number, outcomes, last)
 
@@ -160,20 +163,26 @@ class Account:
         sent.reported = until
 
     def _unpack(
-        self, entry: Entry, buffers: Sequence[bytearray | memoryview], outcomes: Outcomes, handles: Arrived | None
+        self,
+        position: int,
+        kind: int,
+        data: memoryview,
+        buffers: Sequence[bytearray | memoryview],
+        outcomes: Outcomes,
+        handles: Arrived | None,
     ) -> None:
         value = None
         try:
-            if entry.kind == VALUE:
+            if kind == VALUE:
                 value = (
-                    _wire.load_own(entry.data, buffers, handles, self._copied)
+                    _wire.load_own(data, buffers, handles, self._copied)
                     if buffers or handles is not None
-                    else pickle.loads(entry.data)
+                    else pickle.loads(data)
                 )
             else:
-                outcomes.failures[entry.position] = _carried.unpack(entry.data)
+                outcomes.failures[position] = _carried.unpack(data)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - a result's __setstate__ may raise anything
-            outcomes.failures[entry.position] = _carried.not_rebuilt(problem, "the result", HERE)
+            outcomes.failures[position] = _carried.not_rebuilt(problem, "the result", HERE)
         outcomes.values.append(value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import marshal
+import sys
 
 from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
 from lightwork._lean import pickle
@@ -30,8 +31,10 @@ VERSION = 2
 MARSHAL, INTEGERS, FLOATS, TRUTHS, NONES = range(5)
 _KINDS = {int: INTEGERS, float: FLOATS, bool: TRUTHS, type(None): NONES}
 _TYPES = {kind: each for each, kind in _KINDS.items()}
-_FIRST = OUTBOX // 8
 _CAPACITY = (SIZE - OUTBOX) // 8
+LOW = 0 if sys.byteorder == "little" else 1
+"""The half of the slot in which the position stands."""
+LIMIT = 1 << 63
 
 
 NOTHING = object()
@@ -108,12 +111,10 @@ class Row:
     def __init__(self, ledger: Ledger) -> None:
         self._words = ledger.words
         self._memory = ledger.memory
-        integers = ledger.memory.cast("B").cast("q")
-        self._columns: dict[int, memoryview[Any]] = {
-            INTEGERS: integers,
-            FLOATS: ledger.memory.cast("B").cast("d"),
-            TRUTHS: integers,
-        }
+        self._positions = ledger.memory[:8].cast("I")
+        results = ledger.memory[OUTBOX:]
+        integers = results.cast("q")
+        self._columns: dict[int, memoryview[Any]] = {INTEGERS: integers, FLOATS: results.cast("d"), TRUTHS: integers}
         self._revoked = ledger.memory[REVOKED : REVOKED + 1]
         self.kind = MARSHAL
         self.first = self.used = 0
@@ -152,7 +153,7 @@ class Row:
             self.used += 8
             try:
                 if kind != NONES:
-                    self._columns[kind][_FIRST] = value
+                    self._columns[kind][0] = value
             except ValueError:  # an integer of more than 64 bits
                 return False
         # In this order: as long as word 1 is 0 a row of word 3 is empty.
@@ -171,30 +172,29 @@ class Row:
         if self.kind == MARSHAL:
             return self._fill_marshal(fn, items, position, end, slot, written)
         end = min(end, self.first + _CAPACITY)
-        revoked = self._revoked
-        words, column, kind = self._words, self._columns.get(self.kind), _TYPES[self.kind]
-        place, word = _FIRST + position - self.first, slot | position
-        value: Any = NOTHING
-        slots, places = range(word, slot | end), range(place, place + end - position)
+        positions, revoked, words = self._positions, self._revoked, self._words
+        column, kind, shift = self._columns.get(self.kind), _TYPES[self.kind], self.first
+        words[0] = slot | position  # from here on only its half with the position changes
+        at, value = position, None
         try:
-            for word, item, place in zip(slots, items[position:end], places, strict=True):
-                words[0] = word
-                if revoked[0] and words[7] <= word < words[8]:
-                    self.refused, end = True, word - slot
+            for at, item in enumerate(items[position:end], position):
+                positions[LOW] = at
+                if revoked[0] and words[7] <= slot | at < words[8]:
+                    self.refused, end = True, at
                     break
-                value = NOTHING
                 value = fn(item)
                 if type(value) is not kind:
                     self.mixed = True
-                    return word - slot, value, None
+                    return at, value, None
                 if column is not None:
-                    column[place] = value
+                    column[at - shift] = value
                 if written:
-                    end = word - slot + 1
+                    end = at + 1
                     break
         except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
-            # The column takes no integer of more than 64 bits.
-            return word - slot, value, problem if value is NOTHING else None
+            if type(value) is int and not -LIMIT <= value < LIMIT:
+                return at, value, None  # it came, and the column does not take it
+            return at, NOTHING, problem
         words[1] = 8 * (end - self.first)
         self.used = OUTBOX + 8 * (end - self.first)
         return end, NOTHING, None

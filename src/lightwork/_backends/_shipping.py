@@ -138,6 +138,8 @@ def row_parts(
 ) -> list[_wire.Part]:
     """The ROWS frame of the batch, all items of which are in ``row``, which may have its ``places``."""
     head = BATCH.pack(batch.first, number, function, len(batch.items), 0, STYLES.index(batch.style))
+    if places is None and len(row) <= _wire.OUT_OF_BAND:
+        return _wire.small_frame(_wire.ROWS, head, row)
     return _wire.frame(_wire.ROWS, [head] if places else [head, row], places=places)
 
 

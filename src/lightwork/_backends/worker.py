@@ -111,6 +111,7 @@ class Worker:
         self._sock = sock
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
+        self._revoked = self._ledger.memory[REVOKED : REVOKED + 1]
         self._post = Post(sock, self._ledger)
         self._outbox = Outbox(self._ledger, self._post)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
@@ -253,7 +254,7 @@ class Worker:
         """Calls whose items or results may be anything."""
         words, alarm, seeds = self._ledger.words, self._post.alarm, self._terms.seed_globals
         ceiling = self._ceiling
-        revoked = self._ledger.memory[REVOKED : REVOKED + 1]
+        revoked = self._revoked
         for position in positions:
             if alarm is not None:
                 # Before the slot names this call: the last one's alarm must not strike it.
@@ -292,7 +293,7 @@ class Worker:
         sent. A stretch is as many calls as took a fraction of ``PROMPT`` the last time.
         """
         words, clock, total = self._ledger.words, time.perf_counter, len(items)
-        revoked = self._ledger.memory[REVOKED : REVOKED + 1]
+        revoked = self._revoked
         position, looked, stretch = 0, outbox.since, 1
         while position < total:
             began, end = position, min(position + stretch, total)
