@@ -20,7 +20,7 @@ from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
 from lightwork._machine import gil_enabled
 from lightwork._opening import Opening
-from lightwork._policy import Ask, Policy, Seen, Verdict
+from lightwork._policy import MOSTLY_COMPUTING, Ask, Policy, Seen, Verdict
 from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
@@ -96,8 +96,8 @@ class AutoRun(Run):
         self._grow = grow
         self._settled = self._hastened = False
         self._handover: int | None = None
-        self._overdue: float | None = None
-        """When a worker that calls were left to will have ended one, if all goes well, twice over."""
+        self._left: float | None = None
+        """When calls were left to workers of which none has ended one yet."""
         self._look = FIRST_LOOK
         self._last = ""
         self._homebound = False
@@ -158,7 +158,7 @@ class AutoRun(Run):
         while self._aside:
             number, event = self._aside.pop(0)
             super()._take_event(number, event)
-        if self._settled and self._scout is not None and not self.dispatch.lanes[self.first].target:
+        if self._settled and self._left is None and self._scout and not self.dispatch.lanes[self.first].target:
             self._scout.dismiss()
             self._scout = None
         if self.dispatch.broken is not None:
@@ -167,8 +167,10 @@ class AutoRun(Run):
 
     def _see_to(self) -> None:
         """What is due after each round of events."""
-        if self._overdue is not None:
-            self._help_out(self._overdue)
+        if len(self._live) > 1:
+            self._make_room(max(self._live))
+        if self._left is not None:
+            self._help_out(self._overdue(self._left))
         if self._handover is not None:
             self._widen(self._handover)
             self._hand_over()
@@ -213,14 +215,15 @@ class AutoRun(Run):
 
     # while the caller's thread is inside a call; see ``_scout``
 
-    def look_in(self, turn: Turn, lasted: float, cpu: float) -> bool:
+    def look_in(self, turn: Turn, lasted: float, cpu: float) -> float | None:
         """A batch has ``lasted`` so many seconds in the caller's thread, which used ``cpu`` seconds meanwhile.
 
-        Returns whether there is something to be driven: it is then to be called again at once.
+        Returns in how many seconds it is to be called again: 0 where there is something to be driven, None where
+        nothing is awaited.
         """
         dispatch = self.dispatch
         if dispatch.broken is not None or dispatch.failure is not None or self._aside:
-            return False
+            return None
         self._running = lasted, cpu, turn.outcomes.count
         if not self._sample[0]:
             self._sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
@@ -229,17 +232,18 @@ class AutoRun(Run):
                 if lasted > UNCLEAR or not SOME * lasted < cpu < MOST * lasted:
                     self._consider()
                 if not self._settled:
-                    return False
+                    return None if self._canary is None else CANARY_SECONDS
             if len(self._live) < 2:
-                return False
+                return None
             self._take_rest(turn)
             newest = max(self._live)
             self._widen(newest)
+            self._make_room(newest)
             self.hand_out()
             if not dispatch.in_flight(newest):
-                return False
+                return None
             self._take_in(newest, self._live[newest], self.timeout(WATCH))
-            return True
+            return 0.0
         finally:
             self._running = None
 
@@ -260,6 +264,14 @@ class AutoRun(Run):
             self.dispatch.set_lane(newest, workers)
             if live.growth is not None:
                 live.growth.workers = max(live.growth.workers, workers)
+
+    def _make_room(self, newest: int) -> None:
+        """Has one worker less as long as the caller's thread computes itself: three on two cores would share them, and
+        a call that nobody has begun by then would wait for all three."""
+        lane, demand = self.dispatch.lanes[newest], self.demand
+        busy = self._running is not None and demand is not None and demand.cpu_share > MOSTLY_COMPUTING
+        busy = busy and self._handover is None
+        self.dispatch.hold_back(newest, max(0, lane.wanted + 1 - self._policy.cores) if busy else 0)
 
     def _so_far(self, lasted: float, cpu: float, done: int) -> Demand:
         """What one call asks for, with one that is still running and ``done`` others in ``lasted`` seconds.
@@ -469,22 +481,27 @@ class AutoRun(Run):
         else:
             self.close_lane(self.first)
             if backend.capabilities.can_revoke:
-                self._overdue = self.clock.now() + OVERDUE * (backend.capabilities.startup + self.demand.wall)
+                self._left = self.clock.now()
 
     def timeout(self, timeout: float | None) -> float | None:
         timeout = super().timeout(timeout)
-        if self._overdue is None or self._running is not None:
+        if self._left is None or self._running is not None:
             return timeout
-        left = max(0.0, self._overdue - self.clock.now())
+        left = max(0.0, self._overdue(self._left) - self.clock.now())
         return left if timeout is None else min(left, timeout)
+
+    def _overdue(self, since: float) -> float:
+        """When workers that calls were left to ``since`` then will have ended one, if all goes well, twice over."""
+        # Not as long as was known then: what a call that ran then would take has been seen since.
+        return since + OVERDUE * (self._live[max(self._live)].backend.capabilities.startup + self._measure().wall)
 
     def _help_out(self, overdue: float) -> None:
         """Has the caller's thread make calls again, where no worker has ended one in time."""
         newest = max(self._live)
         if self.dispatch.lanes[newest].calls:
-            self._overdue = None
+            self._left = None
         elif self.clock.now() >= overdue and self._running is None:
-            self._overdue, self._handover = None, newest
+            self._left, self._handover = None, newest
             self.dispatch.set_lane(self.first, 1)
 
     def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:

@@ -6,10 +6,14 @@ instruction is asked for by name here, the versions that lack it simply never sh
 
 from __future__ import annotations
 
-import dis
-from dataclasses import dataclass
-from types import CodeType
+import opcode as dis  # what ``dis`` tells of instructions, without what it imports
 from weakref import WeakKeyDictionary
+
+from lightwork._record import Record, Slotted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
 
 _EXTENDED = dis.opmap["EXTENDED_ARG"]
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
@@ -32,23 +36,20 @@ ENDS = frozenset(
 """After these, the next instruction is not what runs next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Slotted):
     """One instruction: its name, opcode and argument, its place in bytes, and the step that it may jump to."""
 
-    op: str
-    code: int
-    arg: int
-    offset: int
-    target: int | None
+    __slots__ = ("arg", "code", "offset", "op", "target")
+
+    def __init__(self, op: str, code: int, arg: int, offset: int, target: int | None) -> None:
+        self.op, self.code, self.arg, self.offset, self.target = op, code, arg, offset, target
 
     def effect(self, jump: bool = False) -> int:
         """By how much the stack grows."""
         return dis.stack_effect(self.code, self.arg if self.code >= _HAS_ARG else None, jump=jump)
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Record, frozen=True):
     """While steps ``first`` to ``last`` (not included) run, an exception leads to ``target``."""
 
     first: int
@@ -58,8 +59,7 @@ class Handler:
     lasti: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Record, frozen=True):
     """The steps of a code object, its handlers (``guarded``: where one begins to hold), and the names of its
     local slots, cells and free ones too. ``leaders``: steps that are jumped to."""
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
+from site import getsitepackages
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
 
 from lightwork._bytecode import decode
+from lightwork._lean import deque, local
+from lightwork._record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
 
 DEEP = 3
 """How many functions away from the first one is looked."""
@@ -60,11 +63,10 @@ _CHANGING = frozenset(
     ]
 )
 _HERE = os.path.dirname(__file__)  # noqa: PTH120 - lightwork's own, from wherever it was imported
-_LIBRARY = (_HERE, *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_LIBRARY = (_HERE, os.path.dirname(os.__file__), *getsitepackages())  # noqa: PTH120
 
 
-@dataclass(frozen=True)
-class Tie:
+class Tie(Record, frozen=True):
     """Why a function stays: ``to`` its "process" or its "thread"; ``str()`` is the reason, a phrase after "it"."""
 
     to: str
@@ -88,7 +90,7 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
         elif isinstance(value, BuiltinFunctionType) and _changes(value):
             kind = type(value.__self__).__qualname__
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
-        elif isinstance(value, threading.local) and vars(value):
+        elif isinstance(value, local) and vars(value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     return found
 
@@ -99,7 +101,7 @@ def _changes(method: BuiltinFunctionType) -> bool:
 
 def has_locals(fn: Callable[..., Any]) -> bool:
     """Whether ``fn`` reads what each thread has its own of, so that ``ties`` must be asked in the caller's thread."""
-    return any(isinstance(value, threading.local) for _, value in reach(fn))
+    return any(isinstance(value, local) for _, value in reach(fn))
 
 
 def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

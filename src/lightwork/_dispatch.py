@@ -185,6 +185,7 @@ class _Lane(Slotted):
         "cap",
         "cpu",
         "crash",
+        "held",
         "idle",
         "max_queued",
         "open",
@@ -223,6 +224,7 @@ class _Lane(Slotted):
         self.revocable = revocable
         self.target = self.wanted = target
         self.cap = NO_CAP
+        self.held = 0
         self.peak = peak
         self.workers: dict[int, _Worker] = {} if workers is None else workers
         # Those of them that have nothing: with a thousand workers nobody is to look through all at every event.
@@ -322,13 +324,22 @@ class Dispatch:
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
-        self.lanes[lane].wanted = target
-        self.lanes[lane].target = min(target, self.lanes[lane].cap)
+        one = self.lanes[lane]
+        one.wanted = target
+        one.target = min(target, one.cap)
+        if one.held and one.target:
+            one.target = max(1, one.target - one.held)
 
     def cap_lane(self, lane: int, most: int) -> None:
         """A lane has at most so many workers, and at least 1, whatever is wanted."""
         self.lanes[lane].cap = max(1, most)
         self.set_lane(lane, self.lanes[lane].wanted)
+
+    def hold_back(self, lane: int, count: int) -> None:
+        """A lane has so many workers less than are wanted, but at least 1: for now others have what they would use."""
+        if self.lanes[lane].held != count:
+            self.lanes[lane].held = count
+            self.set_lane(lane, self.lanes[lane].wanted)
 
     def not_started(self, lane: int, count: int) -> None:
         """So many workers of a ``Start`` were not, and will not be, started."""

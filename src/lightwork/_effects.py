@@ -14,24 +14,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
 
 from lightwork._bytecode import line
 from lightwork._flow import Flow, Inner
+from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child, lookup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
 
 _DEPTH = 5  # functions deep
 _CODES = 60  # functions in all
 _STEPS = 3000  # instructions in all: some 20 ms
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Record, frozen=True):
     """Something that a function changes beyond its own locals.
 
     ``what``: in words. ``name``: of what is changed ("counter", "self.total"). ``where``: "file:line", or "" for
@@ -47,7 +49,7 @@ class Effect:
 
     def __str__(self) -> str:
         file, _, number = self.where.rpartition(":")
-        return f"{self.what} (line {number} of {PurePath(file).name})" if file else self.what
+        return f"{self.what} (line {number} of {file.rpartition(os.sep)[2]})" if file else self.what
 
 
 def effects(fn: Callable[..., Any]) -> list[Effect]:

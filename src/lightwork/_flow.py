@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import CodeType
-from typing import Any, Protocol
 
 from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, NULL_ABOVE, PARTS_WITH_FUNCTION, Decoded, Handler, Step, decode
+from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child
+from lightwork._typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Record, frozen=True):
     """The cell of a local slot, on its way into a closure."""
 
     slot: int
 
 
-@dataclass(frozen=True, slots=True)
-class Inner:
+class Inner(Record, frozen=True):
     """A function defined here, with what its free variables hold. ``foreign``: names of those among them that
     belong to no function that is being read."""
 
@@ -34,8 +36,7 @@ class Inner:
     foreign: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(Record, frozen=True):
     """A constant that matters: code, names of arguments, cells for a closure, a fresh list."""
 
     value: Any
@@ -66,9 +67,9 @@ def _join(old: Value, new: Value) -> Value:
         if isinstance(new, Val):
             known = old.obj if old.obj is new.obj else MISSING
             return Val(old.kind, old.name, known, old.maybe or new.maybe)
-        return old if old.maybe else replace(old, maybe=True)
+        return old.perhaps()
     if isinstance(new, Val):
-        return new if new.maybe else replace(new, maybe=True)
+        return new.perhaps()
     return None
 
 
@@ -308,10 +309,10 @@ class Flow:
     def store_attr(self, step: Step) -> None:
         target = self._val(self._pop(1 + (step.op == "STORE_ATTR"))[-1])
         if target is not None:
-            part = child(replace(target, obj=MISSING), self.code.co_names[step.arg])
+            part = child(target.known_as(MISSING), self.code.co_names[step.arg])
             if part is not None:
                 # What was stored in belongs to the message, its kind of object to the judgement.
-                self.tell.changed(replace(part, obj=target.obj), step.offset)
+                self.tell.changed(part.known_as(target.obj), step.offset)
 
     def store_subscr(self, step: Step) -> None:
         count, place = {"STORE_SUBSCR": (3, 1), "DELETE_SUBSCR": (2, 0), "STORE_SLICE": (4, 1)}[step.op]

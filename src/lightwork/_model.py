@@ -20,14 +20,17 @@ one of the calls has its other parts to do besides. The term that binds is the r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Literal
 
 from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand, seconds
 from lightwork._record import Record, replace
 
-Binding = Literal["start-up", "waiting", "cores", "the GIL", "the wire", "one at a time"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Literal
+
+    Binding = Literal["start-up", "waiting", "cores", "the GIL", "the wire", "one at a time"]
 
 MOST_THREADS = 128
 MOST_PROCESSES = 32

@@ -136,9 +136,10 @@ class Opening:
         find enough to do."""
         done = turn.outcomes.count
         left = self._total - turn.batch.start - done - 1
-        if too_little(left * lasted / (done + 1)):
+        busy = computes(lasted, cpu)
+        if left <= 0 or (busy and too_little(left * lasted / (done + 1))):
             return None
-        self.running, self.computes = True, computes(lasted, cpu)
+        self.running, self.computes = True, busy
         return self._make_run(self)
 
     @property

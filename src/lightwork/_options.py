@@ -519,10 +519,13 @@ def for_cores(settings: Settings) -> Settings:
     return replace(settings, max_workers=min(settings.max_workers or cores(), cores()))
 
 
-def load() -> None:
-    """Loads what the choice for a function that waits takes, so that it need not be waited for later."""
+def load(computes: bool = False) -> None:
+    """Loads what the choice for a function that waits, or ``computes``, takes, so that it need not be waited for
+    later."""
     for name in ("_auto", "_effects", "_captured", "_backends.threads"):
         __import__("lightwork." + name)
+    if computes:
+        backend("processes")
 
 
 def _auto(

@@ -15,7 +15,7 @@ from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
 from lightwork._model import Prediction, predict, suggest_workers
 from lightwork._record import Record, replace
-from lightwork._worth import MOSTLY_WAITING, computes, too_little
+from lightwork._worth import MOSTLY_WAITING, WORTH_ASKING, computes, too_little
 
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
@@ -130,7 +130,11 @@ class Policy(Record, frozen=True):
             if not usable:
                 return Verdict(again=again, why="no call has ended yet, to show that its result can travel")
         computing = computes(demand.wall, demand.cpu)
-        if computing and too_little(left * demand.wall):
+        # The loop would wait for the input, too, and others need not.
+        ahead = left * (demand.wall + seen.input)
+        if computing and too_little(ahead):
+            if seen.total is None:  # as it goes on there is the more left to come
+                again = min(again, seen.elapsed * WORTH_ASKING / ahead)
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
         if not seen.effects_known:
             return Verdict(ask=Ask.EFFECTS)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lightwork._report import Report
     from lightwork._watch import Taken, Watch
 
-    Load = Callable[[], None]
+    Load = Callable[[bool], None]
     TakeOver = Callable[["Prelude"], Taken]
 
 FEW = 400
@@ -96,6 +96,11 @@ class Prelude:
     def begun(self) -> int:
         """The position before which calls have begun."""
         return self._watch.begun if self._watch else self.calls
+
+    @property
+    def computes(self) -> bool:
+        """Whether it ended because there is much to compute."""
+        return self.failure is None and self.interrupt is None and computes(self.seconds, self.cpu)
 
     @property
     def delay(self) -> float | None:
@@ -196,7 +201,7 @@ def prelude(
     """One for these calls, where nobody has said how they are to run and they may all be plain ones.
 
     ``take_over`` builds what goes on with it while it is inside a call, in another thread; ``load`` loads what that
-    takes.
+    takes, and is told whether the calls compute.
     """
     if type(items) not in (list, tuple, range) or not items:
         return None

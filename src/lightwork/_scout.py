@@ -23,7 +23,7 @@ from lightwork import _context
 from lightwork._clock import Clock, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
 from lightwork._machine import run_delay
-from lightwork._turns import QuickTurns
+from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     class Watched(Protocol):
         """A run that can be looked after from beside: see ``_auto``."""
 
-        def look_in(self, turn: Turn, lasted: float, cpu: float) -> bool: ...
+        def look_in(self, turn: Turn, lasted: float, cpu: float) -> float | None: ...
         def overtake(self, events: Sequence[Event]) -> None: ...
         def wake(self) -> None: ...
 
@@ -198,7 +198,7 @@ class Scout:
         pause = 0.0 if self._turn is not None else LOOK  # a call that has lasted already
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:
-                with QuickTurns(), loading:
+                with QuickTurns(LOADING), loading:
                     self._load()
                 self.loaded = True
             turn, lasted = self._turn, self._clock.now() - self._since
@@ -208,7 +208,7 @@ class Scout:
             with QuickTurns():
                 pause = self._act(turn)
 
-    def _look(self, run: Watched, turn: Turn, lasted: float) -> bool:
+    def _look(self, run: Watched, turn: Turn, lasted: float) -> float | None:
         cpu = min(self._caller_cpu() - self._cpu_began, lasted)
         delay, rival = (now - before for now, before in zip(self._stolen(), self._stolen_before, strict=True))
         return run.look_in(turn, alone(lasted, cpu, delay, rival), cpu)
@@ -227,8 +227,10 @@ class Scout:
                 lasted = self._clock.now() - self._since
                 if self.run is None and self._begin is not None:
                     self.run = self._begin(turn, lasted, self._caller_cpu() - self._cpu_began)
-                if self.run is None or not self._look(self.run, turn, lasted):
-                    return max(LOOK, (SLOWER - 1) * lasted)
+                soon = None if self.run is None else self._look(self.run, turn, lasted)
+                if soon is None or soon > 0:
+                    pause = max(LOOK, (SLOWER - 1) * lasted)
+                    return pause if soon is None else min(soon, pause)
             except BaseException as error:  # noqa: BLE001 - raised again where the caller is back
                 self.error, self._over = error, True
                 return NEVER

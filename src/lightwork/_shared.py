@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class _Missing:
@@ -18,7 +20,6 @@ MISSING: Any = _Missing()
 _LONGEST = 4  # parts of a path ("a.b.c.d"); without a bound ``node = node.next`` in a loop would go on for ever
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Val:
     """Something that others may see too. ``obj``: the object itself, where it is known.
 
@@ -26,12 +27,29 @@ class Val:
     it; ``maybe``: on some paths only; ``base`` and ``attr``: what it is an attribute of.
     """
 
-    kind: str
-    name: str
-    obj: Any = MISSING
-    maybe: bool = False
-    base: Val | None = None
-    attr: str = ""
+    __slots__ = ("attr", "base", "kind", "maybe", "name", "obj")
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        obj: Any = MISSING,
+        maybe: bool = False,
+        base: Val | None = None,
+        attr: str = "",
+    ) -> None:
+        self.kind, self.name, self.obj, self.maybe, self.base, self.attr = kind, name, obj, maybe, base, attr
+
+    def perhaps(self) -> Val:
+        """The same, on some paths only."""
+        return self if self.maybe else Val(self.kind, self.name, self.obj, True, self.base, self.attr)
+
+    def known_as(self, obj: Any) -> Val:
+        """The same with another object."""
+        return Val(self.kind, self.name, obj, self.maybe, self.base, self.attr)
+
+    def __repr__(self) -> str:
+        return f"Val({self.kind!r}, {self.name!r}, {self.obj!r}{', maybe' if self.maybe else ''})"
 
     def key(self) -> tuple[Any, ...]:
         return self.kind, self.name, id(self.obj), self.maybe, self.base is None

@@ -12,8 +12,8 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import SystemClock, alone, thread_cpu_clock
-from lightwork._turns import QuickTurns, Unforked
-from lightwork._worth import too_little
+from lightwork._turns import LOADING, QuickTurns, Unforked
+from lightwork._worth import WORTH_ASKING, computes, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,11 +44,12 @@ loading = Unforked()
 
 class Watch:
     """Of a prelude of ``total`` calls that ``began`` then, whose ``results`` say how many were made. ``begun``: the
-    position before which calls have begun. ``take_over`` builds what goes on from there; ``load`` loads what it takes.
+    position before which calls have begun. ``take_over`` builds what goes on from there; ``load`` loads what it takes,
+    and is told whether the calls compute.
     """
 
     def __init__(
-        self, began: float, total: int, results: list[Any], load: Callable[[], None], take_over: Callable[[], Taken]
+        self, began: float, total: int, results: list[Any], load: Callable[[bool], None], take_over: Callable[[], Taken]
     ) -> None:
         if "threading" not in sys.modules:
             __import__("threading")  # before Python 3.13 it takes the thread that loads it for the main one
@@ -63,6 +64,8 @@ class Watch:
         self.delay: float | None = None
         """Seconds for which the caller's thread had been ready and had no core when this one began to load."""
         self._caller = _thread.get_native_id()
+        self._caller_cpu = thread_cpu_clock(_thread.get_ident())
+        self._cpu_began = self._caller_cpu()
         self._stolen: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
         self.begun = 0
         self._began, self._since = began, SystemClock.now()
@@ -127,8 +130,7 @@ class Watch:
         while not self._over:
             if self._alarm.acquire(timeout=pause):
                 if not self._over:
-                    with QuickTurns():
-                        self._load_all()
+                    self._load_all(False)
                     self._loaded = True
                 continue
             now, done = SystemClock.now(), len(self._results)
@@ -139,26 +141,31 @@ class Watch:
                 pause = max(0.0, LOOK - lasted) + 1e-4
                 continue
             pause = max(LOOK, (SLOWER - 1) * lasted)
-            if too_little((self._total - done - 1) * (now - self._began) / (done + 1)):
+            so_far, left = now - self._began, self._total - done - 1
+            busy = computes(so_far, self._caller_cpu() - self._cpu_began)
+            if busy and too_little(left * so_far / (done + 1)):
+                if left > 0:  # it is enough then, if this call goes on
+                    pause = min(pause, max(1e-3, WORTH_ASKING * (done + 1) / left - so_far))
                 continue
-            with QuickTurns():
-                self._load_all()
-                with self._gate:
-                    if self._over or SystemClock.now() - self._since < LOOK:
-                        continue  # it has come back meanwhile
-                    self._taken = self._take_over()
+            if left <= 0:
+                continue
+            self._load_all(busy)
+            with QuickTurns(), self._gate:
+                if self._over or SystemClock.now() - self._since < LOOK:
+                    continue  # it has come back meanwhile
+                self._taken = self._take_over()
             return self._taken
         return None
 
-    def _load_all(self) -> None:
-        with loading:
-            self._load_beside()
+    def _load_all(self, busy: bool) -> None:
+        with loading, QuickTurns(LOADING):
+            self._load_beside(busy)
 
-    def _load_beside(self) -> None:
+    def _load_beside(self, busy: bool) -> None:
         if self.delay is None:
             from lightwork._machine import run_delay
 
             own, caller, cpu = _thread.get_native_id(), self._caller, thread_cpu_clock(_thread.get_ident())
             before = self.delay = run_delay(caller) or 0.0
             self._stolen = lambda: ((run_delay(caller) or before) - before, cpu() + (run_delay(own) or 0.0))
-        self._load()
+        self._load(busy)

@@ -5,6 +5,7 @@ Light to import: what carries out a map is loaded by the first one, and where th
 
 from __future__ import annotations
 
+from lightwork import _context
 from lightwork._prelude import Prelude, prelude
 from lightwork._typing import TypeVar
 
@@ -175,7 +176,10 @@ def _collect(
 
             return Collection(fn, iterables, style, options, results, first, taken=True)
 
-        first = prelude(fn, iterables[0], results, _load, take_over)
+        def load(computes: bool) -> None:
+            _load(fn if computes else None)
+
+        first = prelude(fn, iterables[0], results, load, take_over)
     if first is not None:
         try:
             over = first.play(fn, iterables[0], results)  # type: ignore[arg-type]
@@ -189,6 +193,8 @@ def _collect(
         if taken is not None:
             results.report = taken.collect()
             return results
+        if first.computes:
+            _foresee(fn)
     _hasten(fn, options)
     from lightwork._collecting import Collection
 
@@ -196,12 +202,22 @@ def _collect(
     return results
 
 
-def _load() -> None:
-    """Loads what a longer map takes."""
+def _load(fn: object = None) -> None:
+    """Loads what a longer map takes. ``fn``: what it calls, if that computes."""
+    if fn is not None:
+        _foresee(fn)
     from lightwork import _collecting, _options
 
     assert _collecting
-    _options.load()
+    _options.load(computes=fn is not None)
+
+
+def _foresee(fn: object) -> None:
+    """Begins processes before anything else is loaded where ``fn`` computes for long: mostly they are wanted."""
+    from lightwork._machine import gil_enabled, usable_cores
+
+    if gil_enabled() and usable_cores() > 1 and not _context.depth():
+        _hasten(fn, {"backend": "processes"})
 
 
 def _hasten(fn: object, options: dict[str, Any]) -> None:

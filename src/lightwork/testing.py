@@ -412,11 +412,13 @@ class _CallersCrew(Crew):
             while outcomes.began + look < ends:
                 world.horizon = ends
                 world.happen(max(world.clock.now(), outcomes.began + look))
-                driven = True
-                while driven and world.clock.now() < ends:
+                soon: float | None = 0.0
+                while soon == 0.0 and world.clock.now() < ends:
                     used = outcomes.cpu + max(0.0, world.clock.now() - max(computing, ends - cpu))
-                    driven = self.run.look_in(turn, world.clock.now() - outcomes.began, used)
-                look = max(SLOWER * look, world.clock.now() - outcomes.began + LOOK)
+                    soon = self.run.look_in(turn, world.clock.now() - outcomes.began, used)
+                later = world.clock.now() - outcomes.began
+                look = max(SLOWER * look, later + LOOK)
+                look = min(look, later + soon) if soon else look
             world.horizon = float("inf")
             world.happen(max(ends, world.clock.now()))
             world.caller_cpu += cpu

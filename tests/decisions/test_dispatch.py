@@ -474,3 +474,20 @@ def test_where_all_idle_when_there_are_too_many_those_that_stay_get_calls():
     retired, *sent = dispatch.plan(0.0)
     assert retired == Retire((0, 1))
     assert [step.worker for step in sent if isinstance(step, Send)] == [(0, 2), (0, 3)]
+
+
+def test_as_long_as_the_caller_computes_there_is_one_worker_less_and_then_all_of_them():
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4, 1), 1)
+    dispatch.set_lane(0, 2)
+    dispatch.hold_back(0, 1)
+    dispatch.feed(abs, "one", list(range(8)))
+    assert dispatch.plan(0.0) == [Start(0, 1)]
+    dispatch.started((0, 1))
+    assert [type(step) for step in dispatch.plan(0.0)] == [Send]
+    dispatch.hold_back(0, 0)
+    assert dispatch.plan(0.0) == [Start(0, 1)]
+    dispatch.hold_back(0, 5)
+    assert dispatch.lanes[0].target == 1
+    dispatch.set_lane(0, 0)
+    assert dispatch.lanes[0].target == 0

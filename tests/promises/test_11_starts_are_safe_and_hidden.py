@@ -38,6 +38,7 @@ NEEDS = """
 import json, queue as named_otherwise, sys
 from decimal import Decimal
 from fractions import Fraction  # a file of the user's own
+from near import through
 import lightwork as lw
 from lightwork._backends._spawning import _needed
 
@@ -45,6 +46,7 @@ def uses(x):
     return json.dumps(x), Decimal(x), Fraction(x)
 
 print(sorted(_needed(uses, by_value=True)), "queue" in _needed(uses, by_value=False))
+print({"colorsys", "wave"} <= set(_needed(through, by_value=False)))
 print(_needed(abs, by_value=False), _needed(3, by_value=True))
 print(lw.map(uses, [1], backend="processes"))
 """
@@ -52,9 +54,11 @@ print(lw.map(uses, [1], backend="processes"))
 
 def test_what_a_function_takes_of_the_standard_library_is_told_to_the_starter(tmp_path):
     (tmp_path / "fractions.py").write_text("Fraction = str\n")
+    (tmp_path / "near.py").write_text("import colorsys\nfrom far import through\n")
+    (tmp_path / "far.py").write_text("import near, wave\ndef through(x): return x\n")
     done = run("-W", "error", "-c", NEEDS, cwd=tmp_path)
     assert done.stderr == ""
-    assert done.stdout == "['decimal', 'json'] True\n() ()\n[('1', Decimal('1'), '1')]\n"
+    assert done.stdout == "['decimal', 'json'] True\nTrue\n() ()\n[('1', Decimal('1'), '1')]\n"
 
 
 def test_what_forks_has_one_thread():

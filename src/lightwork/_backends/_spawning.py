@@ -17,6 +17,10 @@ _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
 
 
+_MOST_NAMES = 2000
+"""In modules that are searched for what they import: half a millisecond."""
+
+
 class _Starter:
     """The caller's end of its starter's control socket."""
 
@@ -128,21 +132,35 @@ def _is_more_than_code(fn: object) -> bool:
 
 def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
     """Modules of the standard library that a worker will import on the way to ``fn``: those that its own module, or,
-    where it is sent by value, that it itself names. The starter imports them once, for all, and may: they start no
-    threads. Others might."""
-    names = getattr(fn, "__globals__", {})
+    where it is sent by value, that it itself names, and those that the other modules named there name. The starter
+    imports them once, for all, and may: they start no threads. Others might."""
+    names = getattr(fn, "__globals__", None)
+    if names is None:  # an object that can be called
+        kind = type(fn).__module__
+        names = {} if kind == "builtins" else getattr(sys.modules.get(kind), "__dict__", {})
     if by_value:
         used = getattr(getattr(fn, "__code__", None), "co_names", ())
         names = {name: names[name] for name in used if name in names}
     home = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib takes 8 ms to import, which every start would pay
-    found = {}
-    for value in list(names.values()):
-        name = value.__name__ if isinstance(value, type(os)) else getattr(value, "__module__", None)
-        if not isinstance(name, str) or name.partition(".")[0] not in sys.stdlib_module_names:
-            continue
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file is not None and file.startswith(home):  # not a file of the caller's that has the same name
-            found[name] = True
+    found, seen, looked, ahead = [], {__name__, "__main__"}, 0, [names]
+    for values in ahead:
+        looked += len(values)
+        if looked > _MOST_NAMES:
+            break
+        for called, value in list(values.items()):
+            if called.startswith("__"):
+                continue  # what the import system has left there
+            name = value.__name__ if isinstance(value, type(os)) else getattr(value, "__module__", None)
+            if not isinstance(name, str) or name in seen:
+                continue
+            seen.add(name)
+            module = sys.modules.get(name)
+            if name.partition(".")[0] not in sys.stdlib_module_names:
+                ahead.append(getattr(module, "__dict__", {}))
+                continue
+            file = getattr(module, "__file__", None)
+            if file is not None and file.startswith(home):  # not a file of the caller's that has the same name
+                found.append(name)
     return tuple(found)
 
 
