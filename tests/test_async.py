@@ -171,3 +171,26 @@ def test_map_of_coroutines_works_inside_a_running_loop():
         return lw.map(wait_and_double, range(5))
 
     assert asyncio.run(cell()) == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+def test_a_cancelled_amap_keeps_what_was_finished(backend):
+    def until_stopped(x):
+        if x == 5:
+            reached.set()
+            stop.wait(20)
+        return x
+
+    reached, stop = threading.Event(), threading.Event()
+
+    async def main():
+        task = asyncio.ensure_future(lw.amap(until_stopped, range(6), backend=backend, max_workers=1))
+        await asyncio.to_thread(reached.wait, 20)
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        stop.set()
+        return lw.partial(caught.value)
+
+    assert asyncio.run(main()).items() >= {0: 0, 1: 1}.items()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 import lightwork
 from lightwork import cli
 from lightwork._doctor import RULES, Evidence, diagnose, look
-from lightwork._items import InvalidItems, from_expression, from_json
+from lightwork._items import InvalidItems, from_expression, from_json, from_lines
 from lightwork._json_lines import encode
 from lightwork._machine import Pool
 
@@ -211,13 +212,14 @@ def test_ctrl_c_ends_it_with_130_and_without_a_traceback(work, backend):
     assert err.strip() == "Interrupted."
 
 
-def test_a_full_disk_is_said(work):
+@pytest.mark.parametrize("args", [["map", "work_cli.py:double", "--items", "[1]"], ["--help"], ["map", "-h"], []])
+def test_a_full_disk_is_said(work, args):
     full = "/dev/full"
     if not Path(full).exists():
         pytest.skip("no /dev/full here")
     with Path(full).open("w") as out:
         done = subprocess.run(
-            [sys.executable, "-m", "lightwork", "map", "work_cli.py:double", "--items", "[1]"],
+            [sys.executable, "-m", "lightwork", *args],
             stdout=out,
             stderr=subprocess.PIPE,
             text=True,
@@ -305,6 +307,57 @@ def test_numpy_and_odd_keys_and_surrogates():
     loop = []
     loop.append(loop)
     assert encode(loop, said.append) and said
+
+
+def test_long_integers_are_written_whole_and_deep_lists_are_no_error():
+    said = []
+    assert encode([10**5000], said.append) == b"[1" + 5000 * b"0" + b"]\n" and not said
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert encode(deep, said.append).startswith(b"[[[") and len(said) == 1
+
+
+def test_what_has_keys_but_is_no_mapping_is_an_object():
+    with sqlite3.connect(":memory:") as database:
+        database.row_factory = sqlite3.Row
+        assert encode(database.execute("select 1 as a, 'x' as b").fetchone(), print) == b'{"a": 1, "b": "x"}\n'
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_items(work):
+    (work / "lines.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n")
+    (work / "x.json").write_bytes(b"\xef\xbb\xbf[1, 2]")
+    assert [*from_lines("lines.txt")] == ["a", "b"]
+    assert [*from_json("x.json")] == [1, 2]
+    code, out, _ = run("map", "builtins:str", "--lines", "-", stdin="\ufeffa\n", env={"PYTHONUTF8": "1"})
+    assert (code, out) == (0, '"a"\n')
+
+
+def test_items_that_cannot_be_read(work):
+    (work / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    code, out, err = run("map", "builtins:str", "--json", "deep.json")
+    assert (code, out) == (2, "") and err.startswith("Error: deep.json is neither")
+    code, out, err = run("map", "builtins:str", "--glob", "")
+    assert (code, out) == (2, "") and err.startswith("Error: No file matches ''")
+    program = [sys.executable, "-m", "lightwork", "map", "builtins:str", "--lines", "-"]
+    closed = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *program], capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (2, "Error: There is no standard input to read items from.\n")
+
+
+def test_a_directory_that_is_gone(tmp_path):
+    program = [
+        "-c",
+        "import sys; from lightwork.cli import main; sys.exit(main())",
+        "map",
+        "math:sqrt",
+        "--items",
+        "[4]",
+    ]
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(tmp_path), sys.executable, *program], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2.0\n", "")
 
 
 def test_json_items_of_each_form(tmp_path):

@@ -34,6 +34,21 @@ def test_the_environment_replaces_the_default(monkeypatch):
     monkeypatch.setenv("LIGHTWORK_MAX_WORKERS", "many")
     with pytest.raises(ValueError, match="LIGHTWORK_MAX_WORKERS"):
         used()
+    monkeypatch.setenv("LIGHTWORK_MAX_WORKERS", "0")
+    with pytest.raises(ValueError, match="LIGHTWORK_MAX_WORKERS must be at least 1"):
+        used()
+    monkeypatch.setenv("LIGHTWORK_BACKEND", "thread")
+    with pytest.raises(ValueError, match=r"LIGHTWORK_BACKEND=thread: .* Did you mean 'threads'\?"):
+        used()
+
+
+def test_numbers_of_numpy_are_numbers():
+    numpy = pytest.importorskip("numpy")
+    options = {"max_workers": numpy.int64(2), "chunksize": numpy.uint8(3), "seed": numpy.int64(7)}
+    drawn = lw.map(lambda _: lw.rng().random(), range(3), backend="threads", **options)
+    assert drawn == lw.map(lambda _: lw.rng().random(), range(3), seed=7)
+    with pytest.raises(TypeError, match="max_workers must be a whole number"):
+        lw.map(jobs.double, range(3), max_workers=numpy.float64(2))
 
 
 def test_bad_defaults_are_refused_when_they_are_set():

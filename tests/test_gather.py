@@ -52,6 +52,8 @@ def test_what_cannot_start_at_once_says_so():
 
 
 def test_bad_callables():
+    with pytest.raises(TypeError, match=r"lw\.gather\(\*callables\)"):
+        lw.gather([int, str])
     with pytest.raises(TypeError, match="argument 2"):
         lw.gather(str, 5)
     with pytest.raises(TypeError, match="chunksize"):

@@ -115,6 +115,11 @@ def test_no_items():
             probe(len, nothing)
     with pytest.raises(ValueError, match="needs items"):
         probe(len)
+    with pytest.raises(TypeError, match="takes iterables after the function, and was given 5"):
+        probe(len, 5)
+    for budget in (float("nan"), "1"):
+        with pytest.raises(ValueError, match="budget"):
+            probe(len, ["a"], budget=budget)
     with pytest.raises(ValueError, match="budget"):
         probe(len, ["a"], budget=0)
 

@@ -20,7 +20,7 @@ from lightwork._lean import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CellType, CodeType, FunctionType, ModuleType
     from typing import Any
 
@@ -198,18 +198,17 @@ def fill(function: Any, packed: tuple[Key, Callable[..., Any], Any]) -> None:
     """Gives a function what belongs to it, and its globals those values that are due."""
     key, setter, (state, slots) = packed
     sent = _sent.setdefault(key, {})
-    fresh = {name: value for name, value in slots["__globals__"].items() if _is_due(function, sent, name)}
+    fresh = {name: value for name, value in slots["__globals__"].items() if is_due(function.__globals__, sent, name)}
     sent.update(fresh)
     setter(function, (state, {**slots, "__globals__": fresh}))
 
 
-def _is_due(function: Any, sent: dict[str, Any], name: str) -> bool:
-    """Whether a global takes the value that came with this function.
+def is_due(here: Mapping[str, Any], sent: dict[str, Any], name: str) -> bool:
+    """Whether a global, or an attribute of a class, takes the value that came now.
 
     Not where a call has bound it anew or may have changed it: that is what the functions share it for. A helper that
     the caller has defined again, or a number, is taken as it is now.
     """
-    here = function.__globals__
     if name not in here:
         return True
     return name in sent and here[name] is sent[name] and isinstance(here[name], _IMMUTABLE)

@@ -1,7 +1,8 @@
 """Pickling by value: what has no importable name, or a name that means something else in another process.
 
-cloudpickle does this; as for plain functions (see ``_by_code``), functions that a caller sends to one worker in several
-pickles share one set of globals there, and functions behind ``functools.lru_cache`` travel, each with an empty cache.
+cloudpickle does this, with some help (see ``_classes`` and ``_decorated``); as for plain functions (see ``_by_code``),
+functions that a caller sends to one worker in several pickles share one set of globals there, and functions behind
+``functools.lru_cache`` travel, each with an empty cache.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cache
 from types import FunctionType
 from typing import Any
 
+from lightwork import _classes, _decorated
 from lightwork._by_code import cached, fill, importable, key_of, make
 
 
@@ -28,20 +30,20 @@ def dumps(
     ``reducers``: how things of these very types are pickled.
     """
     file = io.BytesIO()
-    pickler = _classes()[shared](file, protocol=5, buffer_callback=buffer_callback)
+    pickler = _pickler()(file, protocol=5, buffer_callback=buffer_callback)
     pickler.reducers = reducers
+    pickler.shared = shared
     pickler.dump(value)
     return file.getvalue()
 
 
 @cache
-def _classes() -> tuple[Any, Any]:
+def _pickler() -> Any:
     import cloudpickle
 
-    class Own(cloudpickle.Pickler):  # type: ignore[misc]
-        """Functions with globals of their own."""
-
-        reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each pickler gets its own
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own
+        shared = False
 
         def reducer_override(self, thing: Any) -> Any:
             if self.reducers and (reducer := self.reducers.get(type(thing))) is not None:
@@ -50,17 +52,16 @@ def _classes() -> tuple[Any, Any]:
                     return reduced
             if type(thing) is functools._lru_cache_wrapper and not importable(thing):
                 return cached, (thing.__wrapped__, thing.cache_parameters())
-            return super().reducer_override(thing)
-
-    class Shared(Own):
-        """Functions with the globals of their module."""
-
-        def reducer_override(self, thing: Any) -> Any:
+            reduced = _decorated.reduced(thing)
+            if reduced is not NotImplemented:
+                return reduced
             reduced = super().reducer_override(thing)
-            if type(thing) is FunctionType and isinstance(reduced, tuple) and len(reduced) == 6:
+            if not isinstance(reduced, tuple) or len(reduced) != 6:
+                return reduced
+            if self.shared and type(thing) is FunctionType:
                 key = key_of(thing)
                 maker, arguments, state, _, _, setter = reduced
                 return make, (key, maker, *arguments), (key, setter, state), None, None, fill
-            return reduced
+            return _classes.reduced(thing, reduced, self.shared) if isinstance(thing, type) else reduced
 
-    return Own, Shared
+    return Pickler

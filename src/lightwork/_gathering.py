@@ -7,7 +7,7 @@ each: all start at once, and the ones that wait do so beside the ones that compu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,8 @@ def how(callables: Sequence[Any], options: dict[str, Any]) -> tuple[Callable[...
     for position, fn in enumerate(callables):
         if not callable(fn):
             hint = " (a coroutine: give the coroutine function itself)" if asyncio.iscoroutine(fn) else ""
+            if isinstance(fn, Iterable) and len(callables) == 1:
+                hint = " (the callables one by one: lw.gather(*callables))"
             raise TypeError(f"argument {position + 1} of lw.gather must be callable, not {fn!r}{hint}")
     if "chunksize" in options:
         raise TypeError("lw.gather has no chunksize: every callable starts at once")

@@ -7,6 +7,7 @@ import difflib
 import glob
 import importlib
 import inspect
+import io
 import itertools
 import json
 import sys
@@ -28,6 +29,11 @@ COMMON = {
     },
 }
 """Names that an expression may use without an import; the target's own names come first."""
+
+
+_ENCODING, _ERRORS = "utf-8-sig", "surrogateescape"
+"""How text is read: bytes that are no UTF-8 (file names, old texts) pass through unchanged; the mark that some editors
+put at the beginning is no part of it."""
 
 
 class InvalidItems(LightworkError):
@@ -83,7 +89,7 @@ def _names(code: CodeType) -> set[str]:
 def from_glob(pattern: str) -> list[str]:
     """The paths that match, sorted; ``**`` goes into all directories."""
     # Path.glob knows no absolute patterns, and its ** follows other rules than the shell's.
-    found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
+    found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)) if pattern else []  # noqa: PTH207
     if not found:
         where = "" if Path(pattern).is_absolute() else f" in {Path.cwd()}"
         hint = "" if "**" in pattern else " ** goes into subdirectories, as in '**/*.txt'."
@@ -121,7 +127,7 @@ def _json_values(stream: TextIO, name: str) -> Iterator[Any]:
         return
     try:
         head = json.loads(first[1])
-    except ValueError:
+    except (ValueError, RecursionError):
         yield from _document(first[1] + stream.read(), name)
         return
     second = next(numbered, None) if isinstance(head, list) else None
@@ -132,14 +138,14 @@ def _json_values(stream: TextIO, name: str) -> Iterator[Any]:
     for number, line in itertools.chain([] if second is None else [second], numbered):
         try:
             yield json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidItems(f"Line {number} of {_called(name)} is not JSON: {error}.") from None
 
 
 def _document(text: str, name: str) -> list[Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidItems(f"{_called(name)} is neither a JSON array nor JSON lines: {error}.") from None
     if not isinstance(value, list):
         raise InvalidItems(f"{_called(name)} holds a JSON {type(value).__name__}; items come from an array.")
@@ -148,13 +154,16 @@ def _document(text: str, name: str) -> list[Any]:
 
 def _open(name: str) -> AbstractContextManager[TextIO]:
     if name == "-":
+        if sys.stdin is None:  # it was closed before Python began
+            raise InvalidItems("There is no standard input to read items from.")
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding=_ENCODING, errors=_ERRORS)
         return nullcontext(sys.stdin)
     path = Path(name).expanduser()
     if path.is_dir():
         raise InvalidItems(f"{name} is a directory; for its files use --glob '{path / '*'}'.")
     try:
-        # Bytes that are no UTF-8 (file names, old texts) pass through unchanged.
-        return path.open(encoding="utf-8", errors="surrogateescape")
+        return path.open(encoding=_ENCODING, errors=_ERRORS)
     except OSError as error:
         raise InvalidItems(f"{name} cannot be read: {error.strerror or error}.") from None
 

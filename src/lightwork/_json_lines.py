@@ -8,6 +8,7 @@ import enum
 import json
 import math
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -25,18 +26,27 @@ FLUSH_AFTER = 0.05
 def encode(value: Any, warn: Callable[[str], None]) -> bytes:
     """One line of JSON, with its end.
 
-    NumPy numbers and arrays become numbers and lists; dataclasses and mappings objects; sets and other collections
-    lists; paths, dates, decimals and UUIDs text; bytes hexadecimal text; enumerations their values. For what has
-    no sensible form (NaN becomes null, other objects their ``str``) ``warn`` is told.
+    NumPy numbers and arrays become numbers and lists; dataclasses and mappings (data frames and database rows, too)
+    objects; sets and other collections lists; paths, dates, decimals and UUIDs text; bytes hexadecimal text;
+    enumerations their values. For what has no sensible form (NaN becomes null, other objects their ``str``) ``warn`` is
+    told.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        text = json.dumps(plain(value, warn), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        text = _written_out(plain(value, warn))
+    # Lone surrogates, from file names that are no UTF-8, are written as JSON writes them.
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _written_out(value: Any) -> str:
+    """The same with integers of more digits than Python's guard against hostile text lets through."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
     try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # lone surrogates, from file names that are no UTF-8
-        return json.dumps(json.loads(text)).encode() + b"\n"
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    finally:
+        sys.set_int_max_str_digits(limit)
 
 
 def plain(value: Any, warn: Callable[[str], None], depth: int = 50) -> Any:
@@ -53,7 +63,7 @@ def plain(value: Any, warn: Callable[[str], None], depth: int = 50) -> Any:
         warn(f"JSON has no {value}: null is written instead")
         return None
     if depth == 0:
-        warn("a result is nested too deep, or holds itself: its text is written instead")
+        warn("a result is nested too deep, or holds itself: the type of what is there is written instead")
         return str(type(value))
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
@@ -69,6 +79,8 @@ def plain(value: Any, warn: Callable[[str], None], depth: int = 50) -> Any:
         return plain(value.tolist(), warn, depth - 1)
     if isinstance(value, set | frozenset):
         return [plain(inner, warn, depth - 1) for inner in _in_order(value)]
+    if not isinstance(value, type) and hasattr(value, "keys") and hasattr(value, "__getitem__"):  # as for dict(value)
+        return {_key(key): plain(value[key], warn, depth - 1) for key in value.keys()}  # noqa: SIM118 - iterating over a row gives its values
     if isinstance(value, Iterable) and hasattr(value, "__len__"):
         return [plain(inner, warn, depth - 1) for inner in value]
     warn(f"JSON has no form for {type(value).__qualname__}: its str() is written instead")

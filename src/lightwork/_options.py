@@ -193,7 +193,14 @@ def _unasked(seed: int | None) -> Settings:
 def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
     chosen = options.get("backend")
     if chosen is None:
-        chosen = defaults.get("backend") or os.environ.get("LIGHTWORK_BACKEND") or "auto"
+        chosen = defaults.get("backend")
+    if chosen is None:
+        chosen = os.environ.get("LIGHTWORK_BACKEND") or "auto"
+        if chosen != "auto":
+            try:
+                backend(chosen)
+            except ValueError as problem:
+                raise ValueError(f"LIGHTWORK_BACKEND={chosen}: {problem}") from None
     workers = options.get("max_workers")
     if workers is None:
         workers = defaults.get("max_workers")
@@ -202,11 +209,12 @@ def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
             workers = int(text)
         except ValueError:
             raise ValueError(f"LIGHTWORK_MAX_WORKERS must be a whole number, not {text!r}") from None
+        _positive("LIGHTWORK_MAX_WORKERS", workers)
     if workers is not None:
-        _positive("max_workers", workers)
+        workers = _positive("max_workers", workers)
     chunksize = options.get("chunksize")
     if chunksize is not None:
-        _positive("chunksize", chunksize)
+        chunksize = _positive("chunksize", chunksize)
     timeout = options.get("call_timeout")
     if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
         raise ValueError(f"call_timeout must be a number of seconds above 0, not {timeout!r}")
@@ -230,11 +238,11 @@ def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", not {errors!r}')
     seed = options.get("seed")
-    if seed is not None and not isinstance(seed, int):
-        raise TypeError(f"seed must be a whole number, not {seed!r}")
+    if seed is not None:
+        seed = _whole("seed", seed)
     per_child = options.get("max_tasks_per_child")
     if per_child is not None:
-        _positive("max_tasks_per_child", per_child)
+        per_child = _positive("max_tasks_per_child", per_child)
     initializer = options.get("initializer")
     if initializer is not None and not callable(initializer):
         raise TypeError("initializer must be a callable")
@@ -290,11 +298,20 @@ def _file(path: Any) -> str:
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - pathlib would be a new import
 
 
-def _positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def _positive(name: str, value: Any) -> int:
+    number = _whole(name, value)
+    if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < 1:
+    if number < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
+    return number
+
+
+def _whole(name: str, value: Any) -> int:
+    """As an int what is one (NumPy's, too)."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    return int(value.__index__())
 
 
 def _memory(value: Any) -> int:

@@ -7,6 +7,7 @@ file is loaded under a private name and travels by value: nothing is ever shadow
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
@@ -172,7 +173,8 @@ def own_name(module: ModuleType) -> str:
 
 
 def _import(dotted: str) -> ModuleType:
-    _put_on_path(Path.cwd())
+    with contextlib.suppress(FileNotFoundError):  # somebody has removed the directory: nothing is there
+        _put_on_path(Path.cwd())
     try:
         return _run_import(lambda: importlib.import_module(dotted), dotted)
     except InvalidTarget as error:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, TypeVar, Unpack, cast
 
 from lightwork._backends.coroutines import OwnLoopCrew
-from lightwork._collecting import fail, fail_if_broken, sort
+from lightwork._collecting import fail, fail_if_broken, remember, sort
 from lightwork._dispatch import Reorder
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
@@ -26,7 +26,8 @@ async def amap(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Unp
     """``map`` for asynchronous callers: the event loop goes on while the calls run.
 
     Coroutine functions run on the caller's own loop; for others worker threads or processes are used, never the
-    loop's thread. The input is advanced in the loop's thread. Cancelling the awaiting task ends the calls.
+    loop's thread. The input is advanced in the loop's thread. Cancelling the awaiting task ends the calls;
+    ``lw.partial`` of the CancelledError has what was finished.
     """
     style: Style = "one" if len(iterables) == 1 else "star"
     run = _begin("amap", fn, iterables, style, cast(dict[str, Any], options), lazy=False, window=None)
@@ -42,6 +43,9 @@ async def amap(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Unp
             fail(run, run.input_error, results, order)
         results.report = run.report()
         return results
+    except asyncio.CancelledError as cancelled:
+        remember(cancelled, results, order)
+        raise
     finally:
         await _end(run)
 

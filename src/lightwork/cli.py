@@ -81,29 +81,37 @@ def _write_what_the_terminal_can() -> None:
             stream.reconfigure(errors="lightwork")
 
 
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """Ends the command where its output goes nowhere any longer."""
+    from lightwork._json_lines import silence
+
+    try:
+        yield
+    except BrokenPipeError:
+        silence(1)  # the reader has all that it wanted (head, less)
+        raise Stop(FINE) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        silence(1)
+        say(f"Error: the output cannot be written: {error.strerror}.")
+        raise Stop(FAILED) from None
+
+
 class _Commands(click.Group):
     """A group that answers a misspelt command with the nearest one, and minds where its output goes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:  # not click's own way: its releases differ in whether that is an error
-            click.echo(ctx.get_help())
-            ctx.exit(FINE)
-        return super().parse_args(ctx, args)
+        with _output():
+            if not args:  # not click's own way: its releases differ in whether that is an error
+                click.echo(ctx.get_help())
+                ctx.exit(FINE)
+            return super().parse_args(ctx, args)  # which writes what --help asks for
 
     def invoke(self, ctx: click.Context) -> Any:
-        from lightwork._json_lines import silence
-
-        try:
+        with _output():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            silence(1)  # the reader has all that it wanted (head, less)
-            raise Stop(FINE) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            silence(1)
-            say(f"Error: the output cannot be written: {error.strerror}.")
-            raise Stop(FAILED) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -174,20 +174,23 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
     (at least once, so a long call makes it last longer). Use it on functions that may be called for nothing.
     From an iterator it takes 32 items at most, and no more than it calls fn on; it cannot put them back.
 
-    Raises TypeError if fn cannot be called, ValueError if there are no items, and what fn raises, with a note
-    that names the item.
+    Raises TypeError if fn cannot be called or something is not iterable, ValueError if there are no items, and what fn
+    raises, with a note that names the item.
     """
     if not callable(fn):
         raise TypeError(f"probe needs a function first, and was given {fn!r} ({type(fn).__name__})")
     if not iterables:
         raise ValueError("probe needs items to call the function on: probe(fn, items)")
-    if budget <= 0:
-        raise ValueError(f"budget is a number of seconds over 0, not {budget}")
+    for items in iterables:
+        if not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
+            raise TypeError(f"probe takes iterables after the function, and was given {items!r}")
+    if not isinstance(budget, (int, float)) or not budget > 0:  # nor no number at all, NaN
+        raise ValueError(f"budget is a number of seconds over 0, not {budget!r}")
     calls = min((len(items) for items in iterables if isinstance(items, Sized)), default=None)
     coroutine = is_coroutine_function(fn)
     found = tuple(effects(fn))
-    items = zip(*iterables, strict=False)
-    meter, share, wire = _measure(fn, items, budget, coroutine)
+    rows = zip(*iterables, strict=False)
+    meter, share, wire = _measure(fn, rows, budget, coroutine)
     unavailable = {"asyncio": "it is not a coroutine function"}
     if coroutine:
         why = "a coroutine function is awaited on an event loop"

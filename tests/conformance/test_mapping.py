@@ -402,6 +402,16 @@ def test_per_worker_makes_one_for_each_worker_and_closes_it(way, tmp_path):
     assert len(jobs.marks(closed)) == len(jobs.marks(made))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_close_that_raises_costs_no_result_and_keeps_no_other_from_being_closed(way, tmp_path):
+    closed = tmp_path / "closed"
+    bad = lw.per_worker(object, _BadCloser(str(closed)))
+    good = lw.per_worker(object, _Closer(str(closed)))
+    results = lw.map(way.fn(lambda x: (bad(), good()) and x), range(3), backend=way.name, max_workers=1)
+    assert results == [0, 1, 2]
+    assert len(jobs.marks(closed)) == 2
+
+
 class _Maker:
     def __init__(self, path):
         self.path = path
@@ -414,3 +424,9 @@ class _Maker:
 class _Closer(_Maker):
     def __call__(self, thing):
         jobs.mark(self.path, 1)
+
+
+class _BadCloser(_Closer):
+    def __call__(self, thing):
+        super().__call__(thing)
+        raise OSError("it was closed before")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -60,3 +61,22 @@ def test_only_the_item_at_fault_fails():
 
 def test_the_remedy_works():
     assert len(lw.map(Client().call, [1, 2], backend="threads")) == 2
+
+
+class OneWay:
+    """Pickles and unpickles, but not in the process that made it."""
+
+    def __init__(self):
+        self.home = os.getpid()
+
+    def __setstate__(self, state):
+        if state["home"] == os.getpid():
+            raise AttributeError("not here")
+        self.__dict__.update(state)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_a_result_that_cannot_be_unpickled(count):
+    for _ in range(5):
+        with pytest.raises(lw.UnpicklableError, match=r"could not be unpickled in the caller's process: .*not here"):
+            lw.map(lambda one: one, [OneWay() for _ in range(count)], backend="processes", max_workers=2)

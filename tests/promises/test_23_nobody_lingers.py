@@ -57,3 +57,8 @@ def test_the_starter_is_gone_at_exit():
     done = run("-c", LAST)
     assert done.returncode == 0, done.stderr
     assert not alive(int(done.stdout))
+
+
+def test_development_mode_finds_nothing_that_was_left_open():
+    done = run("-X", "dev", "-c", "import lightwork as lw; print(lw.map(abs, range(3), backend='processes'))")
+    assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")

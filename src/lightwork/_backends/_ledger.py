@@ -30,6 +30,7 @@ import struct
 
 from lightwork._backends._arena import Arena
 from lightwork._backends._lent import Lent
+from lightwork._lean import suppress
 
 SIZE = 80 * 1024
 HALF = 1 << 30
@@ -101,7 +102,9 @@ class Ledger:
         for view in (self.words, self.memory, self._whole):
             view.release()
         if self._map is not None:
-            self._map.close()
+            # The frames of an exception that unpickling raised may look into it: then it goes when they do.
+            with suppress(BufferError):
+                self._map.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
 

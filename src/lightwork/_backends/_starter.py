@@ -313,8 +313,9 @@ def main(caller: int, by_value: bool, modules: Sequence[str]) -> None:
         with suppress(ImportError):
             __import__(name)
     try:
-        Starter(control, caller).serve()
-        os._exit(0)
+        starter = Starter(control, caller)
+        starter.serve()
+        os._exit(0)  # with the starter still there: Python's development mode tells of sockets that nobody closed
     except BaseException:  # noqa: BLE001 - the workers end with it, and nobody would know why
         import traceback
 
