@@ -14,7 +14,8 @@ import time
 import pytest
 
 from lightwork import _machine
-from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire, seconds, size
+from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size
+from lightwork._wire_cost import measure_wire
 
 
 class Clocks:
@@ -263,3 +264,25 @@ def test_large_things_are_cut_short():
 
 def test_nothing_to_send():
     assert measure_wire([], []) == Wire()
+
+
+PROGRAM = """
+import dataclasses
+
+from lightwork._wire_cost import measure_wire
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    text = "x" * 100_000
+
+
+wire = measure_wire([Point(1)], [Point(2)])
+print(wire.refused, wire.bytes_out > 100_000, wire.bytes_back > 100_000, wire.caller > 2e-5)
+"""
+
+
+def test_classes_of_a_script_count_with_what_is_sent_of_them():
+    found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50)
+    assert found.stdout == "None True True True\n", found.stderr

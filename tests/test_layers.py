@@ -20,7 +20,7 @@ FLOORS: dict[str, str] = {
     "ground": "_awaitable _defaults _lean _lock _loops _typing errors _root _crashed _clock _extensions _gate _handles "
     "_library_threads _machine _platform _polling _record _sizes _stats _turns",
     "values": "_attendance _calls _context _demand _finding _per_worker _sameness _timeline _trace _usage",
-    "wire": "_wire _by_code _by_value _classes _decorated _culprit _carried",
+    "wire": "_wire _wire_cost _by_code _by_value _classes _decorated _culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
     "decisions": "_account _advice _batching _bytecode _captured _change _dispatch _effects "
@@ -40,6 +40,7 @@ READS_THE_CLOCK = {
     "_clock": "it is the clock",
     "_prelude": "times the shortest maps, which load nothing more for that",
     "_demand": "measures inside a call, where an indirection would be measured too",
+    "_wire_cost": "measures microseconds of pickling",
     "_backends.worker": "runs in the worker: stamps what it reports",
     "_backends._outbox": "runs in the worker: stamps what it reports",
     "_backends._stacks": "waits for a signal handler, of which no event tells",

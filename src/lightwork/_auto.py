@@ -13,7 +13,7 @@ from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Turn
 from lightwork._change import Change
 from lightwork._clock import Clock
-from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire
+from lightwork._demand import Canary, Demand, Meter, Wire
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
 from lightwork._fingerprint import fingerprint, immutable
@@ -25,6 +25,7 @@ from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._wire_cost import measure_wire
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
 

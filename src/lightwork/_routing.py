@@ -107,8 +107,8 @@ routes = Routes()
 def _movable(fn: Callable[..., Any], args: Any, value: Any, cpu: float) -> bool:
     """Whether a function that computes for ``cpu`` seconds would do as well, and sooner, in another process."""
     from lightwork._captured import ties
-    from lightwork._demand import measure_wire
     from lightwork._effects import effects
+    from lightwork._wire_cost import measure_wire
 
     if any(effect.certain for effect in effects(fn)) or ties(fn):
         return False

@@ -146,7 +146,7 @@ def _dump(
             data = pickle.dumps(value, 5, buffer_callback=stays_in)
     except Exception:  # noqa: BLE001 - objects raise anything from __reduce__; cloudpickle has the last word
         data = b"__main__"
-    if b"__main__" not in data and not _by_value_in(data):
+    if not by_value(data):
         return data, buffers
     reduced = reducers if handles is not None else {}
 
@@ -187,6 +187,11 @@ class _Reducing(pickle.Pickler):
     def reducer_override(self, thing: Any) -> Any:
         reducer = reducers.get(type(thing))
         return NotImplemented if reducer is None else reducer(thing)
+
+
+def by_value(data: bytes) -> bool:
+    """Whether a pickle names what other processes would not find under that name, so that it goes by value."""
+    return b"__main__" in data or _by_value_in(data)
 
 
 def _by_value_in(data: bytes) -> bool:

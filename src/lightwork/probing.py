@@ -12,11 +12,12 @@ from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import NAMES
 from lightwork._backends._registry import backend as made
 from lightwork._clock import SystemClock
-from lightwork._demand import Canary, Demand, Meter, Wire, measure_wire, seconds
+from lightwork._demand import Canary, Demand, Meter, Wire, seconds
 from lightwork._effects import Effect, effects
 from lightwork._model import Prediction, predict_for, rank, suggest_workers
 from lightwork._record import asdict
 from lightwork._trace import wrapped
+from lightwork._wire_cost import measure_wire
 
 _SAMPLE = 32  # items that are taken from the input
 _GROUP = 200e-6  # s; shorter calls are timed in groups of this length, so that the clocks do not count
