@@ -22,7 +22,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CellType, CodeType, FunctionType, ModuleType
-    from typing import Any
+    from typing import Any, Protocol
+
+    Named = tuple[Callable[[str], type], tuple[str]]
+    """What stands for a class in a pickle."""
+
+    class Names(Protocol):
+        """Which classes the receiver of a pickle has."""
+
+        def name(self, kind: type) -> Named | None: ...
+        def note(self, kind: type, identity: str, /) -> bool: ...
 
     Key = tuple[str, int]
     """A caller's module, and which globals in it: the identity of the dict, since code may be run in dicts of its
@@ -34,7 +43,7 @@ else:
 MAIN = "__main__"
 """Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
 
-_IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
+IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
 _NAMELESS = (type(None), type(...), type(NotImplemented))
 """Types without an importable name that pickle knows."""
 
@@ -50,15 +59,18 @@ def dumps(
     value: Any,
     buffer_callback: Callable[[pickle.PickleBuffer], Any],
     reducers: dict[type, Callable[[Any], Any]],
+    names: Names | None = None,
+    functions: bool = True,
 ) -> bytes | None:
     """``value`` for a worker, with plain functions by value; None where there is more to it.
 
-    ``reducers``: how things of these very types are pickled. Raises what pickling the value raises, which says nothing:
-    cloudpickle may do better.
+    ``reducers``: how things of these very types are pickled. ``names``: of classes that the receiver has. Without
+    ``functions`` it is for the caller, whose own functions they would have to be. Raises what pickling the value
+    raises, which says nothing: cloudpickle may do better.
     """
     file = io.BytesIO()
     pickler = _Pickler(file, 5, buffer_callback=buffer_callback)
-    pickler.reducers = reducers
+    pickler.reducers, pickler.names, pickler.functions = reducers, names, functions
     try:
         pickler.dump(value)
     except _NotPlain:
@@ -68,6 +80,8 @@ def dumps(
 
 class _Pickler(pickle.Pickler):
     reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own
+    names: Names | None = None
+    functions = True
 
     def reducer_override(self, thing: Any) -> Any:
         kind = type(thing)
@@ -76,7 +90,11 @@ class _Pickler(pickle.Pickler):
             if reduced is not NotImplemented:
                 return reduced
         if kind is FunctionType:
-            return NotImplemented if importable(thing) else _reduced(thing)
+            if importable(thing):
+                return NotImplemented
+            if not self.functions:
+                raise _NotPlain
+            return _reduced(thing)
         if kind is ModuleType:
             name = thing.__name__
             if sys.modules.get(name) is not thing:
@@ -86,7 +104,9 @@ class _Pickler(pickle.Pickler):
             return marshal.loads, (marshal.dumps(thing),)
         if issubclass(kind, type):
             if not any(thing is each for each in _NAMELESS) and not importable(thing):
-                raise _NotPlain
+                if self.names is None or (named := self.names.name(thing)) is None:
+                    raise _NotPlain
+                return named
         elif kind is functools._lru_cache_wrapper and not importable(thing):
             return cached, (thing.__wrapped__, thing.cache_parameters())
         return NotImplemented
@@ -211,7 +231,7 @@ def is_due(here: Mapping[str, Any], sent: dict[str, Any], name: str) -> bool:
     """
     if name not in here:
         return True
-    return name in sent and here[name] is sent[name] and isinstance(here[name], _IMMUTABLE)
+    return name in sent and here[name] is sent[name] and isinstance(here[name], IMMUTABLE)
 
 
 def _made(code: CodeType, shared: dict[str, Any], cells: int, no_closure: bool) -> FunctionType:

@@ -18,21 +18,26 @@ from typing import Any
 from lightwork import _classes, _decorated
 from lightwork._by_code import cached, fill, importable, key_of, make
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightwork._by_code import Names
+
 
 def dumps(
     value: Any,
     buffer_callback: Callable[[pickle.PickleBuffer], Any],
     shared: bool,
     reducers: dict[type, Callable[[Any], Any]],
+    names: Names | None = None,
 ) -> bytes:
     """``value`` by value. ``shared``: for a worker, where functions join the globals of those sent before.
 
-    ``reducers``: how things of these very types are pickled.
+    ``reducers``: how things of these very types are pickled. ``names``: notes the classes that go along.
     """
     file = io.BytesIO()
     pickler = _pickler()(file, protocol=5, buffer_callback=buffer_callback)
     pickler.reducers = reducers
-    pickler.shared = shared
+    pickler.shared, pickler.names = shared, names
     pickler.dump(value)
     return file.getvalue()
 
@@ -44,6 +49,7 @@ def _pickler() -> Any:
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own
         shared = False
+        names: Names | None = None
 
         def reducer_override(self, thing: Any) -> Any:
             if self.reducers and (reducer := self.reducers.get(type(thing))) is not None:
@@ -62,6 +68,6 @@ def _pickler() -> Any:
                 key = key_of(thing)
                 maker, arguments, state, _, _, setter = reduced
                 return make, (key, maker, *arguments), (key, setter, state), None, None, fill
-            return _classes.reduced(thing, reduced, self.shared) if isinstance(thing, type) else reduced
+            return _classes.reduced(thing, reduced, self.shared, self.names) if isinstance(thing, type) else reduced
 
     return Pickler

@@ -14,24 +14,26 @@ import enum
 from collections.abc import Callable
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
-from weakref import WeakValueDictionary
 
 from lightwork._by_code import is_due
+from lightwork._class_names import keep, known
 
-_known: WeakValueDictionary[str, type] = WeakValueDictionary()
-"""Classes that were sent from here or have come here, by the identity that cloudpickle gives them."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightwork._by_code import Names
+
 _complete: set[str] = set()
-"""Those of them that have their attributes."""
+"""Classes that were sent from here or have come here, and have their attributes; by identity."""
 _sent: dict[str, dict[str, Any]] = {}
 """In a worker: what of their attributes came from the caller."""
 
 _OF_EVERY_MEMBER = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 
-def reduced(kind: type, by_cloudpickle: tuple[Any, ...], shared: bool) -> tuple[Any, ...]:
+def reduced(kind: type, by_cloudpickle: tuple[Any, ...], shared: bool, names: Names | None = None) -> tuple[Any, ...]:
     """What cloudpickle says of a class that it writes by value, made whole.
 
-    ``shared``: it goes to a worker.
+    ``shared``: it goes to a worker, where it may be named from then on, if ``names`` say so.
     """
     maker, arguments, (attributes, slots), _, _, setter = by_cloudpickle
     members = None
@@ -48,9 +50,11 @@ def reduced(kind: type, by_cloudpickle: tuple[Any, ...], shared: bool) -> tuple[
             at_birth["__slots__"] = _slots(kind)
             attributes = {name: value for name, value in attributes.items() if type(value) is not MemberDescriptorType}
         arguments = metaclass, name, bases, at_birth, identity, extra
-    _known[identity] = kind
+    known[identity] = kind
     _complete.add(identity)
-    return make, (identity, maker, *arguments), (identity, shared, setter, attributes, slots, members), None, None, fill
+    kept = names is not None and names.note(kind, identity) and shared
+    state = identity, shared, kept, setter, attributes, slots, members
+    return make, (identity, maker, *arguments), state, None, None, fill
 
 
 def _slots(kind: type) -> list[str]:
@@ -65,16 +69,18 @@ def _added(member: Any) -> dict[str, Any]:
 
 def make(identity: str, maker: Callable[..., type], *arguments: Any) -> type:
     """The class, which may be empty still."""
-    known = _known.get(identity)
-    if known is None:
-        known = _known[identity] = maker(*arguments)
+    kind = known.get(identity)
+    if kind is None:
+        kind = known[identity] = maker(*arguments)
         _complete.discard(identity)
-    return known
+    return kind
 
 
-def fill(kind: type, packed: tuple[str, bool, Callable[..., Any], dict[str, Any], dict[str, Any], Any]) -> None:
+def fill(kind: type, packed: tuple[str, bool, bool, Callable[..., Any], dict[str, Any], dict[str, Any], Any]) -> None:
     """Gives a new class its attributes, and one that a worker had before those that are due."""
-    identity, shared, setter, attributes, slots, members = packed
+    identity, shared, kept, setter, attributes, slots, members = packed
+    if kept:
+        keep(kind, identity)
     if identity in _complete:
         if shared and identity in _sent:
             sent, here = _sent[identity], vars(kind)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from typing import Any
 
+    from lightwork._by_code import Names
+
 
 Bytes = bytes | bytearray | memoryview
 
@@ -107,24 +109,26 @@ def dump(
     out_of_band: int | None = OUT_OF_BAND,
     to_worker: bool = False,
     handles: dict[Handle, int] | None = None,
+    names: Names | None = None,
 ) -> tuple[bytes, list[memoryview]]:
     """The value as a pickle and the buffers of at least ``out_of_band`` bytes that belong to it (None: none).
 
     ``to_worker``: functions sent by value join the globals of those that the worker has already. ``handles``: takes
-    the handles in it, which must go with it; without it there must be none.
+    the handles in it, which must go with it; without it there must be none. ``names``: of classes that the receiver
+    has, so that they need not go along.
 
     Raises whatever pickling the value raises.
     """
     if type(value) in _ATOMS:
         return pickle.dumps(value, 5), []
     if handles is None:
-        return _dump(value, out_of_band, to_worker, None)
+        return _dump(value, out_of_band, to_worker, None, names)
     with Collecting(handles):
-        return _dump(value, out_of_band, to_worker, handles)
+        return _dump(value, out_of_band, to_worker, handles, names)
 
 
 def _dump(
-    value: Any, out_of_band: int | None, to_worker: bool, handles: dict[Handle, int] | None
+    value: Any, out_of_band: int | None, to_worker: bool, handles: dict[Handle, int] | None, names: Names | None
 ) -> tuple[bytes, list[memoryview]]:
     buffers: list[memoryview] = []
     met = len(handles) if handles is not None else 0
@@ -156,22 +160,27 @@ def _dump(
             handles.popitem()
 
     again()
-    if to_worker and (plain := _plainly(value, stays_in, reduced)) is not None:
+    if (to_worker or names) and (plain := _plainly(value, stays_in, reduced, names, to_worker)) is not None:
         return plain, buffers
     again()
     from lightwork import _by_value
 
-    return _by_value.dumps(value, stays_in, to_worker, reduced), buffers
+    return _by_value.dumps(value, stays_in, to_worker, reduced, names), buffers
 
 
 def _plainly(
-    value: Any, buffer_callback: Callable[[pickle.PickleBuffer], Any], reducers: dict[type, Callable[[Any], Any]]
+    value: Any,
+    buffer_callback: Callable[[pickle.PickleBuffer], Any],
+    reducers: dict[type, Callable[[Any], Any]],
+    names: Names | None,
+    to_worker: bool,
 ) -> bytes | None:
-    """The value with its plain functions by value, for a worker; None where that takes cloudpickle."""
+    """The value with plain functions by value, for a worker, and known classes by name; None where that takes
+    cloudpickle."""
     from lightwork import _by_code
 
     try:
-        data = _by_code.dumps(value, buffer_callback, reducers)
+        data = _by_code.dumps(value, buffer_callback, reducers, names, to_worker)
     except Exception:  # noqa: BLE001 - as above
         return None
     return None if data is None or _MAIN in data or _by_value_in(data) else data
@@ -226,10 +235,10 @@ def load_own(
 
 
 def dump_apart(
-    value: Any, to_worker: bool = False, handles: dict[Handle, int] | None = None
+    value: Any, to_worker: bool = False, handles: dict[Handle, int] | None = None, names: Names | None = None
 ) -> tuple[bytes, list[memoryview]]:
     """What ``load_own`` takes: as ``dump``, but a large pickle is a buffer too."""
-    data, buffers = dump(value, to_worker=to_worker, handles=handles)
+    data, buffers = dump(value, to_worker=to_worker, handles=handles, names=names)
     if len(data) >= OUT_OF_BAND:
         return b"", [memoryview(data), *buffers]
     return data, buffers

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import enum
 import functools
+import gc
+import os
 import subprocess
 import sys
 import typing
@@ -162,3 +164,90 @@ def test_context_managers_as_decorators(backend):
         return x + 1
 
     as_in_a_loop(more, range(3), backend)
+
+
+def test_a_class_is_sent_once_and_named_from_then_on(backend):
+    class Large:
+        text = "x" * 100_000
+
+        def __init__(self, number):
+            self.number = number
+
+    results = lw.map(lambda large: Large(large.number + 1), map(Large, range(300)), backend=backend, max_workers=1)
+    assert [large.number for large in results] == list(range(1, 301)) and {*map(type, results)} == {Large}
+    assert results.report.sent < 10_000_000
+
+
+def test_what_the_caller_changes_in_a_class_is_seen_also_when_it_was_named_before(backend):
+    class Base:
+        offset = 0
+
+    class Scaled(Base):
+        scale = 1
+
+        def value(self):
+            return 10 * self.scale + self.offset
+
+    with lw.Executor(1, backend=backend) as executor:
+        found = []
+        for change in range(4):
+            found += [executor.submit(lambda scaled: scaled.value(), Scaled()).result() for _ in range(4)]
+            if change % 2:
+                Base.offset += 1
+            else:
+                Scaled.scale += 1
+        assert found == [each for each in (10, 20, 21, 31) for _ in range(4)]
+
+
+def test_classes_that_are_gone_here_can_come_back(backend):
+    def fresh(number):
+        class Local:
+            def __init__(self):
+                self.number = number
+
+        return Local()
+
+    kept = []
+
+    def keep(thing, at):
+        if at is None:
+            kept.append(thing)
+        return len(kept) if at is None else kept[at]
+
+    with lw.Executor(1, backend=backend) as executor:
+        for number in range(20):
+            assert executor.submit(keep, fresh(number), None).result() == number + 1
+            gc.collect()
+        assert [executor.submit(keep, None, at).result().number for at in range(20)] == list(range(20))
+
+
+def test_a_new_worker_is_sent_what_the_last_one_had(backend):
+    if backend != "processes":
+        pytest.skip("what kills an interpreter kills its caller")
+
+    class Thing:
+        pass
+
+    def call(thing, dies):
+        if dies:
+            os._exit(3)
+        return thing
+
+    with lw.Executor(1, backend=backend) as executor:
+        for number in range(24):
+            future = executor.submit(call, Thing(), number % 6 == 5)
+            if number % 6 == 5:
+                assert isinstance(future.exception(), lw.WorkerCrashed)
+            else:
+                assert type(future.result()) is Thing
+
+
+def test_more_classes_than_are_kept(backend, monkeypatch):
+    from lightwork import _class_names
+
+    monkeypatch.setattr(_class_names, "MOST", 3)
+    kinds = [type(f"Kind{number}", (), {"number": number}) for number in range(8)]
+    with lw.Executor(1, backend=backend) as executor:
+        for _ in range(3):
+            for kind in kinds:
+                assert type(executor.submit(lambda thing: thing, kind()).result()) is kind

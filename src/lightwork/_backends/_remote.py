@@ -35,6 +35,7 @@ from lightwork._calls import (
     WorkerLost,
     WorkerReady,
 )
+from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
 from lightwork._gate import opened
 from lightwork._handles import Handle
@@ -140,7 +141,8 @@ class RemoteCrew(Crew):
         self._selector = selectors.DefaultSelector()
         self._events: list[Event] = []
         self._links: dict[int, _Link] = {}
-        self._functions = Functions()
+        self._names = Sending()
+        self._functions = Functions(self._names)
         self._copies = Copies()
         self._workers = self._shipped = 0
         self._revoking: dict[int, float] = {}
@@ -167,7 +169,7 @@ class RemoteCrew(Crew):
         try:
             if self._hello is None:
                 handles: dict[Handle, int] = {}
-                terms = _wire.dump(self._terms, to_worker=True, handles=handles)
+                terms = _wire.dump(self._terms, to_worker=True, handles=handles, names=self._names)
                 self._hello = (_surroundings.capture(self._terms.library_threads, self._decimals), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
@@ -212,8 +214,9 @@ class RemoteCrew(Crew):
             return  # its WorkerLost is on its way, or was given: the batch never begins
         with opened():  # nothing is under way yet, and pickling may take long, or for ever
             function, dropped = self._functions.get(batch.fn)
-            row = None if function.problem is not None else _rows.dump(batch.items)
-            items = dump_items(batch) if row is None and function.problem is None else Items()
+            row, items = None, Items()
+            if function.problem is None and (row := _rows.dump(batch.items)) is None:
+                items = dump_items(batch, self._names, link.record.classes)
         self._touching = True
         for each in self._links.values() if dropped else ():
             held = each.functions.intersection(dropped)
@@ -226,10 +229,12 @@ class RemoteCrew(Crew):
         if row is None and len(items.holes) == len(batch.items):
             self._refuse(worker, batch, items.holes)
             return
+        classes = items.classes
         if function.number not in link.functions:
             link.functions.add(function.number)
             self._post(link, function.parts)
-        number = link.record.add(Sent(batch, items.holes))
+            classes = {**function.classes, **classes}
+        number = link.record.add(Sent(batch, items.holes, classes=classes))
         if row is None:
             places = self._place(link, number, items.flat)
             self._post(link, items.parts(batch, number, function.number, places))
@@ -337,7 +342,8 @@ class RemoteCrew(Crew):
             self._selector.close()
             self._woken.close()
             self._waker.close()
-        self._functions = Functions()
+        self._names = Sending()
+        self._functions = Functions(self._names)
         return running
 
     def memory(self) -> list[int]:

@@ -21,14 +21,22 @@ HERE = "in the caller's process"
 
 
 class Sent:
-    """A batch that is with a worker. ``reported``: how many of its calls were."""
+    """A batch that is with a worker. ``reported``: how many of its calls were; ``classes``: those that went along."""
 
-    __slots__ = ("batch", "holes", "reported")
+    __slots__ = ("batch", "classes", "holes", "reported", "sound", "stop")
 
-    def __init__(self, batch: Batch, holes: dict[int, BaseException], reported: int = 0) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        holes: dict[int, BaseException],
+        reported: int = 0,
+        classes: dict[int, Any] | None = None,
+    ) -> None:
         self.batch = batch
         self.holes = holes
         self.reported = reported
+        self.classes = classes
+        self.stop, self.sound = batch.stop, not holes
 
 
 class Account:
@@ -38,6 +46,8 @@ class Account:
         self._copied = copied
         self.batches: dict[int, Sent] = {}
         self.count = 0
+        self.classes: dict[int, Any] = {}
+        """Those that the worker has unpickled, as they were sent."""
 
     def add(self, sent: Sent) -> int:
         self.count += 1
@@ -92,7 +102,11 @@ class Account:
         return self._done(sent, number, outcomes, last)
 
     def _done(self, sent: Sent, number: int, outcomes: Outcomes, last: bool) -> Outcomes | None:
+        if outcomes.failures:
+            sent.sound = False  # something of it may never have been unpickled
         if last:
+            if sent.classes and sent.sound and sent.reported == sent.stop:
+                self.classes.update(sent.classes)
             # A worker from which calls were taken back ends its batch before they come.
             end = sent.reported
             while end < sent.batch.stop and end in sent.holes:

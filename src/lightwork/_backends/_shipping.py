@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from lightwork import _carried, _wire
 from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
+from lightwork._class_names import Sending
 from lightwork._handles import Handle
 from lightwork.errors import UnpicklableError
 
@@ -25,7 +26,7 @@ MOST_FUNCTIONS = 256
 class Function:
     """A function as it is shipped. ``fn()`` gives it as long as it lives; ``problem`` if it cannot be shipped."""
 
-    __slots__ = ("fn", "number", "parts", "problem")
+    __slots__ = ("classes", "fn", "number", "parts", "problem")
 
     def __init__(
         self,
@@ -38,6 +39,8 @@ class Function:
         self.number = number
         self.parts: list[_wire.Part] = [] if parts is None else parts
         self.problem = problem
+        self.classes: dict[int, Any] = {}
+        """Those that go along, as they are sent."""
 
 
 class Functions:
@@ -47,7 +50,8 @@ class Functions:
     its model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sending) -> None:
+        self._names = names
         self._held: OrderedDict[int, Function] = OrderedDict()
         self._gone: deque[tuple[int, int]] = deque()
         self._count = 0
@@ -60,7 +64,7 @@ class Functions:
             self._held.move_to_end(id(fn))
             return held, dropped
         self._count += 1
-        fresh = self._held[id(fn)] = _dumped(fn, self._count, self._gone)
+        fresh = self._held[id(fn)] = _dumped(fn, self._count, self._gone, self._names)
         if len(self._held) > MOST_FUNCTIONS:
             dropped.append(self._held.popitem(last=False)[1].number)
         return fresh, dropped
@@ -76,7 +80,7 @@ class Functions:
         return dropped
 
 
-def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -> Function:
+def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]], names: Sending) -> Function:
     key = id(fn)
     try:
         # Called in whatever thread the function ends.
@@ -90,7 +94,8 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -
     module = str(getattr(fn, "__module__", None) or type(fn).__module__).encode()
     try:
         handles: dict[Handle, int] = {}
-        data, buffers = _wire.dump(fn, to_worker=True, handles=handles)
+        names.held, names.fresh = {}, function.classes  # it is for all workers
+        data, buffers = _wire.dump(fn, to_worker=True, handles=handles, names=names)
         head = FUNCTION.pack(number, len(module))
         function.parts = _wire.frame(_wire.FUNCTION, [head, module, data], buffers, handles=handles)
     except KeyboardInterrupt:
@@ -103,7 +108,7 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]]) -
 class Items:
     """A batch's items as they are shipped. ``holes``: those that cannot be, with the reason."""
 
-    __slots__ = ("buffers", "handles", "holes", "pickles")
+    __slots__ = ("buffers", "classes", "handles", "holes", "pickles")
 
     def __init__(
         self,
@@ -115,6 +120,8 @@ class Items:
         self.buffers: dict[int, list[memoryview]] = {} if buffers is None else buffers
         self.holes: dict[int, BaseException] = {} if holes is None else holes
         self.handles: dict[Handle, int] = {}
+        self.classes: dict[int, Any] = {}
+        """Those that go along, as they are sent."""
 
     @property
     def flat(self) -> list[memoryview]:
@@ -143,15 +150,19 @@ def row_parts(
     return _wire.frame(_wire.ROWS, [head] if places else [head, row], places=places)
 
 
-def dump_items(batch: Batch) -> Items:
-    """Pickles each item by itself, so that one that cannot be harms itself alone."""
+def dump_items(batch: Batch, names: Sending, held: dict[int, Any]) -> Items:
+    """Pickles each item by itself, so that one that cannot be harms itself alone. ``held``: classes of the worker."""
     items = Items()
+    names.held, names.fresh = held, items.classes
     for position, item in enumerate(batch.items):
+        before = len(items.classes)
         try:
-            data, large = _wire.dump_apart(item, to_worker=True, handles=items.handles)
+            data, large = _wire.dump_apart(item, to_worker=True, handles=items.handles, names=names)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything
+            for unsent in list(items.classes)[before:]:
+                del items.classes[unsent]
             items.holes[position] = _never_begun(_carried.unpicklable(problem, item, "item"))
             data, large = b"", []
         items.pickles.append(data)

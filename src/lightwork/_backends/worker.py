@@ -23,6 +23,7 @@ from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
 from lightwork._backends._surroundings import Surroundings, around
 from lightwork._calls import Terms, apply
+from lightwork._class_names import HOME
 from lightwork._handles import Arrived, Handle
 from lightwork._lean import deque, pickle, signal, socket
 from lightwork._polling import Polling
@@ -341,7 +342,7 @@ class Worker:
     def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
         try:
             handles: dict[Handle, int] = {}
-            data, large = _wire.dump_apart(value, handles=handles)
+            data, large = _wire.dump_apart(value, handles=handles, names=HOME)
         except Exception as problem:  # noqa: BLE001 - the result's own __reduce__ raised
             outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
         except BaseException as problem:  # noqa: BLE001 - SystemExit there is what it is in the call
