@@ -51,6 +51,17 @@ def _ways() -> list[Any]:
     ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def at_rest() -> None:
+    """No thread of the module before computes any more: those of OpenBLAS spin for a tenth of a second after their
+    work, and who measures what this process computes would count that."""
+    end, quiet = time.monotonic() + 2, 0
+    while quiet < 4 and time.monotonic() < end:
+        computed = time.process_time()
+        time.sleep(0.005)
+        quiet = quiet + 1 if time.process_time() - computed < 0.001 else 0
+
+
 @pytest.fixture(params=_ways())
 def way(request: pytest.FixtureRequest) -> Way:
     """Every backend in turn."""
