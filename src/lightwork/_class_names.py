@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lightwork._by_code import Named
 
     State = dict[str, Any]
-    """The attributes of a class that its worker takes anew when they have changed."""
+    """The attributes of a class: those that its worker takes anew when they have changed, and the names of all."""
 
 MOST = 1000
 """Classes of a crew that are kept to be named: who makes ever new ones has them sent each time."""
@@ -89,7 +89,7 @@ class Sending:
 
 
 def _state(kind: type) -> State:
-    return {name: value for name, value in vars(kind).items() if isinstance(value, IMMUTABLE)}
+    return {name: value if isinstance(value, IMMUTABLE) else None for name, value in vars(kind).items()}
 
 
 def _same(one: State, other: State) -> bool:

@@ -197,6 +197,9 @@ def test_what_the_caller_changes_in_a_class_is_seen_also_when_it_was_named_befor
             else:
                 Scaled.scale += 1
         assert found == [each for each in (10, 20, 21, 31) for _ in range(4)]
+        assert [executor.submit(lambda scaled: scaled.offset, Scaled()).result() for _ in range(3)] == [2] * 3
+        Scaled.added = property(lambda scaled: [scaled.offset])
+        assert executor.submit(lambda scaled: scaled.added, Scaled()).result() == [2]
 
 
 def test_classes_that_are_gone_here_can_come_back(backend):

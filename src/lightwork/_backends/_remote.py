@@ -169,6 +169,7 @@ class RemoteCrew(Crew):
         try:
             if self._hello is None:
                 handles: dict[Handle, int] = {}
+                self._names.held, self._names.fresh = {}, {}  # it is for all workers
                 terms = _wire.dump(self._terms, to_worker=True, handles=handles, names=self._names)
                 self._hello = (_surroundings.capture(self._terms.library_threads, self._decimals), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
