@@ -15,7 +15,7 @@ from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
 from lightwork._loops import inline, loop, self_contained, stretch
-from lightwork._worth import computes, too_little
+from lightwork._worth import HANDED, computes, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Prelude:
             at += done
             each = (now - before) / done
             if now >= until:
-                if not self._goes_on(now - self.began, (end - at) * each):
+                if not self._goes_on(now - self.began, each, end - at):
                     return
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
@@ -169,10 +169,11 @@ class Prelude:
                 size = min(at // SHARE, int(STRETCH / each) if each else end)
             size = max(1, size)
 
-    def _goes_on(self, lasted: float, left: float) -> bool:
-        """Whether there is nothing for others in calls that have ``lasted`` so many seconds, ``left`` being to come."""
+    def _goes_on(self, lasted: float, each: float, left: int) -> bool:
+        """Whether there is nothing for others in calls that have ``lasted`` so many seconds, the latest ``each`` so
+        long, with so many ``left``."""
         if computes(lasted, time.thread_time() - self.cpu_began):
-            return too_little(left)
+            return each < HANDED or too_little(left * each)
         return self._watch is not None and not self._watch.load()
 
     @property

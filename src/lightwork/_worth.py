@@ -6,6 +6,9 @@ WORTH_ASKING = 0.12
 """Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
 most of it for the modules that know them, and processes need 50 more to start."""
 
+HANDED = 3e-7
+"""Seconds of a call that is over before it could be handed to anybody: the least ``per_item`` of all backends."""
+
 MOSTLY_WAITING = 0.3
 """CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lightwork as lw
 from lightwork._backends._registry import backend
 from lightwork._demand import Demand
 from lightwork._growth import Growth
@@ -195,3 +196,9 @@ def test_computing_under_the_gil_crowds_no_cores():
 
 def test_short_calls_do_not_grow():
     assert grow(1e-5, 0.01, lambda n: n) == 2
+
+
+def test_the_shortest_maps_know_what_handing_a_call_over_costs_at_least():
+    from lightwork._worth import HANDED
+
+    assert min(info.capabilities.per_item for name, info in lw.backends().items() if name != "serial") == HANDED
