@@ -130,6 +130,8 @@ def main() -> int:
     if options.rounds > 1:
         told = summary([times.quietest() for times in found], OURS)
         print(shown(f"{OURS}, everybody by the best of {options.rounds} rounds", told))
+        told = summary(found, OURS, Times.paired)
+        print(shown(f"{OURS}, in each round over the best choice of the others", told))
     if options.json is not None:
         options.json.write_text(json.dumps([dataclasses.asdict(times) for times in found], indent=1))
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from regret_strategies import ADAPTIVE, LOOP, OURS
@@ -33,6 +33,23 @@ class Times:
         """Each strategy by the best of its rounds: what others do with the machine makes runs longer, never shorter,
         and the best of ten noisy medians is better than any of them is."""
         return replace(self, seconds={name: [min(all_)] for name, all_ in self.seconds.items() if all_})
+
+    def paired(self, strategy: str = OURS) -> float:
+        """The regret by pairs of runs that followed each other: in each round over the fixed choice that was the best
+        one of all *other* rounds. Hindsight that chose by the figures it is then told with would have chosen their
+        luck, too: the least of seven noisy medians is less than what that choice takes the next time."""
+        fixed = [name for name in self.seconds if name not in ADAPTIVE and name not in self.refused]
+        whole = max((len(self.seconds[name]) for name in fixed), default=0)
+        fixed = [name for name in fixed if len(self.seconds[name]) == whole]
+        ours = self.seconds.get(strategy, [])
+        if strategy in self.refused or not fixed or not 2 <= whole == len(ours):
+            return math.inf
+
+        def others(name: str, turn: int) -> float:
+            return statistics.median(self.seconds[name][:turn] + self.seconds[name][turn + 1 :])
+
+        rivals = [min(fixed, key=lambda name: others(name, turn)) for turn in range(whole)]
+        return statistics.geometric_mean(ours[turn] / self.seconds[rival][turn] for turn, rival in enumerate(rivals))
 
     @property
     def best(self) -> tuple[str, float]:
@@ -69,9 +86,12 @@ def cell(times: Times, name: str) -> str:
     return times.refused[name] if name in times.refused else f"{times.median(name):.3f}"
 
 
-def summary(found: Sequence[Times], strategy: str = OURS) -> dict[str, float]:
+def summary(
+    found: Sequence[Times], strategy: str = OURS, regret: Callable[[Times, str], float] = Times.regret
+) -> dict[str, float]:
     """The figures of merit: see ``regret.py``."""
-    long = [times.regret(strategy) for times in found if not times.short and math.isfinite(times.regret(strategy))]
+    each = [regret(times, strategy) for times in found if not times.short]
+    long = [one for one in each if math.isfinite(one)]
     short = [times.over_loop(strategy) for times in found if times.short and math.isfinite(times.median(LOOP))]
     told: dict[str, float] = {"jobs": len(found), "lost": sum(math.isinf(t.median(strategy)) for t in found)}
     if long:
