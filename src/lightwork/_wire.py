@@ -60,7 +60,7 @@ HELLO, FUNCTION, DROP, BATCH, RETIRE, ROWS = range(1, 7)
 # Both ways
 DESCRIPTORS = 64
 # From a worker
-READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW, FREE = range(16, 23)
+READY, FAILED, RESULTS, OUTPUT, LOG, RESULT_ROW, FREE, UNREAD = range(16, 24)
 
 _MAIN = b"\x8c\x08__main__"
 """A pickle that refers to what is in ``__main__`` has this text by itself, not within a longer one."""

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import array
+import collections
+import copyreg
+import enum
 import mmap
 import os
 import pickle
+import re
 import signal
 import struct
+import sys
+import types
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -14,7 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lightwork as lw
-from lightwork._backends import _rows
+from lightwork._backends import _plain, _rows
 from lightwork._backends._arena import ALIGNED, Arena
 from lightwork._backends._ledger import Ledger
 from lightwork.errors import Failure
@@ -50,9 +64,10 @@ def test_a_row_gives_back_what_was_put_in(values, start):
             assert problem is None
             assert value is _rows.NOTHING or value is items[position]
         raw = bytes(ledger.memory[_rows.OUTBOX : row.end(position)])
-        read = _rows.read(row.kind, position - first, raw)
+        read, problems = _rows.read(row.kind, position - first, raw)
         found = _rows.rescue(ledger, position)
-        assert found is not None and found[0] == first and list(map(repr, found[1])) == list(map(repr, read))
+        assert found is not None and found[0] == first and list(map(repr, found[1][0])) == list(map(repr, read))
+        assert not problems and not found[1][1]
         got += read
         ledger.words[1] = ledger.words[3] = 0
     assert len(got) == len(values) and all(map(same, got, values))
@@ -63,9 +78,200 @@ def test_plain_items_are_one_pickle(items):
     assert pickle.loads(_rows.dump(items)) == items
 
 
-@pytest.mark.parametrize("odd", [object(), np.arange(3), len, int, struct.Struct("<I"), range])
-def test_what_has_a_class_of_its_own_is_not_plain(odd):
+class Script:
+    """As a script's own: not found by its name elsewhere."""
+
+
+Script.__module__ = "__main__"
+
+
+class Restored:
+    def __setstate__(self, state):
+        raise AssertionError("for its own call alone")
+
+
+class Made(int):
+    def __new__(cls, value):
+        return super().__new__(cls, value)
+
+
+class Watched:
+    def __getattr__(self, name):
+        raise AttributeError(name)
+
+
+class Registered:
+    pass
+
+
+copyreg.pickle(Registered, lambda one: (Registered, ()))
+
+
+def local():
+    class Local:
+        pass
+
+    return Local()
+
+
+NOT_PLAIN = [len, struct.Struct("<I"), range, ValueError(1), Script(), Restored(), Made(1), Watched(), Registered()]
+NOT_PLAIN += [local(), np.zeros(10_000), np.ma.zeros(3), collections.defaultdict(lambda: 1), re.compile("a")]
+
+
+@pytest.mark.parametrize("odd", NOT_PLAIN, ids=repr)
+def test_what_has_ways_of_its_own_to_be_pickled_is_not_plain(odd):
     assert _rows.dump([1, [odd]]) is None
+    assert _plain.OneByOne().dump([odd]) is None
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Point(NamedTuple):
+    x: float
+    y: float = 0.5
+
+
+@dataclass(frozen=True)
+class Frozen:
+    text: str
+    inner: object = None
+
+
+@dataclass(slots=True)
+class Slotted:
+    number: int
+
+
+class Usual:
+    def __init__(self):
+        self.kept = [1, "two"]
+
+    def __eq__(self, other):
+        return type(other) is Usual and other.kept == self.kept
+
+    def __repr__(self):
+        return f"Usual({self.kept})"
+
+
+PLAIN = [
+    *[Colour.RED, Point(1), Frozen("a", Slotted(3)), Slotted(2), Usual(), (1, [2, {3: {4, frozenset({5})}}]), 2**70],
+    *[Decimal("0.10"), Fraction(1, 3), UUID(int=5), PurePosixPath("/a/b"), Path("c"), array.array("d", [1.5])],
+    *[date(2020, 1, 2), datetime(2020, 1, 2, 3, 4, 5, 6, UTC), timedelta(1, 2, 3), bytearray(b"x"), 1 + 2j, "\udc80"],
+    *[
+        collections.Counter("aab"),
+        collections.OrderedDict(a=1),
+        collections.deque([1], 3),
+        collections.defaultdict(list),
+    ],
+    *[
+        np.float64(0.1),
+        np.float32(0.1),
+        np.int64(2**62),
+        np.int32(-5),
+        np.bool_(True),
+        np.uint8(7),
+        np.datetime64(3, "D"),
+    ],
+    *[
+        np.arange(6.0).reshape(2, 3),
+        np.asfortranarray(np.ones((2, 3))),
+        np.array(["a", None, (1,)], object),
+        np.array(2),
+    ],
+    *[np.zeros(2, dtype=[("a", "i4"), ("b", "f8")]), np.float64("nan"), np.longdouble(1) / 3, np.complex64(1j)],
+]
+
+
+def exact(value, other):
+    return type(value) is type(other) and repr(value) == repr(other)
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=repr)
+def test_what_is_data_is_plain(value):
+    assert exact(pickle.loads(_rows.dump([value, value]))[1], value)
+    one = _plain.OneByOne()
+    three = one.dump(value) + one.dump([value]) + one.dump(value)
+    together, apart = _plain.read(three), _plain._read_each(memoryview(three))
+    for values, problems in (together, apart):
+        assert not problems and len(values) == 3 and all(map(exact, values, (value, [value], value)))
+    (again,), problems = _plain.read(one.begin() + one.dump(value))
+    assert not problems and exact(again, value)
+
+
+@given(st.lists(ATOMS | OTHERS | st.dictionaries(ATOMS, OTHERS, max_size=3), max_size=30), st.data())
+def test_plain_values_can_be_cut_off_behind_any(values, data):
+    one = _plain.OneByOne()
+    pickles = list(map(one.dump, values))
+    end = data.draw(st.integers(0, len(values)))
+    assert _plain.read(b"".join(pickles[:end])) == (values[:end], {})
+    assert _plain._read_each(memoryview(b"".join(pickles))) == (values, {})
+
+
+@pytest.mark.parametrize("backend", ["processes", "interpreters"])
+def test_plain_values_of_all_kinds_come_back_as_they_are(backend):
+    values = [value for value in PLAIN if backend == "processes" or type(value).__module__ != "numpy"] * 50
+    try:
+        results = lw.map(identity, values, backend=backend, max_workers=2)
+    except lw.BackendUnavailable as problem:
+        pytest.skip(str(problem))
+    assert all(map(exact, results, values))
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.int64, np.int32], ids=lambda kind: kind.__name__)
+def test_rows_of_numbers_of_numpy(kind):
+    values = list(np.arange(-5000, 5000).astype(kind) / kind(1))
+    results = lw.map(kind, values, backend="processes", max_workers=2)
+    assert all(map(exact, results, map(kind, values)))
+
+
+def the_same_list(x, held=[]):
+    held.append(x)
+    return held
+
+
+def test_a_result_that_goes_on_changing_is_what_it_was_when_it_was_returned():
+    results = lw.map(the_same_list, range(3000), backend="processes", max_workers=1, chunksize=100)
+    assert results == [list(range(n + 1)) for n in range(3000)]
+
+
+def of_a_module_that_is_only_there(x):
+    """Gives back an instance of a class that the caller cannot import."""
+    import sys
+    import types
+
+    if x % 7 != 3:
+        return [x]
+    if "only_there" not in sys.modules:
+        module = sys.modules["only_there"] = types.ModuleType("only_there")
+        exec("class Thing: pass", vars(module))
+    return [sys.modules["only_there"].Thing()]
+
+
+def test_a_result_of_a_class_that_is_not_here_harms_its_own_call_alone():
+    results = lw.map(of_a_module_that_is_only_there, range(1000), backend="processes", max_workers=2, errors="return")
+    for x, result in enumerate(results):
+        if x % 7 == 3:
+            assert isinstance(result, Failure) and "only_there" in str(result.exception)
+        else:
+            assert result == [x]
+
+
+def test_an_item_of_a_class_that_is_not_there_harms_its_own_call_alone(monkeypatch):
+    here = types.ModuleType("only_here")
+    exec("class Thing: pass", vars(here))
+    monkeypatch.setitem(sys.modules, "only_here", here)
+    items = [[here.Thing()] if x % 7 == 3 else x for x in range(1000)]
+    results = lw.map(identity, items, backend="processes", max_workers=2, errors="return")
+    for x, result in enumerate(results):
+        if x % 7 == 3:
+            assert isinstance(result, Failure) and "only_here" in str(result.exception)
+        else:
+            assert result == x
+    with lw.Executor(1, backend="processes") as executor:
+        lost, found = executor.submit(identity, here.Thing()), executor.submit(identity, 5)
+        assert "only_here" in str(lost.exception()) and found.result() == 5
 
 
 def identity(x):
@@ -183,12 +389,12 @@ def test_large_arrays_are_private_and_writable_on_both_sides():
     with lw.Executor(backend="processes", max_workers=2) as executor:
         for _ in range(5):
             results.append(list(executor.map(successor, arrays)))
-    for i, array in enumerate(arrays):
-        assert (array == i).all()
+    for i, each in enumerate(arrays):
+        assert (each == i).all()
     for round_ in results:
-        for i, array in enumerate(round_):
-            assert (array == i + 1).all()
-            array[0] = -1
+        for i, each in enumerate(round_):
+            assert (each == i + 1).all()
+            each[0] = -1
 
 
 def test_large_strings_and_bytes():

@@ -102,7 +102,7 @@ class Outbox:
     def begin(self, batch: int) -> None:
         """The next results are those of a batch whose calls begin now."""
         self._batch = batch
-        self._row.mixed = self._row.refused = False
+        self._row.renew()
         self._began, self._cpu = time.perf_counter(), time.thread_time()
         self._ended = self._began
 

@@ -154,6 +154,8 @@ class RemoteCrew(Crew):
         self.polling = Polling(self._cores > 1)
         self._closed = False
         self._touching = self._torn = False
+        self._apart = False
+        """Whether items go one by one: once a worker could not read them together."""
         self._closing = new_lock()
         self._woken, self._waker = _platform.connected()
         self._watch(self._woken, self._take_wakes)
@@ -216,7 +218,7 @@ class RemoteCrew(Crew):
         with opened():  # nothing is under way yet, and pickling may take long, or for ever
             function, dropped = self._functions.get(batch.fn)
             row, items = None, Items()
-            if function.problem is None and (row := _rows.dump(batch.items)) is None:
+            if function.problem is None and (self._apart or (row := _rows.dump(batch.items)) is None):
                 items = dump_items(batch, self._names, link.record.classes)
         self._touching = True
         for each in self._links.values() if dropped else ():
@@ -420,8 +422,8 @@ class RemoteCrew(Crew):
                 outcomes = link.record.collect(number, rest, frame.buffers, bool(last), frame.handles)
             else:
                 kind, first, count = ROW.unpack_from(rest)
-                values = _rows.read(kind, count, rest[ROW.size :])
-                outcomes = link.record.collect_row(number, first, values, len(rest), bool(last))
+                read = _rows.read(kind, count, rest[ROW.size :])
+                outcomes = link.record.collect_row(number, first, read, len(rest), bool(last))
             if frame.placed and link.ledger is not None:
                 link.ledger.words[4] += 1
             if last and not keeps and link.placed:
@@ -429,6 +431,8 @@ class RemoteCrew(Crew):
             if outcomes is not None:
                 outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
                 self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
+        elif frame.kind == _wire.UNREAD:
+            self._take_unread(link, *struct.unpack("<I", frame.body))
         elif frame.kind == _wire.FREE:
             for number in frame.body.cast("I").tolist():
                 self._free(link, number)
@@ -443,6 +447,14 @@ class RemoteCrew(Crew):
         elif frame.kind == _wire.FAILED:
             link.retiring = True  # it ends by itself, and that is no news
             self._events.append(WorkerFailed(link.number, _carried.unpack(frame.body)))
+
+    def _take_unread(self, link: _Link, number: int) -> None:
+        """The worker could not read a batch's items together. They go one by one from now on, to find out which."""
+        self._apart = True
+        self._free(link, number)
+        sent = link.record.batches.pop(number, None)
+        if sent is not None:
+            self._events.append(Revoked(link.number, {sent.batch.id: 0}))
 
     @staticmethod
     def _free(link: _Link, number: int) -> None:

@@ -89,14 +89,18 @@ class Account:
             sent.reported += 1
         return self._done(sent, number, outcomes, last)
 
-    def collect_row(self, number: int, first: int, values: list[Any], size: int, last: bool) -> Outcomes | None:
+    def collect_row(self, number: int, first: int, read: _rows.Read, size: int, last: bool) -> Outcomes | None:
         """The same for a row of ``size`` bytes, whose first value is the result of the call at position ``first``."""
         sent = self.batches.get(number)
         if sent is None:
             return None
         outcomes = Outcomes(sent.batch.id, sent.reported, [])
+        values, problems = read
         end = first + len(values)
         if end > sent.reported:
+            for place, problem in problems.items():
+                if first + place >= sent.reported:
+                    outcomes.failures[first + place] = _carried.not_rebuilt(problem, "the result", HERE)
             outcomes.values = values if first == sent.reported else values[sent.reported - first :]
             outcomes.sent, sent.reported = size, end
         return self._done(sent, number, outcomes, last)

@@ -1,9 +1,10 @@
 """Rows: plain items and plain results that travel many at a time.
 
 A pickle for each item and each result lets one that fails harm its own call alone, but takes most of the time of a
-short call. Where an item is made of builtin types only, nothing of it can fail or run anybody's code: a batch of such
-items is one pickle. Results stand in a row, one behind the other: numbers of one type in 8 bytes each, Nones in none,
-other atoms in ``marshal``'s format, which needs no frame around each.
+short call. Where an item is plain (see ``_plain``), nothing of it can fail or run anybody's code: a batch of such items
+is one pickle. Results stand in a row, one behind the other: numbers of one type, also of NumPy's, in 8 bytes each, Nones
+in none, other atoms in ``marshal``'s format, which needs no frame around each, other plain values in pickles that need
+none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import io
 import marshal
 import sys
 
+from lightwork._backends import _plain
 from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
 from lightwork._lean import pickle
 from lightwork._wire import Bytes
@@ -19,7 +21,9 @@ from lightwork._wire import Bytes
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
+
+    Read = tuple[list[Any], dict[int, BaseException]]
 
 
 ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
@@ -28,59 +32,48 @@ ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
 VERSION = 2
 """Of marshal's format: the last in which no value refers to an earlier one, so that any of them can be cut off."""
 
-MARSHAL, INTEGERS, FLOATS, TRUTHS, NONES = range(5)
-_KINDS = {int: INTEGERS, float: FLOATS, bool: TRUTHS, type(None): NONES}
-_TYPES = {kind: each for each, kind in _KINDS.items()}
+MARSHAL, INTEGERS, FLOATS, TRUTHS, NONES, PLAIN, FLOAT64, FLOAT32, INT64, INT32 = range(10)
+_KINDS: dict[type, int] = {int: INTEGERS, float: FLOATS, bool: TRUTHS, type(None): NONES}
+_NUMPY = {"float64": FLOAT64, "float32": FLOAT32, "int64": INT64, "int32": INT32}
+_TYPES: dict[int, type] = {kind: each for each, kind in _KINDS.items()}
 _CAPACITY = (SIZE - OUTBOX) // 8
 LOW = 0 if sys.byteorder == "little" else 1
 """The half of the slot in which the position stands."""
 LIMIT = 1 << 63
+_NAMES = {kind: name for name, kind in _NUMPY.items()}
 
 
 NOTHING = object()
 """No result."""
 
 
-class _NotPlain(Exception):
-    """An item has a part whose class decides how it is pickled."""
-
-
-class _Plain(pickle.Pickler):
-    """Takes builtin types only."""
-
-    def reducer_override(self, obj: Any) -> NoReturn:
-        raise _NotPlain
-
-
 def dump(items: Sequence[Any]) -> bytes | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
     if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
-    sink = io.BytesIO()
-    try:
-        _Plain(sink, 5).dump(items if type(items) is list else list(items))
-    except (_NotPlain, RecursionError):
-        return None
-    return bytes(sink.getbuffer())
+    return _plain.together(items)
 
 
-def read(kind: int, count: int, row: Bytes) -> list[Any]:
-    """The ``count`` values that stand in a row."""
-    values: list[Any]
+def read(kind: int, count: int, row: Bytes) -> Read:
+    """The ``count`` values that stand in a row; what one raised that cannot be rebuilt, by its place."""
     if kind == NONES:
-        values = [None] * count
-    elif kind == MARSHAL:
+        return [None] * count, {}
+    if kind == MARSHAL:
         # So begins a list in marshal's format; what follows are its items.
-        values = marshal.loads(b"".join((b"[", count.to_bytes(4, "little"), row)))
-    else:
-        column = memoryview(row).cast("B")
-        values = column.cast("d").tolist() if kind == FLOATS else column.cast("q").tolist()
-        if kind == TRUTHS:
-            values = list(map(bool, values))
-    return values
+        return marshal.loads(b"".join((b"[", count.to_bytes(4, "little"), row))), {}
+    if kind == PLAIN:
+        return _plain.read(row)
+    column = memoryview(row).cast("B")
+    if kind >= FLOAT64:
+        import numpy as np
+
+        numbers = np.frombuffer(column, np.float64 if kind <= FLOAT32 else np.int64)
+        return list(numbers.astype(_NAMES[kind], copy=False)), {}
+    values: list[Any] = column.cast("d").tolist() if kind == FLOATS else column.cast("q").tolist()
+    return list(map(bool, values)) if kind == TRUTHS else values, {}
 
 
-def rescue(ledger: Ledger, position: int) -> tuple[int, list[Any]] | None:
+def rescue(ledger: Ledger, position: int) -> tuple[int, Read] | None:
     """The first position and the values of the row in a copy of a ledger, whose slot names the call at ``position``;
     None where the outbox holds no row."""
     word, used = ledger.words[3], min(ledger.words[1], SIZE - OUTBOX)
@@ -88,7 +81,9 @@ def rescue(ledger: Ledger, position: int) -> tuple[int, list[Any]] | None:
         return None
     first, kind = (word >> 8) - 1, word & 0xFF
     if kind == MARSHAL:
-        return first, _all(ledger.memory[OUTBOX : OUTBOX + used])
+        return first, (_all(ledger.memory[OUTBOX : OUTBOX + used]), {})
+    if kind == PLAIN:
+        return first, _plain.read(ledger.memory[OUTBOX : OUTBOX + used])
     count = min(max(used // 8, position - first), _CAPACITY)
     return first, read(kind, count, ledger.memory[OUTBOX : OUTBOX + 8 * count])
 
@@ -113,15 +108,26 @@ class Row:
         self._memory = ledger.memory
         self._positions = ledger.memory[:8].cast("I")
         results = ledger.memory[OUTBOX:]
-        integers = results.cast("q")
-        self._columns: dict[int, memoryview[Any]] = {INTEGERS: integers, FLOATS: results.cast("d"), TRUTHS: integers}
+        integers, floats = results.cast("q"), results.cast("d")
+        self._columns: dict[int, memoryview[Any]] = dict.fromkeys((INTEGERS, TRUTHS, INT64, INT32), integers)
+        self._columns |= dict.fromkeys((FLOATS, FLOAT64, FLOAT32), floats)
         self._revoked = ledger.memory[REVOKED : REVOKED + 1]
         self.kind = MARSHAL
         self.first = self.used = 0
         self.refused = False
         """Whether the next call was revoked."""
-        self.mixed = False
-        """Whether a result was of another type than its row: what is in ``marshal``'s format takes all."""
+        self._mixed = self._composed = False
+        """Whether a result was of another type than its row: what is in ``marshal``'s format takes all atoms. Whether
+        one was no atom: pickles take those, too."""
+        self._odd: set[type] = set()
+        """Types of results that were not plain, or large."""
+        self._pickles = _plain.OneByOne()
+
+    def renew(self) -> None:
+        """The next row is that of another batch."""
+        self.refused = self._mixed = self._composed = False
+        self._odd.clear()
+        self._pickles.renew()
 
     @property
     def capacity(self) -> int:
@@ -132,21 +138,28 @@ class Row:
         """The byte of the ledger before which the results of calls before ``position`` stand."""
         if self.kind == NONES:
             return OUTBOX
-        return self.used if self.kind == MARSHAL else OUTBOX + 8 * (position - self.first)
+        return self.used if self.kind in (MARSHAL, PLAIN) else OUTBOX + 8 * (position - self.first)
 
     def begin(self, position: int, value: Any) -> bool:
         """Begins a row with the result of the call at ``position``; False where that cannot stand in one."""
-        kind = _KINDS.get(type(value), MARSHAL if type(value) in ATOMS else None)
-        if kind is None:
-            return False
-        return (not self.mixed and self._begin(kind, position, value)) or self._begin(MARSHAL, position, value)
+        type_ = type(value)
+        if type_.__module__ == "numpy" and type_ not in _KINDS and type_.__name__ in _NUMPY:
+            _KINDS[type_] = _NUMPY[type_.__name__]
+            _TYPES[_KINDS[type_]] = type_
+        if type_ in _KINDS and not self._mixed and self._begin(_KINDS[type_], position, value):
+            return True
+        if type_ in ATOMS and not self._composed:
+            return self._begin(MARSHAL, position, value)
+        return type_ not in self._odd and self._begin(PLAIN, position, value)
 
     def _begin(self, kind: int, position: int, value: Any) -> bool:
         self.kind, self.first, self.used = kind, position, OUTBOX
-        if kind == MARSHAL:
-            data = marshal.dumps(value, VERSION)
-            if len(data) > LARGEST:
+        head = self._pickles.begin() if kind == PLAIN else b""
+        if kind in (MARSHAL, PLAIN):
+            data = marshal.dumps(value, VERSION) if kind == MARSHAL else self._pickled(value)
+            if data is None or len(data) > LARGEST:
                 return False
+            data = head + data
             self._memory[OUTBOX : OUTBOX + len(data)] = data
             self.used += len(data)
         else:
@@ -171,6 +184,8 @@ class Row:
         """
         if self.kind == MARSHAL:
             return self._fill_marshal(fn, items, position, end, slot, written)
+        if self.kind == PLAIN:
+            return self._fill_plain(fn, items, position, end, slot, written)
         end = min(end, self.first + _CAPACITY)
         positions, revoked, words = self._positions, self._revoked, self._words
         column, kind, shift = self._columns.get(self.kind), _TYPES[self.kind], self.first
@@ -184,7 +199,7 @@ class Row:
                     break
                 value = fn(item)
                 if type(value) is not kind:
-                    self.mixed = True
+                    self._mixed = True
                     return at, value, None
                 if column is not None:
                     column[at - shift] = value
@@ -214,6 +229,7 @@ class Row:
                 value = NOTHING
                 value = fn(item)
                 if type(value) not in ATOMS:
+                    self._composed = self._mixed = True
                     return at, value, None
                 data = dumps(value, VERSION)
                 after = used + len(data)
@@ -230,3 +246,39 @@ class Row:
         finally:
             self.used = used
         return end, NOTHING, None
+
+    def _fill_plain(
+        self, fn: Callable[[Any], Any], items: Sequence[Any], position: int, end: int, slot: int, written: list[Any]
+    ) -> tuple[int, Any, BaseException | None]:
+        revoked = self._revoked
+        words, memory, pickled, used = self._words, self._memory, self._pickled, self.used
+        at = position
+        try:
+            for at, item in enumerate(items[position:end], position):
+                words[0] = slot | at
+                if revoked[0] and words[7] <= slot | at < words[8]:
+                    self.refused, end = True, at
+                    break
+                value = fn(item)
+                data = pickled(value)
+                if data is None or (after := used + len(data)) > SIZE:
+                    return at, value, None
+                memory[used:after] = data
+                words[1] = after - OUTBOX
+                used = after
+                if written:
+                    end = at + 1
+                    break
+        except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+            return at, NOTHING, problem
+        finally:
+            self.used = used
+        return end, NOTHING, None
+
+    def _pickled(self, value: Any) -> bytes | None:
+        """A plain value's pickle; None for one that is not, or large: the next of its type are not tried."""
+        data = self._pickles.dump(value)
+        if data is None or len(data) > LARGEST:
+            self._odd.add(type(value))
+            return None
+        return data

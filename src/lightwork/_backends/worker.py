@@ -212,16 +212,24 @@ class Worker:
         items: Sequence[Any] | _Parcels
         if frame.kind == _wire.ROWS:
             positions: Sequence[int] = range(count)
-            items = pickle.loads(frame.buffers.pop() if frame.buffers else frame.body[BATCH.size :])
         else:
             items = _Parcels(frame, count, sparse, bytearray if self._lent is None else self._lent.own)
             positions = items.positions
-        del frame
-        # The function's module is imported on the first call's account: if that kills, it is this one that is lost.
+        # The function's module, and what plain items are made of, is imported on the first call's account: if that
+        # kills, it is this one that is lost.
         words[9] = 1
         words[0] = slot | positions[0]
         if self._post.alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
+        if frame.kind == _wire.ROWS:
+            try:
+                items = pickle.loads(frame.buffers.pop() if frame.buffers else frame.body[BATCH.size :])
+            except BaseException:  # noqa: BLE001 - the import of a class's module may raise anything
+                if self._post.alarm is not None:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                self._post.send(_wire.frame(_wire.UNREAD, [struct.pack("<I", number)]))
+                return
+        del frame
         fn = around(self._function(function))
         if self._ceiling is not None:
             fn = self._ceiling.over(fn)

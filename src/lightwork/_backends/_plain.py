@@ -1,0 +1,285 @@
+"""Plain values: many of them can travel in one pickle, since to take and rebuild them runs none of the user's code.
+
+They are made of builtin types, of types of the standard library and of NumPy that are data, and of classes that leave
+it to pickle how they are pickled: most dataclasses, named tuples, enumerations. A pickler finds out while it pickles,
+because it asks ``reducer_override`` for all that it does not write by itself: instances, their classes, functions that
+rebuild them.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import struct
+import sys
+from types import FunctionType, GetSetDescriptorType
+
+from lightwork import _wire
+from lightwork._lean import pickle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+
+KNOWN = {
+    "builtins": frozenset(
+        {"bytearray", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "set", "str", "tuple"}
+    ),
+    "array": frozenset({"_array_reconstructor", "array"}),
+    "collections": frozenset({"Counter", "OrderedDict", "defaultdict", "deque"}),
+    "copyreg": frozenset({"_reconstructor", "__newobj__"}),
+    "datetime": frozenset({"date", "datetime", "time", "timedelta", "timezone"}),
+    "decimal": frozenset({"Decimal"}),
+    "fractions": frozenset({"Fraction"}),
+    "pathlib": frozenset({"Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath"}),
+    "uuid": frozenset({"UUID"}),
+}
+"""By the module that has them: what pickles of plain values may name."""
+
+_ALIASES = {"_datetime": "datetime", "_decimal": "decimal", "_pydatetime": "datetime", "_pydecimal": "decimal"}
+_NUMPY = frozenset({"_frombuffer", "_reconstruct", "scalar"})
+
+_NAMED = (type, FunctionType, type(len))
+"""Classes and functions, which pickles refer to by name."""
+
+
+class NotPlain(Exception):
+    """A value has a part that is not plain."""
+
+
+_KNOWN, _ARRAY, _DTYPE, _DEFAULT = "known", "array", "dtype", "default"
+_answers: dict[Any, str] = {}
+"""What was found of classes and functions that stay what they are."""
+
+
+class _Plain(pickle.Pickler):
+    """Takes plain values only."""
+
+    def __init__(self, file: Any, protocol: int) -> None:
+        super().__init__(file, protocol)
+        self.classes: dict[Any, str] = {}
+        """What was found of the user's classes, which may change from batch to batch."""
+        self.met: list[Any] = []
+        """Parts that others refer to again and again, as often as they were met."""
+
+    def reducer_override(self, part: Any) -> Any:
+        named = isinstance(part, _NAMED)
+        thing = part if named else type(part)
+        answer = _answers.get(thing) or self.classes.get(thing)
+        if answer is None:
+            answer = self._answer(thing)
+        if named:
+            self.met.append(part)
+        elif answer is _DTYPE:
+            if part.isbuiltin == 1:  # there is one of its kind
+                self.met.append(part)
+        elif answer is _ARRAY and (part.nbytes >= _wire.OUT_OF_BAND or thing in _wire.reducers):
+            raise NotPlain
+        return NotImplemented
+
+    def _answer(self, thing: Any) -> str:
+        if (answer := _known(thing)) is not None:
+            _answers[thing] = answer
+            return answer
+        if isinstance(thing, type) and _by_default(thing) and _found_by_name(thing):
+            self.classes[thing] = _DEFAULT
+            return _DEFAULT
+        raise NotPlain
+
+
+def _known(thing: Any) -> str | None:
+    """Whether a class or a function is one of ``KNOWN``, or one of NumPy's kinds of numbers and arrays."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__name__", None)
+    if type(module) is not str or type(name) is not str:
+        return None
+    root = module.partition(".")[0]
+    root = _ALIASES.get(root, root)
+    home = sys.modules.get(root)
+    if root == "numpy" and home is not None:
+        if thing is home.ndarray:
+            return _ARRAY
+        if _is_subclass(thing, home.dtype):
+            return _DTYPE
+        return _KNOWN if name in _NUMPY or _is_subclass(thing, home.generic) else None
+    return _KNOWN if name in KNOWN.get(root, ()) and getattr(home, name, None) is thing else None
+
+
+def _is_subclass(thing: Any, cls: type) -> bool:
+    return isinstance(thing, type) and issubclass(thing, cls)
+
+
+def _by_default(cls: type) -> bool:
+    """Whether instances are pickled and rebuilt by what ``object``, ``namedtuple`` and ``Enum`` have for that."""
+    if cls in copyreg.dispatch_table or hasattr(cls, "__setstate__") or hasattr(cls, "__getnewargs_ex__"):
+        return False
+    enum = sys.modules.get("enum")
+    if enum is not None and type(cls) is enum.EnumMeta:
+        return cls.__reduce_ex__ is enum.Enum.__reduce_ex__
+    if (
+        cls.__reduce_ex__ is not object.__reduce_ex__
+        or cls.__reduce__ is not object.__reduce__
+        or cls.__getstate__ is not object.__getstate__
+        or cls.__getattribute__ not in (object.__getattribute__, tuple.__getattribute__)
+        or hasattr(cls, "__getattr__")
+        or type(cls).__call__ is not type.__call__
+    ):
+        return False
+    if issubclass(cls, tuple):
+        return _is_namedtuple(cls)
+    if cls.__new__ is not object.__new__ or hasattr(cls, "__getnewargs__"):
+        return False
+    for base in cls.__mro__[:-1]:
+        held = vars(base)
+        if held.get("__slots__") and cls.__setattr__ is not object.__setattr__:
+            return False
+        if "__dict__" in held and type(held["__dict__"]) is not GetSetDescriptorType:
+            return False
+    # Of what is written in C only those that add nothing of their own can be rebuilt so.
+    return cls.__basicsize__ <= object.__basicsize__ + 8 * (2 + _slots(cls))
+
+
+def _slots(cls: type) -> int:
+    return sum(len(vars(base).get("__slots__", ())) for base in cls.__mro__)
+
+
+def _is_namedtuple(cls: type) -> bool:
+    from collections import namedtuple
+
+    made = namedtuple("made", "")
+    for base in cls.__mro__:
+        if base.__bases__ == (tuple,):
+            makes = getattr(cls.__getnewargs__, "__code__", None)  # type: ignore[attr-defined]
+            return "_fields" in vars(base) and makes is made.__getnewargs__.__code__ and cls.__new__ is base.__new__
+    return False
+
+
+def _found_by_name(cls: type) -> bool:
+    """Whether another process finds the class under its name, as this one does."""
+    module: Any = sys.modules.get(cls.__module__)
+    if module is None or _wire.by_value(cls.__module__.encode()):
+        return False
+    found = module
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is cls
+
+
+def together(values: Sequence[Any]) -> bytes | None:
+    """All values as one pickle of a list; None where one of them is not plain, or cannot be pickled."""
+    sink = io.BytesIO()
+    try:
+        _Plain(sink, 5).dump(values if type(values) is list else list(values))
+    except KeyboardInterrupt:
+        raise
+    except Exception:  # noqa: BLE001 - who pickles each by itself will tell of which, and why
+        return None
+    return bytes(sink.getbuffer())
+
+
+MOST_DEFINITIONS = 64
+"""In one row."""
+
+
+class OneByOne:
+    """Pickles of values as they come, behind each other in segments that ``read`` takes in one go, up to any of them.
+
+    A segment is a pickle of protocol 3 without its frame. (Later protocols count what a pickle refers back to, so that
+    it would mean something else behind another.) Before it stands its length, as a number that pickle puts on its stack
+    and drops again; behind it, in that way too, nothing stays of the segments that define a class for those that follow.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.write = self._parts.append  # the picklers' file
+        self._pickler = _Plain(self, 3)
+        self._met = self._pickler.met
+        self._definer = pickle.Pickler(self, 3)
+        self._memo = self._definer.memo
+        self._definitions: list[bytes] = []
+
+    def renew(self) -> None:
+        """Looks at the user's classes anew: for another batch."""
+        self._pickler.classes.clear()
+        if self._definitions:
+            self._definitions.clear()
+            self._definer.clear_memo()
+            self._pickler.clear_memo()
+
+    def begin(self) -> bytes:
+        """What is to stand before the first value."""
+        return b"".join(self._definitions)
+
+    def dump(self, value: Any) -> bytes | None:
+        """What stands for the value; None where it is not plain, or cannot be pickled."""
+        parts, pickler = self._parts, self._pickler
+        try:
+            pickler.dump(value)
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+        except KeyboardInterrupt:
+            raise
+        except Exception:  # noqa: BLE001 - who pickles it by itself will tell why
+            self._met.clear()
+            return None
+        finally:
+            # The next value may be the same object, with other contents.
+            if self._definitions:
+                pickler.memo = self._memo
+            else:
+                pickler.clear_memo()
+            parts.clear()
+        data = _LENGTH.pack(b"J", len(data) - 3, b"0") + data[2:-1]
+        return data + self._define() if self._met else data
+
+    def _define(self) -> bytes:
+        """Definitions of what was met, which from here on is only referred to."""
+        definitions = []
+        for thing in dict.fromkeys(self._met) if len(self._definitions) < MOST_DEFINITIONS else ():
+            self._definer.dump(thing)
+            data = b"".join(self._parts)
+            self._parts.clear()
+            definitions.append(_LENGTH.pack(b"J", 2 - len(data), b"0") + data[2:-1] + b"0")
+        self._met.clear()
+        self._definitions += definitions
+        self._memo = self._pickler.memo = self._definer.memo
+        return b"".join(definitions)
+
+
+_LENGTH = struct.Struct("<cic")
+"""The length of a value's segment; of a definition's with a minus."""
+_BEGIN, _LIST, _END, _STOP = b"\x80\x03", b"(", b"l.", b"."
+
+
+def read(segments: _wire.Bytes) -> tuple[list[Any], dict[int, BaseException]]:
+    """The values that were pickled one by one; what one raised that cannot be rebuilt, by its place."""
+    try:
+        return pickle.loads(b"".join((_BEGIN, _LIST, segments, _END))), {}
+    except Exception:  # noqa: BLE001 - what the import of a class's module raises, for one
+        return _read_each(memoryview(segments))
+
+
+def _read_each(rest: memoryview) -> tuple[list[Any], dict[int, BaseException]]:
+    values: list[Any] = []
+    problems: dict[int, BaseException] = {}
+    known, undefined = _BEGIN, None
+    while len(rest):
+        _, length, _ = _LENGTH.unpack_from(rest)
+        segment, rest = rest[_LENGTH.size :][: abs(length)], rest[_LENGTH.size + abs(length) :]
+        try:
+            value = pickle.loads(b"".join((known, segment, b"N" if length < 0 else b"", _STOP)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001 - it harms its own call alone
+            if length < 0:
+                undefined = problem
+            else:
+                # What it refers to may be what could not be defined.
+                problems[len(values)] = problem if undefined is None else undefined
+                values.append(None)
+        else:
+            if length < 0:
+                known += segment
+            else:
+                values.append(value)
+    return values, problems
