@@ -37,6 +37,9 @@ WorkerId = tuple[int, int]
 NO_CAP = 1 << 30
 """Workers: a lane never has so many."""
 
+MOST_JOINED = 256
+"""Calls that came one by one and may go out together, at most."""
+
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
 
@@ -118,9 +121,10 @@ class Rules(Record, frozen=True):
 
 
 class _Block(Slotted):
-    """Pending calls with consecutive indices, ``first + at … first + end - 1``, cut from the left."""
+    """Pending calls with consecutive indices, ``first + at … first + end - 1``, cut from the left. ``joined``: those
+    that came one by one, behind which others may be put."""
 
-    __slots__ = ("at", "end", "first", "fn", "items", "style")
+    __slots__ = ("at", "end", "first", "fn", "items", "joined", "style")
 
     def __init__(
         self, fn: Callable[..., Any], style: Style, first: int, items: Sequence[Any], end: int, at: int = 0
@@ -131,6 +135,7 @@ class _Block(Slotted):
         self.items = items
         self.end = end
         self.at = at
+        self.joined: list[Any] | None = None
 
     def __len__(self) -> int:
         return self.end - self.at
@@ -289,6 +294,19 @@ class Dispatch:
             self.pending += count
         return first
 
+    def feed_call(self, fn: Callable[..., Any], style: Style, item: Any) -> int:
+        """Adds one call, to go with those before it where they are of the same function; returns its index."""
+        index = self.fed
+        last = self._blocks[-1] if self._blocks else None
+        if last is None or last.joined is None or last.fn is not fn or last.end == MOST_JOINED:
+            self._blocks.append(last := _Block(fn, style, index, [], 0))
+            last.joined = last.items = []
+        last.joined.append(item)
+        last.end += 1
+        self.fed += 1
+        self.pending += 1
+        return index
+
     def end_of_input(self) -> None:
         """No ``feed`` will follow."""
         self.more = False
@@ -352,15 +370,22 @@ class Dispatch:
         lane.workers[worker[1]] = lane.idle[worker[1]] = _Worker()
         lane.peak = max(lane.peak, len(lane.workers))
 
-    def dropped(self, to: WorkerId, batch: Batch) -> None:
-        """A ``Send`` was not carried out, for nobody wants the results of these calls: they are done."""
+    def drop(self, to: WorkerId, batch: Batch, position: int) -> bool:
+        """Nobody wants the result of the call at ``position`` of a batch that is being sent: it is done, and what comes
+        after it does not go with the batch. Returns whether something is left to be sent."""
         lane = self.lanes[to[0]]
         worker = lane.workers[to[1]]
+        if position + 1 < batch.stop:
+            self._put_back(_rest(batch, position + 1))
+        worker.given -= batch.stop - position
+        batch.items, batch.end = batch.items[:position], None
+        self._emit(Chunk(batch.first + position, [None]))
+        if position > batch.start:
+            return True
         del worker.sent[batch.id]
-        worker.given -= batch.stop - batch.start
         if not worker.sent:
             lane.idle[to[1]] = worker
-        self._emit(Chunk(batch.first, [None] * (batch.stop - batch.start)))
+        return False
 
     def in_flight(self, lane: int) -> bool:
         """Whether a batch is with one of this lane's workers."""

@@ -145,7 +145,7 @@ class Plan(Record):
     """How a run begins: with which backend and how many workers.
 
     ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
-    (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a batch goes out,
+    (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a call goes out,
     False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already;
     ``stall_timeout``: seconds without an end of a call after which the workers' stacks are shown.
     """
@@ -354,9 +354,14 @@ class Run:
     def _send(self, instruction: Send) -> bool:
         lane, worker = instruction.worker
         batch = instruction.batch
-        if self.plan.on_send is not None and not self.plan.on_send(batch.first):
-            self.dispatch.dropped(instruction.worker, batch)
-            return True
+        again = False
+        if (wanted := self.plan.on_send) is not None:
+            for position in range(batch.start, batch.stop):
+                if not wanted(batch.first + position):
+                    again = True
+                    if not self.dispatch.drop(instruction.worker, batch, position):
+                        return True
+                    break
         live = self._live[lane]
         shipped = live.crew.shipped
         if not live.backend.capabilities.needs_pickling or not live.sending.due():
@@ -367,7 +372,7 @@ class Run:
             live.sending.add(thread_cpu() - before)
         if live.crew.shipped > shipped:
             self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, live.crew.shipped - shipped)
-        return False
+        return again
 
     def timeout(self, timeout: float | None) -> float | None:
         """How long to wait for an event, when the caller would wait ``timeout``."""

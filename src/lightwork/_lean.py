@@ -18,6 +18,7 @@ __all__ = [
     "deque",
     "get_ident",
     "local",
+    "partial",
     "pickle",
     "signal",
     "socket",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import socket
     from collections import deque
     from contextlib import suppress
+    from functools import partial
     from operator import attrgetter
     from queue import Empty, SimpleQueue
     from struct import Struct
@@ -41,6 +43,7 @@ else:
         import _signal as signal
         import _socket as socket
         from _collections import deque
+        from _functools import partial
         from _operator import attrgetter
         from _queue import Empty, SimpleQueue
         from _struct import Struct
@@ -51,6 +54,7 @@ else:
         import signal
         import socket
         from collections import deque
+        from functools import partial
         from operator import attrgetter
         from queue import Empty, SimpleQueue
         from struct import Struct

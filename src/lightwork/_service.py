@@ -204,6 +204,7 @@ class Service:
             settings.terms,
             settings.rules,
             growth,
+            chunksize=1,  # but calls that take less than a message may share one
             on_send=self._begins,
             stall_timeout=settings.stall_timeout,
         )
@@ -492,7 +493,7 @@ class Service:
             if self._broken is not None:
                 _settle(work.future, self._broken_error())
                 continue
-            index = dispatch.feed(work.fn, "full", [(work.args, work.kwargs)])
+            index = dispatch.feed_call(work.fn, "full", (work.args, work.kwargs))
             self._futures[index] = work.future
             self._indices[id(work.future)] = index
             if self._router is not None:
@@ -521,7 +522,8 @@ class Service:
     def _saw(self, index: int, outcomes: Outcomes, beside: int) -> None:
         work = self._works.get(index)
         if work is not None and self._router is not None and outcomes.count and not outcomes.failures:
-            self._router.learn(self.name, work, outcomes.seconds, outcomes.cpu, beside, outcomes.values[0])
+            seconds, cpu = outcomes.seconds / outcomes.count, outcomes.cpu / outcomes.count
+            self._router.learn(self.name, work, seconds, cpu, beside, outcomes.values[0])
 
     def _resolve(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:

@@ -118,7 +118,7 @@ NOT_PLAIN = [len, struct.Struct("<I"), range, ValueError(1), Script(), Restored(
 NOT_PLAIN += [local(), np.zeros(10_000), np.ma.zeros(3), collections.defaultdict(lambda: 1), re.compile("a")]
 
 
-@pytest.mark.parametrize("odd", NOT_PLAIN, ids=repr)
+@pytest.mark.parametrize("odd", NOT_PLAIN, ids=lambda odd: type(odd).__name__)
 def test_what_has_ways_of_its_own_to_be_pickled_is_not_plain(odd):
     assert _rows.dump([1, [odd]]) is None
     assert _plain.OneByOne().dump([odd]) is None
@@ -188,7 +188,7 @@ def exact(value, other):
     return type(value) is type(other) and repr(value) == repr(other)
 
 
-@pytest.mark.parametrize("value", PLAIN, ids=repr)
+@pytest.mark.parametrize("value", PLAIN, ids=lambda value: type(value).__name__)
 def test_what_is_data_is_plain(value):
     assert exact(pickle.loads(_rows.dump([value, value]))[1], value)
     one = _plain.OneByOne()

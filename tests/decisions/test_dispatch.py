@@ -350,7 +350,7 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_it_was_taken_back_before
     dispatch.started((0, 1))
     dispatch.started((0, 2))
     first, second = dispatch.plan(0.0)
-    dispatch.dropped(first.worker, first.batch)
+    assert not dispatch.drop(first.worker, first.batch, 0)
     assert dispatch.take()[0].values == [None] and dispatch.running() == {(0, 2): (1, False)}
     assert dispatch.plan(LATE) == [Revoke((0, 2))]
     assert dispatch.condemn(1) == (0, 2)
@@ -369,12 +369,58 @@ def test_a_call_that_was_dropped_or_could_not_be_sent_says_nothing_of_its_worker
     dispatch.plan(0.0)
     dispatch.started((0, 1))
     (send,) = dispatch.plan(0.0)
-    dispatch.dropped(send.worker, send.batch)
+    assert not dispatch.drop(send.worker, send.batch, 0)
     (send,) = dispatch.plan(0.0)
     refused = Outcomes(send.batch.id, 0, [None], {0: TypeError("it does not pickle")})
     dispatch.handle(0, Finished(1, refused, last=True), 0.0)
     dispatch.plan(0.0)
     assert dispatch.running() == {(0, 1): (2, False)}
+
+
+def one_by_one(calls):
+    """A dispatch of one worker that was given calls one after another, and has done one in no time."""
+    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1)
+    dispatch.set_lane(0, 1)
+    for number, fn in enumerate([abs, *calls]):
+        assert dispatch.feed_call(fn, "one", number) == number
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    (send,) = dispatch.plan(0.0)
+    done = Outcomes(send.batch.id, 0, [0], seconds=1e-5)
+    dispatch.handle(0, Finished(1, done, last=True), 0.0)
+    dispatch.take()
+    return dispatch
+
+
+def test_calls_that_came_one_by_one_go_together_with_those_of_their_function():
+    dispatch = one_by_one([abs] * 5 + [len] + [abs] * 2)
+    (send,) = dispatch.plan(0.0)
+    assert send.batch.items == [1, 2, 3, 4, 5] and send.batch.fn is abs
+    assert dispatch.feed_call(abs, "one", 9) == 9
+    dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, [1] * 5, seconds=1e-5), last=True), 0.0)
+    (send,) = dispatch.plan(0.0)
+    assert send.batch.items == [6] and send.batch.fn is len
+    dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, [1], seconds=1e-5), last=True), 0.0)
+    (send,) = dispatch.plan(0.0)
+    assert send.batch.items == [7, 8, 9] and dispatch.pending == 0
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_what_nobody_wants_is_left_out_of_a_batch(position):
+    dispatch = one_by_one([abs] * 5)
+    (send,) = dispatch.plan(0.0)
+    assert dispatch.drop(send.worker, send.batch, position) == (position > 0)
+    assert [chunk.first for chunk in dispatch.take()] == [1 + position]
+    done = list(range(1, position + 1))
+    assert send.batch.items == done and dispatch.pending == 4 - position
+    if done:
+        dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, done, seconds=1e-5), last=True), 0.0)
+    if position < 4:
+        (send,) = dispatch.plan(0.0)
+        assert send.batch.items == list(range(position + 2, 6))
+        dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, send.batch.items, seconds=1e-5), last=True), 0.0)
+    assert dispatch.done == dispatch.fed == 6 and dispatch.pending == 0
 
 
 STARVED = Death(1, 9, None, "was killed by the kernel for lack of memory", starved=True)

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import copyreg
 import io
-import struct
 import sys
-from types import FunctionType, GetSetDescriptorType
 
 from lightwork import _wire
-from lightwork._lean import pickle
+from lightwork._lean import Struct, pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
 
@@ -41,8 +39,10 @@ KNOWN = {
 _ALIASES = {"_datetime": "datetime", "_decimal": "decimal", "_pydatetime": "datetime", "_pydecimal": "decimal"}
 _NUMPY = frozenset({"_frombuffer", "_reconstruct", "scalar"})
 
-_NAMED = (type, FunctionType, type(len))
+_NAMED = (type, type(_wire.dump), type(len))
 """Classes and functions, which pickles refer to by name."""
+
+_GETSET = type(vars(type(_wire.dump))["__code__"])
 
 
 class NotPlain(Exception):
@@ -110,7 +110,7 @@ def _is_subclass(thing: Any, cls: type) -> bool:
     return isinstance(thing, type) and issubclass(thing, cls)
 
 
-def _by_default(cls: type) -> bool:
+def _by_default(cls: Any) -> bool:
     """Whether instances are pickled and rebuilt by what ``object``, ``namedtuple`` and ``Enum`` have for that."""
     if cls in copyreg.dispatch_table or hasattr(cls, "__setstate__") or hasattr(cls, "__getnewargs_ex__"):
         return False
@@ -134,24 +134,23 @@ def _by_default(cls: type) -> bool:
         held = vars(base)
         if held.get("__slots__") and cls.__setattr__ is not object.__setattr__:
             return False
-        if "__dict__" in held and type(held["__dict__"]) is not GetSetDescriptorType:
+        if "__dict__" in held and type(held["__dict__"]) is not _GETSET:
             return False
-    # Of what is written in C only those that add nothing of their own can be rebuilt so.
-    return cls.__basicsize__ <= object.__basicsize__ + 8 * (2 + _slots(cls))
+    return True
 
 
-def _slots(cls: type) -> int:
-    return sum(len(vars(base).get("__slots__", ())) for base in cls.__mro__)
-
-
-def _is_namedtuple(cls: type) -> bool:
+def _is_namedtuple(cls: Any) -> bool:
     from collections import namedtuple
 
     made = namedtuple("made", "")
     for base in cls.__mro__:
         if base.__bases__ == (tuple,):
-            makes = getattr(cls.__getnewargs__, "__code__", None)  # type: ignore[attr-defined]
-            return "_fields" in vars(base) and makes is made.__getnewargs__.__code__ and cls.__new__ is base.__new__
+            makes = getattr(cls.__getnewargs__, "__code__", None)
+            return (
+                "_fields" in vars(base)
+                and makes is vars(made)["__getnewargs__"].__code__
+                and cls.__new__ is base.__new__
+            )
     return False
 
 
@@ -187,7 +186,7 @@ class OneByOne:
 
     A segment is a pickle of protocol 3 without its frame. (Later protocols count what a pickle refers back to, so that
     it would mean something else behind another.) Before it stands its length, as a number that pickle puts on its stack
-    and drops again; behind it, in that way too, nothing stays of the segments that define a class for those that follow.
+    and drops again. In the same way nothing stays of segments that only define a class for those that follow.
     """
 
     def __init__(self) -> None:
@@ -246,7 +245,7 @@ class OneByOne:
         return b"".join(definitions)
 
 
-_LENGTH = struct.Struct("<cic")
+_LENGTH = Struct("<cic")
 """The length of a value's segment; of a definition's with a minus."""
 _BEGIN, _LIST, _END, _STOP = b"\x80\x03", b"(", b"l.", b"."
 

@@ -1,10 +1,9 @@
 """Rows: plain items and plain results that travel many at a time.
 
 A pickle for each item and each result lets one that fails harm its own call alone, but takes most of the time of a
-short call. Where an item is plain (see ``_plain``), nothing of it can fail or run anybody's code: a batch of such items
-is one pickle. Results stand in a row, one behind the other: numbers of one type, also of NumPy's, in 8 bytes each, Nones
-in none, other atoms in ``marshal``'s format, which needs no frame around each, other plain values in pickles that need
-none.
+short call. Where items are plain (see ``_plain``), a batch of them is one pickle. Results stand in a row, one behind
+the other: numbers of one type, NumPy's too, in 8 bytes each, Nones in none, other atoms in ``marshal``'s format, which
+needs no frame around each, other plain values in pickles that need none.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from lightwork._backends._surroundings import Surroundings, around
 from lightwork._calls import Terms, apply
 from lightwork._class_names import HOME
 from lightwork._handles import Arrived, Handle
-from lightwork._lean import deque, pickle, signal, socket
+from lightwork._lean import deque, partial, pickle, signal, socket
 from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
@@ -242,12 +242,12 @@ class Worker:
         with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
             if (
                 not isinstance(items, _Parcels)
-                and style == "one"
+                and (style != "full" or count > 1)
                 and self._post.alarm is None
                 and self._ceiling is None
                 and not self._terms.seed_globals
             ):
-                self._run_row(fn, items, slot, outbox)
+                self._run_row(fn if style == "one" else partial(apply, fn, style), items, slot, outbox)
             else:
                 self._run_each(fn, items, positions, style, slot, outbox)
 
