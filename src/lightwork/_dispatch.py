@@ -37,11 +37,14 @@ WorkerId = tuple[int, int]
 NO_CAP = 1 << 30
 """Workers: a lane never has so many."""
 
-MOST_JOINED = 256
-"""Calls that came one by one and may go out together, at most."""
+MOST_JOINED = 64
+"""Calls that came one by one and may go out together, at most: once they are out they cannot be cancelled."""
 
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
+
+PROMPTLY = 0.02
+"""The same where each call is waited for by itself, for any workers: such batches are meant to take 1 ms."""
 
 STILLBORN_LIMIT = 5
 """Workers of a lane that may die before they became ready, with no other ready and no call done in between, before the
@@ -195,6 +198,7 @@ class _Lane(Slotted):
         "max_queued",
         "open",
         "peak",
+        "prompt",
         "revocable",
         "starting",
         "stillborn",
@@ -221,7 +225,9 @@ class _Lane(Slotted):
         busy: float = 0.0,
         cpu: float = 0.0,
         open: bool = True,
+        prompt: bool = False,
     ) -> None:
+        self.prompt = prompt
         self.batching = batching
         self.max_queued = max_queued
         self.crash = crash
@@ -331,14 +337,15 @@ class Dispatch:
         crash: Callable[[], type[WorkerCrashed]] | None = None,
         whole: bool = False,
         revocable: bool = False,
+        prompt: bool = False,
     ) -> None:
         """Makes a crew known, with no worker wanted yet.
 
         ``crash`` gives the class for calls that its workers' deaths cost; ``whole``: a batch may be all that there is,
         for its worker hands back what it does not come to; ``revocable``: what a worker has not begun can be taken
-        back.
+        back; ``prompt``: it is as soon as that is late, for whoever is free first.
         """
-        self.lanes[lane] = _Lane(batching, max_queued, crash or _plain_crash, whole, revocable)
+        self.lanes[lane] = _Lane(batching, max_queued, crash or _plain_crash, whole, revocable, prompt=prompt)
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
@@ -432,15 +439,21 @@ class Dispatch:
         """When ``plan`` has something to do even without an event."""
         times = [self._delayed[0][0]] if self._delayed else []
         for lane in self.lanes.values():
-            if self._somebody_idles(lane):
-                times += [worker.since + LATE for worker in lane.workers.values() if self._holds_back(worker)]
+            if self._takes_back(lane):
+                times += [self._late(lane, worker) for worker in lane.workers.values() if self._holds_back(worker)]
         return min(times, default=None)
 
-    def _somebody_idles(self, lane: _Lane) -> bool:
-        """Whether a worker would take more calls and there are none."""
-        return (
-            lane.revocable and lane.open and not self.pending and (len(lane.workers) < lane.target or bool(lane.idle))
-        )
+    def _takes_back(self, lane: _Lane) -> bool:
+        """Whether another worker would take what one has and has not begun."""
+        if not (lane.revocable and lane.open):
+            return False
+        idles = not self.pending and (len(lane.workers) < lane.target or bool(lane.idle))
+        return idles or (lane.prompt and lane.target > 1)
+
+    @staticmethod
+    def _late(lane: _Lane, worker: _Worker) -> float:
+        """When that is to be."""
+        return worker.since + (PROMPTLY if lane.prompt and worker.ready else LATE)
 
     @staticmethod
     def _holds_back(worker: _Worker) -> bool:
@@ -471,9 +484,9 @@ class Dispatch:
                 instructions.append(Start(number, wanted))
         if not lane.calls and self._waited_for(lane):
             self._take_one(number, lane, instructions)
-        if self._somebody_idles(lane):
+        if self._takes_back(lane):
             for name, worker in lane.workers.items():
-                if now >= worker.since + LATE and self._holds_back(worker):
+                if now >= self._late(lane, worker) and self._holds_back(worker):
                     worker.revoked = True
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)

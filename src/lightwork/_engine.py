@@ -147,7 +147,8 @@ class Plan(Record):
     ``growth``: how the number of workers may grow; ``window``: calls that may be drawn and not yet consumed
     (None: no bound but the work ahead); ``chunksize`` the caller's; ``on_send``: asked before a call goes out,
     False drops it (a future that was cancelled meanwhile); ``crew``: one of the backend's that is open already;
-    ``stall_timeout``: seconds without an end of a call after which the workers' stacks are shown.
+    ``submitted``: calls come one by one, with all their arguments; ``stall_timeout``: seconds without an end of a call
+    after which the workers' stacks are shown.
     """
 
     backend: Backend
@@ -159,6 +160,7 @@ class Plan(Record):
     lazy: bool = False
     chunksize: int | None = None
     on_send: Callable[[int], bool] | None = None
+    submitted: bool = False
     crew: Crew | None = None
     stall_timeout: float | None = None
     progress: Callable[[Progress], None] | None = None
@@ -202,17 +204,21 @@ class Run:
         capabilities = backend.capabilities
         # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
         cap = max(1, (self.plan.window or MOST_AHEAD) // (4 * max(1, workers))) if self.plan.lazy else 1 << 16
-        shared = SHARED if capabilities.can_revoke else 0.0
+        revocable = capabilities.can_revoke or (capabilities.can_revoke_submitted and self.plan.submitted)
+        shared = SHARED if revocable else 0.0
         batching = Batching(capabilities.per_call, self.plan.chunksize, cap, shared=shared)
         if capabilities.in_caller:
             batching.longest, batching.alone = TRIAL_BATCH, True
+        # Nothing is put behind a submitted call, which may take long, where it cannot be taken back.
+        queued = capabilities.max_queued if revocable or not self.plan.submitted else 1
         self.dispatch.add_lane(
             number,
             batching,
-            capabilities.max_queued,
+            queued,
             backend.crash_error,
             whole=capabilities.in_caller and not self.plan.lazy,
-            revocable=capabilities.can_revoke,
+            revocable=revocable,
+            prompt=self.plan.submitted,
         )
         self.dispatch.set_lane(number, workers)
         crew = None if number else self.plan.crew

@@ -206,6 +206,7 @@ class Service:
             growth,
             chunksize=1,  # but calls that take less than a message may share one
             on_send=self._begins,
+            submitted=True,
             stall_timeout=settings.stall_timeout,
         )
         return _ServiceRun(plan, None if self._router is None else self._saw)

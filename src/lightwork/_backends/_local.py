@@ -49,16 +49,17 @@ def run_batch(
 
 
 def run_batch_in_copies(
-    outcomes: Outcomes, batch: Batch, terms: Terms, backend: str, context: contextvars.Context
+    outcomes: Outcomes, batch: Batch, left: deque[Any], terms: Terms, backend: str, context: contextvars.Context
 ) -> None:
-    """The same in a worker thread: every call runs in a copy of ``context`` of its own.
+    """The same in a worker thread: every call runs in a copy of ``context`` of its own. ``left``: the items of a batch
+    of submitted calls, the last of which others may take back.
 
     A KeyboardInterrupt here was raised by the function itself (a real one reaches the main thread alone) and is a
     failure like another.
     """
     began, cpu = time.perf_counter(), time.thread_time()
     with _context.stretch(batch.first, outcomes.values, terms.seed, backend):
-        _in_copies(batch, context, outcomes)
+        _in_copies(batch, left, context, outcomes)
     outcomes.began = began
     outcomes.seconds = time.perf_counter() - began
     outcomes.cpu = time.thread_time() - cpu
@@ -140,7 +141,7 @@ def _from(items: Sequence[Any], position: int) -> Iterator[Any]:
     return left
 
 
-def _in_copies(batch: Batch, context: contextvars.Context, outcomes: Outcomes) -> None:
+def _in_copies(batch: Batch, left: deque[Any], context: contextvars.Context, outcomes: Outcomes) -> None:
     fn, style, values, failures = batch.fn, batch.style, outcomes.values, outcomes.failures
     copy, add, items = context.copy, values.append, iter(batch.items)
     while True:
@@ -152,7 +153,11 @@ def _in_copies(batch: Batch, context: contextvars.Context, outcomes: Outcomes) -
                 for item in items:
                     add(copy().run(fn, *item))
             else:
-                for args, kwargs in items:
+                while left:
+                    try:
+                        args, kwargs = left.popleft()
+                    except IndexError:  # the last one was just taken back
+                        return
                     add(copy().run(fn, *args, **kwargs))
             return
         except StopIteration as stop:

@@ -75,7 +75,7 @@ class _Plain(pickle.Pickler):
         elif answer is _DTYPE:
             if part.isbuiltin == 1:  # there is one of its kind
                 self.met.append(part)
-        elif answer is _ARRAY and (part.nbytes >= _wire.OUT_OF_BAND or thing in _wire.reducers):
+        elif answer is _ARRAY and (part.nbytes >= _wire.OUT_OF_BAND or _is_shared(part)):
             raise NotPlain
         return NotImplemented
 
@@ -87,6 +87,12 @@ class _Plain(pickle.Pickler):
             self.classes[thing] = _DEFAULT
             return _DEFAULT
         raise NotPlain
+
+
+def _is_shared(array: Any) -> bool:
+    """Whether an array lies in shared memory, so that it goes as a handle."""
+    reducer = _wire.reducers.get(type(array))
+    return reducer is not None and reducer(array) is not NotImplemented
 
 
 def _known(thing: Any) -> str | None:

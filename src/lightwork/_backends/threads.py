@@ -10,28 +10,60 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from queue import SimpleQueue
+from collections import deque
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from lightwork import _context, _library_threads
 from lightwork._backends import _stacks, _whole_lines
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
+from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
 from lightwork._machine import daemon_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 
 JOIN_SECONDS = 0.2
 """How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""
 
 
+GLIMPSE = 0.05
+"""Seconds after which results are reported while their batch goes on with a call that takes longer."""
+
+
 class _Worker:
+    """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported. ``left``: the items of
+    its submitted calls that have not begun. ``turn`` is held where all this changes."""
+
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
         self.thread: threading.Thread | None = None
+        self.batch: Batch | None = None
+        self.outcomes = Outcomes(0, 0, [])
+        self.reported = 0
+        self.left: deque[Any] = deque()
+        self.turn = threading.Lock()
+
+    def begin(self, batch: Batch) -> Outcomes:
+        """A batch begins."""
+        with self.turn:
+            self.batch, self.outcomes, self.reported = batch, Outcomes(batch.id, 0, []), 0
+            self.left.extend(batch.items if batch.style == "full" else ())
+            return self.outcomes
+
+    def news(self) -> Outcomes | None:
+        """What has ended since the last time; None for nothing. With ``turn`` held."""
+        whole, start = self.outcomes, self.reported
+        values = whole.values[start:]
+        if not values:
+            return None
+        self.reported += len(values)
+        failures = {at: problem for at, problem in list(whole.failures.items()) if start <= at < self.reported}
+        return Outcomes(whole.batch, start, values, failures, whole.began, whole.seconds, whole.cpu)
 
 
 class ThreadCrew(Crew):
@@ -46,6 +78,8 @@ class ThreadCrew(Crew):
         self._workers: dict[int, _Worker] = {}
         self._reports = Reports(self)
         self._started = 0
+        self._together = False
+        """Whether a worker may have several submitted calls."""
         self._closed = threading.Event()
         self._standing_in = True
         _context.mark_records()
@@ -77,18 +111,62 @@ class ThreadCrew(Crew):
             return
         self._reports.put(WorkerReady(number, time.perf_counter() - began))
         while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
-            outcomes = Outcomes(batch.id, 0, [])
+            outcomes = worker.begin(batch)
             with _library_threads.kept_to(terms.library_threads):
-                run_batch_in_copies(outcomes, batch, terms, "threads", self._context)
+                run_batch_in_copies(outcomes, batch, worker.left, terms, "threads", self._context)
             _whole_lines.end_of_calls()
-            self._reports.put(Finished(number, outcomes, last=True))
+            with worker.turn:
+                if worker.reported:
+                    outcomes = worker.news() or Outcomes(batch.id, worker.reported, [])
+                worker.batch, worker.outcomes = None, Outcomes(0, 0, [])
+                self._reports.put(Finished(number, outcomes, last=True))
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 
     def send(self, worker: int, batch: Batch) -> None:
+        self._together |= batch.style == "full" and batch.stop > 1
         self._workers[worker].inbox.put(batch)
 
+    def revoke(self, worker: int) -> None:
+        one, positions = self._workers[worker], {}
+        while (batch := self._queued(one)) is not None:
+            positions[batch.id] = 0
+        with one.turn:
+            taken = 0
+            # Each item goes either to the worker or back: one takes them from the left, the other from the right.
+            with suppress(IndexError):
+                while True:
+                    one.left.pop()
+                    taken += 1
+            if taken and one.batch is not None:
+                positions = {one.batch.id: one.batch.stop - taken, **positions}
+            self._reports.put(Revoked(worker, positions))
+
+    @staticmethod
+    def _queued(worker: _Worker) -> Batch | None:
+        """The next batch that the worker has not begun; not to be asked after ``retire``."""
+        try:
+            return worker.inbox.get_nowait()
+        except Empty:
+            return None
+
     def wait(self, timeout: float | None) -> list[Event]:
-        return self._reports.take(timeout)
+        if not self._together or (timeout is not None and timeout <= GLIMPSE):
+            return self._reports.take(timeout)
+        if events := self._reports.take(GLIMPSE):
+            return events
+        self._glimpse()
+        return self._reports.take(0.0)
+
+    def _glimpse(self) -> None:
+        """Reports what has ended of batches of submitted calls: each of them is waited for by itself."""
+        self._together = False
+        for number, worker in self._workers.items():
+            with worker.turn:
+                if worker.batch is None or worker.batch.style != "full" or worker.batch.stop == 1:
+                    continue
+                self._together = True
+                if (news := worker.news()) is not None:
+                    self._reports.put(Finished(number, news, last=False))
 
     def wake(self) -> None:
         self._reports.wake()
@@ -143,6 +221,7 @@ class ThreadBackend(Backend):
         per_call=2e-5,
         per_item=2e-6,
         can_show_stacks=True,
+        can_revoke_submitted=True,
     )
 
     def open(self, terms: Terms) -> ThreadCrew:
