@@ -36,7 +36,7 @@ def test_a_long_call_keeps_no_short_one_waiting(executor):
     release = lw.Event()
     futures = [executor.submit(maybe, x, release if x == 7 else None) for x in range(40)]
     try:
-        done, rest = cf.wait([*futures[:7], *futures[8:]], timeout=20)
+        _, rest = cf.wait([*futures[:7], *futures[8:]], timeout=20)
         assert not rest
         assert not futures[7].done() and not futures[7].cancel()
     finally:
