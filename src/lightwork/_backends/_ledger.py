@@ -96,6 +96,11 @@ class Ledger:
         """The outbox's entries."""
         return self.memory[OUTBOX : OUTBOX + min(self.words[1], SIZE - OUTBOX)]
 
+    def let_go(self) -> None:
+        """In a process that the worker's has forked: what stands here is the worker's."""
+        self.words.release()
+        self.memory.release()
+
     def close(self) -> None:
         if self.arena is not None:
             self.arena.close()

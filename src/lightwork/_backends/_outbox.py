@@ -141,6 +141,10 @@ class Outbox:
         """When the calls began whose results are waiting."""
         return self._began
 
+    def let_go(self) -> None:
+        """In a process that the worker's has forked: as the ledger."""
+        self._row.let_go()
+
     def begin_row(self, position: int, value: Any) -> bool:
         """Makes the empty outbox a row that begins with ``value``, if that can stand in one."""
         self.row = self._row if self._row.begin(position, value) else None

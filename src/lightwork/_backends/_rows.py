@@ -123,6 +123,11 @@ class Row:
         self.mixed = False
         """Whether a result was of another type than its row: what is in ``marshal``'s format takes all."""
 
+    def let_go(self) -> None:
+        """In a process that the worker's has forked: as the ledger."""
+        for view in (self._positions, self._revoked, *self._columns.values()):
+            view.release()
+
     @property
     def capacity(self) -> int:
         """The position before which a row of one type must end."""
