@@ -1,6 +1,7 @@
 """What a function brings along: objects in its globals, closure and defaults that tie it to where it is.
 
-    a seeded generator   each process would draw the same numbers again
+    a seeded generator   gives its next number to whoever comes first, and every process would repeat its numbers
+    an open file         so does its place, and what is written is mixed
     a list's ``append``  changes the list of this process alone
     a connection, a local   belongs to the thread that made it
 
@@ -9,14 +10,16 @@ Evidence from the objects themselves, beside that of ``_effects``, which reads t
 
 from __future__ import annotations
 
+import _io
 import os
 import sys
 from functools import partial
 from site import getsitepackages
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
+from lightwork._by_code import global_generator
 from lightwork._bytecode import decode
-from lightwork._lean import deque, local
+from lightwork._lean import deque, local, socket
 from lightwork._record import Record
 
 TYPE_CHECKING = False
@@ -35,6 +38,7 @@ _GENERATORS = frozenset(
     {("random", "Random"), ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")}
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
+_IO = (_io._IOBase, socket.socket)
 _CHANGEABLE = (list, dict, set, bytearray, deque)
 _CHANGING = frozenset(
     [
@@ -72,6 +76,8 @@ class Tie(Record, frozen=True):
     to: str
     name: str
     why: str
+    generator: bool = False
+    """Whether it is a generator of random numbers."""
 
     def __str__(self) -> str:
         return self.why
@@ -83,8 +89,14 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
     for name, value in reach(fn):
         kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
         if kinds & _GENERATORS:
-            why = f'draws from the generator "{name}", whose numbers every process would repeat; lw.rng() is per call'
-            found.append(Tie("process", name, why))
+            if isinstance(fn, FunctionType) and global_generator(value) is not None:
+                continue
+            why = f'draws from the generator "{name}": who comes first gets the next number; lw.rng() is per call'
+            found.append(Tie("thread", name, why, generator=True))
+        elif isinstance(value, _IO) and _is_open(value):
+            kind = "file" if isinstance(value, _io._IOBase) else "socket"
+            why = f'uses "{name}", an open {kind}, which others would read from, or write to, in between'
+            found.append(Tie("thread", name, why))
         elif kinds & _OF_A_THREAD:
             found.append(Tie("thread", name, f'uses "{name}", a {type(value).__qualname__} of the thread that made it'))
         elif isinstance(value, BuiltinFunctionType) and _changes(value):
@@ -93,6 +105,16 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
         elif isinstance(value, local) and vars(value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     return found
+
+
+def _is_open(value: Any) -> bool:
+    if isinstance(value, _io._IOBase):
+        if isinstance(value, (_io.BytesIO, _io.StringIO)) or any(
+            value is one for one in (sys.stdin, sys.stdout, sys.stderr)
+        ):
+            return False
+        return not value.closed
+    return bool(value.fileno() >= 0)
 
 
 def _changes(method: BuiltinFunctionType) -> bool:

@@ -67,7 +67,7 @@ def _told(subject: Subject, effect: Effect) -> tuple[str, str, tuple[str, ...]]:
 def random_generators(subject: Subject) -> Iterator[Finding]:
     """A generator that all calls draw from: its numbers depend on who comes first, or repeat in every process."""
     for tie in ties(subject.fn):
-        if tie.to == "process" and subject.parallel:
+        if tie.generator and subject.parallel:
             yield Finding(
                 "random-generator",
                 CHANGES,
