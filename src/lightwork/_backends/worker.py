@@ -25,7 +25,7 @@ from lightwork._backends._surroundings import Surroundings, around
 from lightwork._calls import Terms, apply
 from lightwork._class_names import HOME
 from lightwork._handles import Arrived, Handle
-from lightwork._lean import deque, pickle, signal, socket
+from lightwork._lean import deque, pickle, socket
 from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
@@ -236,7 +236,7 @@ class Worker:
         words[9] = 1
         words[0] = slot | positions[0]
         if self._post.alarm is not None:
-            signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
+            self._post.arm(self._post.alarm)
         fn = around(self._function(function))
         if self._ceiling is not None:
             fn = self._ceiling.over(fn)
@@ -274,7 +274,7 @@ class Worker:
         for position in positions:
             if alarm is not None:
                 # Before the slot names this call: the last one's alarm must not strike it.
-                signal.setitimer(signal.ITIMER_REAL, alarm)
+                self._post.arm(alarm)
             words[0] = slot | position
             if revoked[0] and words[7] <= slot | position < words[8]:
                 break
