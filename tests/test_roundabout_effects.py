@@ -10,6 +10,7 @@ import operator
 import queue
 import random
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -147,6 +148,9 @@ CHANGING = [
     (noting, "results"),
     (in_a_thread, "results"),
     (in_a_pool, "results"),
+    (lambda x: input(), "stdin"),
+    (lambda x: sys.stdin.readline(), "stdin"),
+    (lambda x: next(sys.stdin), "sys.stdin"),
     (sets_precision, "decimal.getcontext().prec"),
 ]
 

@@ -313,6 +313,8 @@ class _Listener:
             elif name in _DRAINS:
                 for arg in args:
                     self.advanced(arg, at)
+            elif name == "input":
+                self.report("takes lines from the standard input", "stdin", at, "process")
             elif name == "globals":
                 return Val("global", "globals()")
             elif name in _VIEWS or name == "getattr":
@@ -372,6 +374,9 @@ class _Listener:
             return self.method(args[0], attr, MISSING, args[1:], named, at, used)  # list.append(results, x)
         if known and _is_queue(base.obj) and attr in ("get", "get_nowait"):
             self.changed(base, at)
+            return None
+        if known and base.obj is sys.stdin and attr.startswith("read"):
+            self.report("takes lines from the standard input", "stdin", at, "process")
             return None
         for arg in (*args, *named.values()):
             self.handed(arg, at)
