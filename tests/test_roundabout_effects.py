@@ -183,6 +183,11 @@ def test_no_false_alarms(fn):
     assert not [effect for effect in effects(fn) if effect.certain]
 
 
+def test_what_check_says_of_the_standard_input():
+    (found,) = lw.check(lambda x: input(), [1])
+    assert found.rule == "shared-state" and "empty in worker processes" in found.what and "sys.stdin" in found.remedy
+
+
 # what auto makes of it
 
 

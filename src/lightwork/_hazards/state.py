@@ -46,6 +46,12 @@ def _told(subject: Subject, effect: Effect) -> tuple[str, str, tuple[str, ...]]:
             "Return the changed item, and use the results.",
             subject.pickling,
         )
+    if effect.name == "stdin":
+        return (
+            f"{effect.what}, which all threads share and which is empty in worker processes.",
+            "Give the lines as items: lw.map(fn, sys.stdin).",
+            subject.parallel,
+        )
     if effect.kind == "process":
         return (
             f"{effect.what}: of all threads at once, or of whatever calls the same worker makes afterwards.",
