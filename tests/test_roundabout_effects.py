@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import enum
 import functools
 import itertools
 import operator
@@ -19,7 +20,7 @@ import pytest
 
 import lightwork as lw
 from lightwork._captured import ties
-from lightwork._effects import effects
+from lightwork._effects import effects, identities
 
 results: list = []
 counts: dict = {}
@@ -181,6 +182,33 @@ READING = [
 @pytest.mark.parametrize("fn", READING, ids=[str(place) for place in range(len(READING))])
 def test_no_false_alarms(fn):
     assert not [effect for effect in effects(fn) if effect.certain]
+
+
+SENTINEL = object()
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+def asks_for_the_sentinel(x):
+    return slow(x is SENTINEL)
+
+
+def test_an_argument_that_is_asked_to_be_a_certain_object_stays_in_its_process():
+    ((name, where),) = identities(asks_for_the_sentinel)
+    assert name == "SENTINEL" and where.endswith(f":{asks_for_the_sentinel.__code__.co_firstlineno + 1}")
+    (found,) = lw.check(asks_for_the_sentinel, [1])
+    assert (found.rule, found.where) == ("identity", where)
+    assert "processes" in found.backends and "threads" not in found.backends
+    assert lw.map(asks_for_the_sentinel, [SENTINEL, None] * 20) == [True, False] * 20
+
+    def default(x, into=SENTINEL):
+        return into is SENTINEL
+
+    by_name = (lambda x: x is None, lambda x: x is ..., lambda x: x is Colour.RED, lambda x: type(x) is Counts)
+    for fn in (*by_name, default):
+        assert not identities(fn) and not ties(fn)
 
 
 def test_what_check_says_of_the_standard_input():

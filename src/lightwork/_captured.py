@@ -14,11 +14,13 @@ import _io
 import os
 import sys
 from functools import partial
+from itertools import pairwise
 from site import getsitepackages
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 from lightwork._by_code import global_generator
 from lightwork._bytecode import decode
+from lightwork._effects import identities
 from lightwork._lean import deque, local, socket
 from lightwork._record import Record
 
@@ -78,6 +80,8 @@ class Tie(Record, frozen=True):
     why: str
     generator: bool = False
     """Whether it is a generator of random numbers."""
+    where: str = ""
+    """Where it is asked for as itself ("file:line")."""
 
     def __str__(self) -> str:
         return self.why
@@ -85,8 +89,9 @@ class Tie(Record, frozen=True):
 
 def ties(fn: Callable[..., Any]) -> list[Tie]:
     """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything."""
-    found = []
+    found, asks = [], False
     for name, value in reach(fn):
+        asks = asks or (isinstance(value, FunctionType) and _asks(value.__code__))
         kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
         if kinds & _GENERATORS:
             if isinstance(fn, FunctionType) and global_generator(value) is not None:
@@ -104,6 +109,10 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
         elif isinstance(value, local) and vars(value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
+    for name, where in identities(fn) if asks else ():
+        at = f"line {where.rpartition(':')[2]} of {os.path.basename(where.rpartition(':')[0])}"  # noqa: PTH119
+        why = f'asks whether its argument is "{name}" itself ({at}), of which another process has a copy'
+        found.append(Tie("process", name, why, where=where))
     return found
 
 
@@ -115,6 +124,14 @@ def _is_open(value: Any) -> bool:
             return False
         return not value.closed
     return bool(value.fileno() >= 0)
+
+
+def _asks(code: CodeType) -> bool:
+    """Whether code may ask something to be an object that is no constant."""
+    steps = decode(code).steps
+    return any(step.op == "IS_OP" and before.op != "LOAD_CONST" for before, step in pairwise(steps)) or any(
+        _asks(constant) for constant in code.co_consts if isinstance(constant, CodeType)
+    )
 
 
 def _changes(method: BuiltinFunctionType) -> bool:

@@ -69,6 +69,20 @@ def effects(fn: Callable[..., Any]) -> list[Effect]:
     return sorted(reader.found.values(), key=lambda effect: not effect.certain)
 
 
+def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
+    """The objects that a function asks its argument to be, as ``is`` does: their names, and where ("file:line").
+
+    In another process the argument is a copy. Left out are those of which there is one in every process: classes,
+    members of an Enum, and whatever says itself how it is copied.
+    """
+    reader = _Reader()
+    try:
+        reader.read(fn)
+    except Exception:  # noqa: BLE001 - as above
+        reader.cut = True
+    return list(dict.fromkeys(reader.identities))
+
+
 # --- what changes an object
 
 
@@ -86,6 +100,8 @@ _CHANGES_ALWAYS = _words(
 _CHANGES_UNUSED = _words("add update remove pop sort reverse write put fill resize rotate subtract set")
 """Names that also belong to methods that return something new (a data frame's ``add``, say): they count where
 nobody looks at the result, or where the object's type is known."""
+
+_CHANGES_CONTAINERS = _CHANGES_ALWAYS | _CHANGES_UNUSED
 
 _VALUE_USED = frozenset(("pop", "write"))
 """Of these, names that change the object even if the result is used."""
@@ -124,6 +140,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], Effect] = {}
+        self.identities: list[tuple[str, str]] = []
         self.seen: set[tuple[Any, ...]] = set()
         self.steps = _STEPS
         self.cut = False
@@ -137,7 +154,7 @@ class _Reader:
             given = [self._bound(f"argument {i} bound by partial", v) for i, v in enumerate(fn.args)] + given
             fn = fn.func
         if isinstance(fn, BuiltinFunctionType) and isinstance(fn.__self__, _BUILTIN_TYPES):
-            if fn.__name__ in _CHANGES_ALWAYS | _CHANGES_UNUSED:
+            if fn.__name__ in _CHANGES_CONTAINERS:
                 kind = type(fn.__self__).__name__
                 self._add(f"changes the {kind} whose method {fn.__name__} it is", "", True, kind)
             return
@@ -273,6 +290,15 @@ class _Listener:
             return
         if lookup(type(val.obj), "__next__") is not MISSING:
             self.changed(val, at)
+
+    def identified(self, left: Val | None, right: Val | None, at: int) -> None:
+        """Two things were asked to be the same."""
+        for given, other in ((left, right), (right, left)):
+            if given is None or given.kind != "argument" or other is None or other.kind == "argument":
+                continue
+            if _is_copied(other.obj):
+                where = f"{self.code.co_filename}:{line(self.code, at)}"
+                self.reader.identities.append((other.name, where))
 
     def handed(self, val: Val | None, at: int) -> None:
         """What is given to somebody else's code, which calls what it can."""
@@ -430,12 +456,21 @@ def _unwrapped(obj: Any) -> FunctionType | None:
 
 def _changer_of(val: Val) -> Val | None:
     """The container that ``val`` changes when it is called, where it is a method of one."""
-    obj, names = val.obj, _CHANGES_ALWAYS | _CHANGES_UNUSED
+    obj, base = val.obj, val.base
     if isinstance(obj, BuiltinFunctionType):
-        held = isinstance(obj.__self__, _BUILTIN_TYPES) and obj.__name__ in names
+        held = isinstance(obj.__self__, _BUILTIN_TYPES) and obj.__name__ in _CHANGES_CONTAINERS
         return Val(val.kind, val.name, obj.__self__, val.maybe) if held else None
-    base = val.base
-    return base if base is not None and isinstance(base.obj, _BUILTIN_TYPES) and val.attr in names else None
+    held = base is not None and isinstance(base.obj, _BUILTIN_TYPES) and val.attr in _CHANGES_CONTAINERS
+    return base if held else None
+
+
+def _is_copied(obj: Any) -> bool:
+    """Whether another process has a copy of an object, as far as its class leaves that to Python."""
+    if obj is MISSING or isinstance(obj, (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)):
+        return False
+    kind = type(obj)
+    usual = all(lookup(kind, name) is lookup(object, name) for name in ("__reduce__", "__reduce_ex__", "__new__"))
+    return usual and obj is not NotImplemented and obj is not Ellipsis
 
 
 def _functions_in(table: Any) -> list[FunctionType]:

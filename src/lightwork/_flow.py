@@ -58,6 +58,7 @@ class Listener(Protocol):
     def advanced(self, val: Val | None, at: int) -> None: ...
     def special(self, val: Val | None, name: str) -> None: ...
     def handed(self, val: Val | None, at: int) -> None: ...
+    def identified(self, left: Val | None, right: Val | None, at: int) -> None: ...
     def called(
         self, fn: Val, args: list[Val | None], named: Mapping[str, Val | None], at: int, used: bool
     ) -> Val | None: ...
@@ -78,7 +79,7 @@ def _join(old: Value, new: Value) -> Value:
 
 
 _RESULT_IS_NEW = (
-    *("UNARY_", "COMPARE", "IS_OP", "CONTAINS", "FORMAT", "CONVERT", "TO_BOOL"),
+    *("UNARY_", "COMPARE", "FORMAT", "CONVERT", "TO_BOOL"),
     *("LIST_TO", "BUILD_", "BINARY_SLICE", "CALL_INTRINSIC", "YIELD"),
 )
 """Beginnings of the names of instructions whose result, on top of the stack, shares nothing."""
@@ -379,6 +380,11 @@ class Flow:
         self.tell.special(self._val(self._pop(2)[1]), "__contains__")
         self.stack.append(None)
 
+    def is_op(self, step: Step) -> None:
+        left, right = self._pop(2)
+        self.tell.identified(self._val(left), self._val(right), step.offset)
+        self.stack.append(None)
+
     def enter(self, step: Step) -> None:
         top = self._val(self.stack[-1])
         self.tell.special(top, "__enter__")
@@ -492,6 +498,7 @@ _HANDLERS: dict[str, Any] = {
         "SWAP": Flow.swap,
         "GET_ITER": Flow.get_iter,
         "CONTAINS_OP": Flow.contains,
+        "IS_OP": Flow.is_op,
         "BEFORE_WITH LOAD_SPECIAL": Flow.enter,
         "GET_YIELD_FROM_ITER NOP RESUME PRECALL": Flow.keep,
         "KW_NAMES": Flow.kw_names,

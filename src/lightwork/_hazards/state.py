@@ -86,6 +86,21 @@ def random_generators(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def identity(subject: Subject) -> Iterator[Finding]:
+    """An argument that is asked to be a certain object, of which other processes have copies."""
+    for tie in ties(subject.fn):
+        if tie.where and subject.pickling:
+            yield Finding(
+                "identity",
+                CHANGES,
+                f'It is asked whether an argument is "{tie.name}" itself. In another process the argument is a copy, '
+                "and never is.",
+                tie.where,
+                "Use a member of an Enum, of which every process has the one, or compare with ==.",
+                subject.pickling,
+            )
+
+
 def shared_seeds(subject: Subject) -> Iterator[Finding]:
     """A call that seeds the generator which a library keeps for all threads of a process."""
     use = next((use for use in subject.uses if use.dotted in _SEEDS), None)
