@@ -10,7 +10,7 @@ import pytest
 
 import lightwork as lw
 from tests.conformance.jobs import marks
-from tests.faults import nasty
+from tests.faults import alarms, nasty
 from tests.leftovers import alive, linux, pid_in
 
 
@@ -114,10 +114,10 @@ def test_one_long_call_does_not_hold_up_the_rest_of_its_batch(tmp_path):
 
 @linux
 @pytest.mark.parametrize("chunksize", [1, 8])
-@pytest.mark.parametrize("how", [nasty.ignores, nasty.blocks, nasty.handles, nasty.takes_the_timer])
+@pytest.mark.parametrize("how", [alarms.ignores, alarms.blocks, alarms.handles, alarms.takes_the_timer])
 def test_a_function_that_has_the_alarm_for_itself(how, chunksize):
     results = lw.map(
-        nasty.hang_with_the_alarm,
+        alarms.hang_with_the_alarm,
         [how] * 8,
         range(8),
         backend="processes",
@@ -133,5 +133,5 @@ def test_a_function_that_has_the_alarm_for_itself(how, chunksize):
 @linux
 def test_a_function_may_have_timeouts_of_its_own():
     """Its alarm strikes in its time, and the timeout of the next call is as it was."""
-    results = lw.map(nasty.own_timeout, range(4), backend="processes", max_workers=1, call_timeout=20, errors="return")
+    results = lw.map(alarms.own_timeout, range(4), backend="processes", max_workers=1, call_timeout=20, errors="return")
     assert results == ["timed out"] * 4
