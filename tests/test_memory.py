@@ -289,8 +289,11 @@ def test_a_writer_that_is_killed_harms_nothing(file):
     assert len(_memory.rows(str(file))) == len(rows) + 1
 
 
+DAMAGED = b"SQLite format 3\0" + b"by no means a database" * 100
+
+
 def test_processes_that_find_a_damaged_file_at_once_set_it_aside_once(file):
-    file.write_bytes(b"by no means a database" * 100)
+    file.write_bytes(DAMAGED)
     made = writers(file, 4, 1)
     go(made)
     for one in made:
@@ -310,11 +313,19 @@ def warned(file, fn=wait):
 
 
 def test_a_damaged_file_is_set_aside_and_not_destroyed(file):
-    file.write_bytes(b"by no means a database" * 100)
+    file.write_bytes(DAMAGED)
     told, decision = warned(file)
     assert len(told) == 1 and "damaged" in told[0] and "memory.sqlite.damaged-1" in told[0]
-    assert Path(f"{file}.damaged-1").read_bytes() == b"by no means a database" * 100
+    assert Path(f"{file}.damaged-1").read_bytes() == DAMAGED
     assert decision == "began with 20 threads", "the new file is used"
+
+
+def test_a_file_that_never_was_a_database_is_left_alone(file):
+    file.write_text("name,points\nada,17\n")
+    told, decision = warned(file)
+    assert len(told) == 1 and "something else than a database" in told[0]
+    assert file.read_text() == "name,points\nada,17\n" and [*file.parent.iterdir()] == [file]
+    assert "began with" not in decision
 
 
 def test_a_file_that_is_damaged_inside_is_set_aside(file):

@@ -89,6 +89,8 @@ class _Pickler(pickle.Pickler):
             reduced = reducer(thing)
             if reduced is not NotImplemented:
                 return reduced
+        if (place := global_generator(thing)) is not None:
+            return getattr, place
         if kind is FunctionType:
             if importable(thing):
                 return NotImplemented
@@ -110,6 +112,19 @@ class _Pickler(pickle.Pickler):
         elif kind is functools._lru_cache_wrapper and not importable(thing):
             return cached, (thing.__wrapped__, thing.cache_parameters())
         return NotImplemented
+
+
+def global_generator(thing: Any) -> tuple[ModuleType, str] | None:
+    """Where the one generator stands that the functions of ``random`` or ``numpy.random`` draw from, if it is
+    this: each process has its own, and a copy would draw the same numbers again."""
+    for module, name in _GLOBAL_GENERATORS:
+        found = sys.modules.get(module)
+        if found is not None and thing is getattr(found, name, _NAMELESS):
+            return found, name
+    return None
+
+
+_GLOBAL_GENERATORS = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
 
 
 def importable(thing: Any) -> bool:

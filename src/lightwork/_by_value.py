@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any
 
 from lightwork import _classes, _decorated
-from lightwork._by_code import cached, fill, importable, key_of, make
+from lightwork._by_code import cached, fill, global_generator, importable, key_of, make
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def _pickler() -> Any:
                 reduced = reducer(thing)
                 if reduced is not NotImplemented:
                     return reduced
+            if (named := global_generator(thing)) is not None:
+                return getattr, named
             if type(thing) is functools._lru_cache_wrapper and not importable(thing):
                 return cached, (thing.__wrapped__, thing.cache_parameters())
             reduced = _decorated.reduced(thing)

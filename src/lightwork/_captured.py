@@ -1,6 +1,7 @@
 """What a function brings along: objects in its globals, closure and defaults that tie it to where it is.
 
-    a seeded generator   each process would draw the same numbers again
+    a seeded generator   gives its next number to whoever comes first, and every process would repeat its numbers
+    an open file         so does its place, and what is written is mixed
     a list's ``append``  changes the list of this process alone
     a connection, a local   belongs to the thread that made it
 
@@ -9,14 +10,18 @@ Evidence from the objects themselves, beside that of ``_effects``, which reads t
 
 from __future__ import annotations
 
+import _io
 import os
 import sys
 from functools import partial
+from itertools import pairwise
 from site import getsitepackages
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
+from lightwork._by_code import global_generator
 from lightwork._bytecode import decode
-from lightwork._lean import deque, local
+from lightwork._effects import identities
+from lightwork._lean import deque, local, socket
 from lightwork._record import Record
 
 TYPE_CHECKING = False
@@ -35,6 +40,7 @@ _GENERATORS = frozenset(
     {("random", "Random"), ("numpy.random._generator", "Generator"), ("numpy.random.mtrand", "RandomState")}
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
+_IO = (_io._IOBase, socket.socket)
 _CHANGEABLE = (list, dict, set, bytearray, deque)
 _CHANGING = frozenset(
     [
@@ -72,6 +78,10 @@ class Tie(Record, frozen=True):
     to: str
     name: str
     why: str
+    generator: bool = False
+    """Whether it is a generator of random numbers."""
+    where: str = ""
+    """Where it is asked for as itself ("file:line")."""
 
     def __str__(self) -> str:
         return self.why
@@ -79,12 +89,19 @@ class Tie(Record, frozen=True):
 
 def ties(fn: Callable[..., Any]) -> list[Tie]:
     """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything."""
-    found = []
+    found, asks = [], False
     for name, value in reach(fn):
+        asks = asks or (isinstance(value, FunctionType) and _asks(value.__code__))
         kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
         if kinds & _GENERATORS:
-            why = f'draws from the generator "{name}", whose numbers every process would repeat; lw.rng() is per call'
-            found.append(Tie("process", name, why))
+            if isinstance(fn, FunctionType) and global_generator(value) is not None:
+                continue
+            why = f'draws from the generator "{name}": who comes first gets the next number; lw.rng() is per call'
+            found.append(Tie("thread", name, why, generator=True))
+        elif isinstance(value, _IO) and _is_open(value):
+            kind = "file" if isinstance(value, _io._IOBase) else "socket"
+            why = f'uses "{name}", an open {kind}, which others would read from, or write to, in between'
+            found.append(Tie("thread", name, why))
         elif kinds & _OF_A_THREAD:
             found.append(Tie("thread", name, f'uses "{name}", a {type(value).__qualname__} of the thread that made it'))
         elif isinstance(value, BuiltinFunctionType) and _changes(value):
@@ -92,7 +109,29 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
         elif isinstance(value, local) and vars(value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
+    for name, where in identities(fn) if asks else ():
+        at = f"line {where.rpartition(':')[2]} of {os.path.basename(where.rpartition(':')[0])}"  # noqa: PTH119
+        why = f'asks whether its argument is "{name}" itself ({at}), of which another process has a copy'
+        found.append(Tie("process", name, why, where=where))
     return found
+
+
+def _is_open(value: Any) -> bool:
+    if isinstance(value, _io._IOBase):
+        if isinstance(value, (_io.BytesIO, _io.StringIO)) or any(
+            value is one for one in (sys.stdin, sys.stdout, sys.stderr)
+        ):
+            return False
+        return not value.closed
+    return bool(value.fileno() >= 0)
+
+
+def _asks(code: CodeType) -> bool:
+    """Whether code may ask something to be an object that is no constant."""
+    steps = decode(code).steps
+    return any(step.op == "IS_OP" and before.op != "LOAD_CONST" for before, step in pairwise(steps)) or any(
+        _asks(constant) for constant in code.co_consts if isinstance(constant, CodeType)
+    )
 
 
 def _changes(method: BuiltinFunctionType) -> bool:

@@ -595,6 +595,8 @@ class Dispatch:
             lane.idle.pop(event.worker, None)
             if (failed := lane.workers.pop(event.worker, None)) is not None:
                 self._take_back(failed, None)
+            if lane.peak == len(lane.workers) + 1:
+                lane.peak -= 1  # it never was one more
             if event.scarce and lane.workers:
                 self.set_lane(lane_number, min(lane.wanted, len(lane.workers)))
             else:

@@ -15,10 +15,12 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
+from itertools import islice
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 from lightwork._bytecode import line
 from lightwork._flow import Flow, Inner
+from lightwork._lean import deque
 from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child, lookup
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 _DEPTH = 5  # functions deep
 _CODES = 60  # functions in all
+_TABLE = 20  # functions in a table of them
 _STEPS = 3000  # instructions in all: some 20 ms
 
 
@@ -66,6 +69,20 @@ def effects(fn: Callable[..., Any]) -> list[Effect]:
     return sorted(reader.found.values(), key=lambda effect: not effect.certain)
 
 
+def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
+    """The objects that a function asks its argument to be, as ``is`` does: their names, and where ("file:line").
+
+    In another process the argument is a copy. Left out are those of which there is one in every process: classes,
+    members of an Enum, and whatever says itself how it is copied.
+    """
+    reader = _Reader()
+    try:
+        reader.read(fn)
+    except Exception:  # noqa: BLE001 - as above
+        reader.cut = True
+    return list(dict.fromkeys(reader.identities))
+
+
 # --- what changes an object
 
 
@@ -75,7 +92,8 @@ def _words(text: str) -> frozenset[str]:
 
 _CHANGES_ALWAYS = _words(
     "append appendleft extend extendleft insert popitem popleft clear setdefault discard writelines put_nowait "
-    "difference_update intersection_update symmetric_difference_update __setitem__ __delitem__ move_to_end"
+    "difference_update intersection_update symmetric_difference_update __setitem__ __delitem__ move_to_end "
+    "__iadd__ __isub__ __imul__ __ior__ __iand__ __ixor__ __setattr__ __delattr__"
 )
 """Names that mean a change wherever they are methods."""
 
@@ -83,10 +101,12 @@ _CHANGES_UNUSED = _words("add update remove pop sort reverse write put fill resi
 """Names that also belong to methods that return something new (a data frame's ``add``, say): they count where
 nobody looks at the result, or where the object's type is known."""
 
+_CHANGES_CONTAINERS = _CHANGES_ALWAYS | _CHANGES_UNUSED
+
 _VALUE_USED = frozenset(("pop", "write"))
 """Of these, names that change the object even if the result is used."""
 
-_BUILTIN_TYPES = (list, dict, set, bytearray)
+_BUILTIN_TYPES = (list, dict, set, bytearray, deque)
 
 _INSIDE = _words("get setdefault values items keys pop popitem popleft __getitem__")
 """Methods that hand out a part of their object."""
@@ -94,9 +114,12 @@ _INSIDE = _words("get setdefault values items keys pop popitem popleft __getitem
 _VIEWS = _words("enumerate zip iter reversed filter vars memoryview")
 """Builtins whose result still reaches into their argument."""
 
+_DRAINS = _words("list tuple set frozenset dict sum sorted any all max min")
+"""Builtins that take all items of an iterator."""
+
 _CHANGES_FIRST = _words(
     "heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle "
-    "setattr delattr copyto fill_diagonal place putmask"
+    "setattr delattr copyto fill_diagonal place putmask setitem delitem iadd iconcat isub imul ior iand ixor"
 )
 """Functions of libraries that change their first argument."""
 
@@ -117,6 +140,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], Effect] = {}
+        self.identities: list[tuple[str, str]] = []
         self.seen: set[tuple[Any, ...]] = set()
         self.steps = _STEPS
         self.cut = False
@@ -130,7 +154,7 @@ class _Reader:
             given = [self._bound(f"argument {i} bound by partial", v) for i, v in enumerate(fn.args)] + given
             fn = fn.func
         if isinstance(fn, BuiltinFunctionType) and isinstance(fn.__self__, _BUILTIN_TYPES):
-            if fn.__name__ in _CHANGES_ALWAYS | _CHANGES_UNUSED:
+            if fn.__name__ in _CHANGES_CONTAINERS:
                 kind = type(fn.__self__).__name__
                 self._add(f"changes the {kind} whose method {fn.__name__} it is", "", True, kind)
             return
@@ -246,16 +270,65 @@ class _Listener:
         """A function that is defined here: a lambda, a comprehension, a closure."""
         self.reader.body(inner, slots, self.scope, self.depth + 1)
 
+    def fetched(self, base: Val, found: property) -> None:
+        """An attribute that a method of the class works out."""
+        plain = _unwrapped(found)
+        if plain is not None and own(plain.__code__) and not isinstance(base.obj, type):
+            self.reader.follow(plain, [base], {}, self.depth + 1)
+
+    def special(self, val: Val | None, name: str) -> None:
+        """A method that an operator or a statement calls."""
+        if val is None or val.obj is MISSING or isinstance(val.obj, type):
+            return
+        plain = _unwrapped(lookup(type(val.obj), name))
+        if plain is not None and own(plain.__code__):
+            self.reader.follow(plain, [val], {}, self.depth + 1)
+
+    def advanced(self, val: Val | None, at: int) -> None:
+        """Something was asked for its next items. An argument's may be what the function is for."""
+        if val is None or val.kind == "argument" or val.obj is MISSING or isinstance(val.obj, type):
+            return
+        if lookup(type(val.obj), "__next__") is not MISSING:
+            self.changed(val, at)
+
+    def identified(self, left: Val | None, right: Val | None, at: int) -> None:
+        """Two things were asked to be the same."""
+        for given, other in ((left, right), (right, left)):
+            if given is None or given.kind != "argument" or other is None or other.kind == "argument":
+                continue
+            if _is_copied(other.obj):
+                where = f"{self.code.co_filename}:{line(self.code, at)}"
+                self.reader.identities.append((other.name, where))
+
+    def handed(self, val: Val | None, at: int) -> None:
+        """What is given to somebody else's code, which calls what it can."""
+        if val is None or val.obj is MISSING:
+            return
+        if isinstance(val.obj, (FunctionType, MethodType, partial)):
+            self.enter(val.obj, [], {}, val)
+        elif (base := _changer_of(val)) is not None:
+            self.changed(base, at)
+
     def called(
         self, fn: Val, args: list[Val | None], named: Mapping[str, Val | None], at: int, used: bool
     ) -> Val | None:
         """A call; returns what is known of its result."""
         first = args[0] if args else None
         obj = fn.obj
+        if fn.attr == "[...]" and fn.base is not None:
+            for one in _functions_in(fn.base.obj):
+                self.enter(one, args, named, fn)
+            return None
         if fn.base is not None and not isinstance(fn.base.obj, ModuleType):
             result = self.method(fn.base, fn.attr, obj, args, named, at, used)
             return result
+        if not _is_own(obj):
+            for arg in (*args, *named.values()):
+                self.handed(arg, at)
         if obj is MISSING:
+            return None
+        if (base := _changer_of(fn)) is not None:
+            self.changed(base, at)
             return None
         name = getattr(obj, "__name__", "") if isinstance(obj, (BuiltinFunctionType, FunctionType, type)) else ""
         if isinstance(obj, (BuiltinFunctionType, type)) and getattr(obj, "__module__", "") == "builtins":
@@ -263,6 +336,11 @@ class _Listener:
             advances = name == "next" and first is not None and first.kind != "argument"
             if advances or name in ("setattr", "delattr"):
                 self.changed(first, at)
+            elif name in _DRAINS:
+                for arg in args:
+                    self.advanced(arg, at)
+            elif name == "input":
+                self.report("takes lines from the standard input", "stdin", at, "process")
             elif name == "globals":
                 return Val("global", "globals()")
             elif name in _VIEWS or name == "getattr":
@@ -273,6 +351,8 @@ class _Listener:
         state = _PROCESS_STATE.get((getattr(obj, "__module__", None) or "", name)) if name else None
         if state is not None:
             self.report(f"changes {state} of the process", state, at, "process")
+        elif name == "getcontext" and getattr(obj, "__module__", "") in ("decimal", "_decimal"):
+            return Val("global", "decimal.getcontext()")
         elif name in _CHANGES_FIRST and not _is_own(obj):
             self.changed(first, at)
         else:
@@ -316,6 +396,16 @@ class _Listener:
                 # A library's own object, its method written in Python: judged by name like one written in C.
                 obj = MISSING
         known = base.obj is not MISSING
+        if isinstance(base.obj, type) and args and args[0] is not None and not isinstance(args[0].obj, type):
+            return self.method(args[0], attr, MISSING, args[1:], named, at, used)  # list.append(results, x)
+        if known and _is_queue(base.obj) and attr in ("get", "get_nowait"):
+            self.changed(base, at)
+            return None
+        if known and base.obj is sys.stdin and attr.startswith("read"):
+            self.report("takes lines from the standard input", "stdin", at, "process")
+            return None
+        for arg in (*args, *named.values()):
+            self.handed(arg, at)
         if known and (isinstance(base.obj, type) or lookup(type(base.obj), attr) is MISSING):
             return None
         if known and (base.obj is sys.stdout or base.obj is sys.stderr or _logs(base.obj)):
@@ -345,17 +435,53 @@ def _interesting(kind: str, name: str, obj: Any) -> Val | None:
 
 
 def _unwrapped(obj: Any) -> FunctionType | None:
-    """The Python function behind one: a memoised one (functools.cache), a static or class method."""
+    """The Python function behind one: a memoised one (functools.cache), a static or class method, what a library's
+    decorator wraps."""
     for _ in range(10):
         if isinstance(obj, FunctionType):
-            return obj
-        if isinstance(obj, (staticmethod, classmethod)):
+            inner = obj.__dict__.get("__wrapped__")
+            if inner is None or own(obj.__code__):
+                return obj
+            obj = inner
+        elif isinstance(obj, (staticmethod, classmethod)):
             obj = obj.__func__
         elif type(obj).__name__ == "_lru_cache_wrapper":
             obj = obj.__wrapped__
+        elif isinstance(obj, property):
+            obj = obj.fget
         else:
             return None
     return None
+
+
+def _changer_of(val: Val) -> Val | None:
+    """The container that ``val`` changes when it is called, where it is a method of one."""
+    obj, base = val.obj, val.base
+    if isinstance(obj, BuiltinFunctionType):
+        held = isinstance(obj.__self__, _BUILTIN_TYPES) and obj.__name__ in _CHANGES_CONTAINERS
+        return Val(val.kind, val.name, obj.__self__, val.maybe) if held else None
+    held = base is not None and isinstance(base.obj, _BUILTIN_TYPES) and val.attr in _CHANGES_CONTAINERS
+    return base if held else None
+
+
+def _is_copied(obj: Any) -> bool:
+    """Whether another process has a copy of an object, as far as its class leaves that to Python."""
+    if obj is MISSING or isinstance(obj, (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)):
+        return False
+    kind = type(obj)
+    usual = all(lookup(kind, name) is lookup(object, name) for name in ("__reduce__", "__reduce_ex__", "__new__"))
+    return usual and obj is not NotImplemented and obj is not Ellipsis
+
+
+def _functions_in(table: Any) -> list[FunctionType]:
+    """The user's own functions in a table of them."""
+    parts = table.values() if type(table) is dict else table if type(table) in (list, tuple) else ()
+    return [part for part in islice(parts, _TABLE) if _is_own(part)]
+
+
+def _is_queue(obj: Any) -> bool:
+    queue = sys.modules.get("queue")
+    return queue is not None and isinstance(obj, (queue.Queue, queue.SimpleQueue))
 
 
 def _is_own(obj: Any) -> bool:

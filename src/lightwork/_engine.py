@@ -454,6 +454,7 @@ class Run:
                 scarce = event.exception
         if scarce is not None and self.dispatch.broken is None:
             most = self.dispatch.lanes[number].wanted
+            live.growth = None  # there would be a next time, and a next refusal, all the way
             self.decide(f"went on with {most} {live.backend.name}", f"no more could be started: {scarce}")
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
@@ -475,11 +476,12 @@ class Run:
         elif isinstance(event, WorkerReady):
             live.startup = max(live.startup, event.seconds)
             live.attendance.ready(event.worker, event.seconds)
-        elif isinstance(event, WorkerLost):
+        elif isinstance(event, (WorkerLost, WorkerFailed)):
             live.attendance.gone(event.worker, self.clock.now())
         self.dispatch.handle(number, event, self.clock.now())
         if isinstance(event, WorkerLost) and event.death.starved:
             most = self.dispatch.lanes[number].wanted
+            live.growth = None  # there would be a next time, and a next refusal, all the way
             self.decide(
                 f"went on with at most {most} {live.backend.name}",
                 "the kernel killed a worker for lack of memory: max_memory would end the call that takes too much",

@@ -54,6 +54,11 @@ class Listener(Protocol):
     def changed(self, val: Val | None, at: int) -> None: ...
     def inplace(self, val: Val | None, at: int, new_list: bool) -> None: ...
     def nested(self, inner: Inner, slots: dict[int, Val | None]) -> None: ...
+    def fetched(self, base: Val, found: property) -> None: ...
+    def advanced(self, val: Val | None, at: int) -> None: ...
+    def special(self, val: Val | None, name: str) -> None: ...
+    def handed(self, val: Val | None, at: int) -> None: ...
+    def identified(self, left: Val | None, right: Val | None, at: int) -> None: ...
     def called(
         self, fn: Val, args: list[Val | None], named: Mapping[str, Val | None], at: int, used: bool
     ) -> Val | None: ...
@@ -74,7 +79,7 @@ def _join(old: Value, new: Value) -> Value:
 
 
 _RESULT_IS_NEW = (
-    *("UNARY_", "COMPARE", "IS_OP", "CONTAINS", "FORMAT", "CONVERT", "TO_BOOL"),
+    *("UNARY_", "COMPARE", "FORMAT", "CONVERT", "TO_BOOL"),
     *("LIST_TO", "BUILD_", "BINARY_SLICE", "CALL_INTRINSIC", "YIELD"),
 )
 """Beginnings of the names of instructions whose result, on top of the stack, shares nothing."""
@@ -174,6 +179,7 @@ class Flow:
         if step.op == "FOR_ITER":
             there = self._moved(step.effect(jump=True))
             top = self.stack[-1]
+            self.tell.advanced(self._val(top), step.offset)
             self.stack.append(child(top, "[...]") if isinstance(top, Val) else None)
             self._reach(step.target, there, self.slots)
             return
@@ -292,7 +298,11 @@ class Flow:
         shifted = step.op == "LOAD_ATTR" and ATTR_HAS_FLAG
         name = self.code.co_names[step.arg >> 1 if shifted else step.arg]
         top = self._val(self.stack.pop())
-        self.stack.append(child(top, name) if top else None)
+        part = child(top, name) if top else None
+        if top is not None and part is not None and isinstance(part.obj, property):
+            self.tell.fetched(top, part.obj)
+            part = None
+        self.stack.append(part)
         if step.op == "LOAD_METHOD" or (shifted and step.arg & 1):
             self.stack.append(None)
 
@@ -321,6 +331,7 @@ class Flow:
     def subscr(self, _: Step) -> None:
         base, key = self._pop(2)
         whole = isinstance(key, Const) and key.value is slice
+        self.tell.special(self._val(base), "__getitem__")
         self.stack.append(child(base, "[...]") if isinstance(base, Val) and not whole else None)
 
     def build_slice(self, step: Step) -> None:
@@ -361,6 +372,24 @@ class Flow:
 
     def keep(self, _: Step) -> None:
         """GET_ITER and others that put something of the same kind in the same place."""
+
+    def get_iter(self, _: Step) -> None:
+        self.tell.special(self._val(self.stack[-1]), "__iter__")
+
+    def contains(self, _: Step) -> None:
+        self.tell.special(self._val(self._pop(2)[1]), "__contains__")
+        self.stack.append(None)
+
+    def is_op(self, step: Step) -> None:
+        left, right = self._pop(2)
+        self.tell.identified(self._val(left), self._val(right), step.offset)
+        self.stack.append(None)
+
+    def enter(self, step: Step) -> None:
+        top = self._val(self.stack[-1])
+        self.tell.special(top, "__enter__")
+        self.tell.special(top, "__exit__")
+        self.stack = self._moved(step.effect())
 
     def kw_names(self, step: Step) -> None:
         self.named = self.code.co_consts[step.arg]
@@ -426,6 +455,8 @@ class Flow:
             self.stack.append(None)
             return
         if not isinstance(target, Val):
+            for val in vals:
+                self.tell.handed(val, step.offset)
             self.stack.append(None)
             return
         following = self.plain.steps[self.index + 1].op
@@ -465,7 +496,11 @@ _HANDLERS: dict[str, Any] = {
         "UNPACK_SEQUENCE UNPACK_EX": Flow.unpack,
         "COPY": Flow.copy,
         "SWAP": Flow.swap,
-        "GET_ITER GET_YIELD_FROM_ITER NOP RESUME PRECALL": Flow.keep,
+        "GET_ITER": Flow.get_iter,
+        "CONTAINS_OP": Flow.contains,
+        "IS_OP": Flow.is_op,
+        "BEFORE_WITH LOAD_SPECIAL": Flow.enter,
+        "GET_YIELD_FROM_ITER NOP RESUME PRECALL": Flow.keep,
         "KW_NAMES": Flow.kw_names,
         "MAKE_FUNCTION": Flow.make_function,
         "SET_FUNCTION_ATTRIBUTE": Flow.set_function_attribute,

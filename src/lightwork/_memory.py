@@ -217,6 +217,11 @@ def _transaction(base: sqlite3.Connection) -> Iterator[None]:
     base.execute("commit")
 
 
+_BEGINNING = b"SQLite format 3\0"
+"""So a database begins, or with zeros, where a power failure has kept that from the disk. What begins otherwise never
+was one, and is the user's."""
+
+
 def _which(path: str) -> tuple[int, int] | None:
     """What tells a file from another one that has taken its place."""
     try:
@@ -239,6 +244,8 @@ def _set_aside(path: str, which: tuple[int, int] | None, problem: Exception) -> 
         flock(descriptor, LOCK_EX)
         if _which(path) != which:
             return  # another process has just done so: this is a new one
+        if os.read(descriptor, len(_BEGINNING)) not in (_BEGINNING, bytes(len(_BEGINNING))):
+            raise _OtherVersion("it is something else than a database")
         aside = next((name for name in _names_aside(path) if not os.path.lexists(name)), None)
         if aside is None:
             raise sqlite3.OperationalError(f"there are too many damaged files beside {path}")

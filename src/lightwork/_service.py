@@ -373,7 +373,9 @@ class Service:
         self.shutdown(cancel_futures=True)
 
     def join(self) -> None:
-        """Waits for the end of all calls."""
+        """Waits for the end of all calls. Raises RuntimeError inside one of them, as it would wait for itself."""
+        if any(crew.inside() for crew in self._run.crews()):
+            raise RuntimeError("a call cannot wait for the end of the executor that runs it; shutdown(wait=False) can")
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 

@@ -92,4 +92,4 @@ def child(val: Val, attr: str) -> Val | None:
     name = val.name + attr if attr == "[...]" else f"{val.name}.{attr}"
     if name.count(".") + name.count("[") > _LONGEST:
         name = val.name
-    return Val(val.kind, name, obj, val.maybe, val if attr != "[...]" else None, attr)
+    return Val(val.kind, name, obj, val.maybe, val, attr)

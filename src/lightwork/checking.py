@@ -27,6 +27,7 @@ RULES: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     crossing.pickling,
     state.shared_state,
     state.random_generators,
+    state.identity,
     state.shared_seeds,
     state.main_thread,
     state.resources,

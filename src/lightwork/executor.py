@@ -324,6 +324,8 @@ class Executor(BaseExecutor):
 
         ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled; those
         that wait for a worker to become ready wait 2 seconds longer at most, and then have a ``WorkerCrashed``.
+
+        Raises RuntimeError with ``wait`` inside a call that the executor runs in a thread: it would wait for itself.
         """
         services = self._refuse(AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
         for service in services:

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+import lightwork as lw
+from lightwork._captured import ties
+
 BACKENDS = ["processes"] + (["interpreters"] if sys.version_info >= (3, 14) else [])
 
 
@@ -115,3 +118,21 @@ print(lw.map(module.double, range(3), backend="processes"))
 """
     )
     assert out == "[0, 2, 4]\n"
+
+
+def test_functions_of_random_draw_from_each_workers_own_generator():
+    """By the names under which ``from random import …`` brings them: the one generator behind them is not copied."""
+    scope = {"__name__": "__main__"}
+    exec("from random import random, randint\ndef draw(x): return random(), randint(1, 1 << 60)", scope)
+    results = lw.map(scope["draw"], range(60), backend="processes", max_workers=2, chunksize=5)
+    for column in zip(*results, strict=True):
+        assert len(set(column)) == 60
+    assert not ties(scope["draw"])
+
+
+def test_functions_of_numpy_random_do_too():
+    numpy = pytest.importorskip("numpy")
+    scope = {"__name__": "__main__", "rand": numpy.random.rand}
+    exec("def draw(x): return float(rand())", scope)
+    results = lw.map(scope["draw"], range(60), backend="processes", max_workers=2, chunksize=5)
+    assert len(set(results)) == 60

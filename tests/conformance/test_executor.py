@@ -173,3 +173,22 @@ def _count(n):
     while n:
         n -= 1
     return os.getpid()
+
+
+@pytest.mark.timeout(20)
+def test_a_call_that_waits_for_the_end_of_its_own_executor_is_told(way):
+    if not way.can.shares_memory or way.can.in_caller:
+        pytest.skip("its calls cannot have the executor, or are over before it could be waited for")
+    executor = lw.Executor(2, backend=way.name)
+
+    def waits():
+        executor.shutdown()
+
+    async def awaits():
+        executor.shutdown()
+
+    with pytest.raises(RuntimeError, match="executor that runs it"):
+        executor.submit(awaits if way.can.coroutines else waits).result(10)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(waits)
+    executor.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 import time
 
 import pytest
@@ -89,3 +90,27 @@ def test_workers_that_are_killed_before_they_are_ready_cost_nothing(tmp_path):
                     worker.kill()
         (tmp_path / "word").touch()
         assert future.result(20) == 9
+
+
+@pytest.mark.parametrize("room", [0, 3])
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+def test_a_system_without_room_for_more_threads(monkeypatch, backend, room):
+    """The map goes on with those that it has got; with none, in the calling thread where that is allowed."""
+    begin, started = threading.Thread.start, []
+
+    def start(thread):
+        if thread.name.removeprefix("lightwork-").isdigit():
+            if len(started) >= room:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    if backend == "threads" and not room:
+        with pytest.raises(RuntimeError, match="can't start"):
+            lw.map(jobs.nap, [0.01] * 30, backend=backend)
+        return
+    results = lw.map(jobs.nap, [0.01] * 30, backend=backend)
+    assert results == [0.01] * 30
+    assert results.report.workers == room or not room
+    assert sum("can't start" in decision.why for decision in results.report.decisions) == 1

@@ -10,8 +10,8 @@ import pytest
 
 import lightwork as lw
 from tests.conformance.jobs import marks
-from tests.faults import nasty
-from tests.leftovers import alive, pid_in
+from tests.faults import alarms, nasty
+from tests.leftovers import alive, linux, pid_in
 
 
 @pytest.mark.timeout(40)
@@ -110,3 +110,28 @@ def test_one_long_call_does_not_hold_up_the_rest_of_its_batch(tmp_path):
     assert x == 300 and len(ended) == count
     assert sum(seconds < 1.5 for seconds in ended) == count - 1
     assert sorted(marks(path)) == list(range(count))
+
+
+@linux
+@pytest.mark.parametrize("chunksize", [1, 8])
+@pytest.mark.parametrize("how", [alarms.ignores, alarms.blocks, alarms.handles, alarms.takes_the_timer])
+def test_a_function_that_has_the_alarm_for_itself(how, chunksize):
+    results = lw.map(
+        alarms.hang_with_the_alarm,
+        [how] * 8,
+        range(8),
+        backend="processes",
+        max_workers=2,
+        chunksize=chunksize,
+        call_timeout=0.3,
+        errors="return",
+    )
+    assert [x for x, value in enumerate(results) if value != x] == [3]
+    assert type(results[3].exception) is lw.CallTimeout
+
+
+@linux
+def test_a_function_may_have_timeouts_of_its_own():
+    """Its alarm strikes in its time, and the timeout of the next call is as it was."""
+    results = lw.map(alarms.own_timeout, range(4), backend="processes", max_workers=1, call_timeout=20, errors="return")
+    assert results == ["timed out"] * 4

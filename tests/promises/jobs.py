@@ -215,3 +215,8 @@ def draw_and_fail_once(path_and_x: tuple[str, int]) -> float:
 def draw_nested(inner_and_x: tuple[str, int]) -> list[list[float]]:
     inner, _ = inner_and_x
     return [list(lw.map(draw_own, range(3), backend=inner)) for _ in range(2)]
+
+
+def talk_and_return(x: int) -> int:
+    print(x, "-" * 200)
+    return x

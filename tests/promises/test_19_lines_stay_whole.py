@@ -85,3 +85,39 @@ def test_the_streams_are_the_callers_own_again_after_threads(capsys):
     assert sys.stdout is before[0]
     assert elsewhere.getvalue() == "elsewhere\n"
     assert capsys.readouterr().out.endswith("flushed")
+
+
+class Closed(io.StringIO):
+    """A stream whose reader has gone."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("stream", [Closed, io.StringIO], ids=["broken", "closed"])
+def test_a_stream_that_takes_nothing_costs_no_results(stream, monkeypatch, capfd):
+    out = stream()
+    if stream is io.StringIO:
+        out.close()
+    monkeypatch.setattr(sys, "stdout", out)
+    items = range(40)
+    assert lw.starmap(jobs.talk_and_return, [(x,) for x in items], backend="processes", max_workers=2) == list(items)
+    with lw.Executor(2, backend="processes") as executor:
+        assert list(executor.map(jobs.talk_and_return, items)) == list(items)
+    told = capfd.readouterr().err
+    assert told.count("cannot be shown") == 2, told
+
+
+def test_a_handler_that_raises_costs_no_results(capfd):
+    class Raises(logging.Handler):
+        def emit(self, record):
+            raise OSError("full")
+
+    logger = logging.getLogger("lightwork.tests")
+    handler = Raises()
+    logger.addHandler(handler)
+    try:
+        results = lw.map(jobs.log, range(20), backend="processes", max_workers=2)
+    finally:
+        logger.removeHandler(handler)
+    assert len(results) == 20 and capfd.readouterr().err.count("cannot be shown") == 1

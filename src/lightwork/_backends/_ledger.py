@@ -9,7 +9,8 @@
     word 6      1: some calls are revoked; their slots are those from word 7 on and below word 8
     word 9      1: the function of the call that the slot names is being fetched, and may be taking long to import; 0
                 before the call begins, if it does
-    word 10 …   the outbox: results of finished calls that were not sent yet
+    word 10     when the alarm of ``call_timeout`` is to strike, in microseconds; 0: none is set
+    word 11 …   the outbox: results of finished calls that were not sent yet
 
 Behind these SIZE bytes lies the arena (see ``_arena``), where the system has memory that takes no room until it is
 used: the crew's half, then the worker's.
@@ -41,7 +42,9 @@ WITH_ARENA = ARENA + 2 * HALF
 REVOKED = 6 * 8
 """The byte that says whether calls are revoked. The worker stores the slot and then looks here; the crew stores here
 and looks at the slot a while later: so a call that the slot does not name by then will never begin."""
-OUTBOX = 10 * 8
+DUE = 10 * 8
+"""The bytes that say when the alarm is to strike."""
+OUTBOX = 11 * 8
 """Where the outbox begins."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""
@@ -96,6 +99,11 @@ class Ledger:
         """The outbox's entries."""
         return self.memory[OUTBOX : OUTBOX + min(self.words[1], SIZE - OUTBOX)]
 
+    def let_go(self) -> None:
+        """In a process that the worker's has forked: what stands here is the worker's."""
+        self.words.release()
+        self.memory.release()
+
     def close(self) -> None:
         if self.arena is not None:
             self.arena.close()
@@ -107,6 +115,11 @@ class Ledger:
                 self._map.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
+
+
+def due(descriptor: int) -> float:
+    """When the alarm is to strike that is set in the worker with this ledger; 0 where none is."""
+    return int(struct.unpack("=Q", os.pread(descriptor, 8, DUE))[0]) / 1e6
 
 
 def shared(descriptor: int) -> Ledger:

@@ -49,6 +49,11 @@ class Post:
         self._caller = get_ident()
         self.alarm: float | None = None
 
+    def arm(self, seconds: float) -> None:
+        """Sets the alarm, 0: none; in the ledger stands for when, should the function have the signal for itself."""
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        self._ledger.words[10] = int((time.perf_counter() + seconds) * 1e6) if seconds else 0
+
     def send(self, parts: Sequence[_wire.Part]) -> None:
         """Sends between calls, when no alarm is set."""
         with self._lock:
@@ -80,11 +85,13 @@ class Post:
         if self.alarm is None or get_ident() != self._caller:
             self.send(parts)
             return
-        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        words, began = self._ledger.words, time.perf_counter()
+        (left, _), due, words[10] = signal.setitimer(signal.ITIMER_REAL, 0), words[10], 0
         try:
             self.send(parts)
         finally:
             signal.setitimer(signal.ITIMER_REAL, left)
+            words[10] = due + int((time.perf_counter() - began) * 1e6)
 
 
 class Outbox:
@@ -141,6 +148,10 @@ class Outbox:
         """When the calls began whose results are waiting."""
         return self._began
 
+    def let_go(self) -> None:
+        """In a process that the worker's has forked: as the ledger."""
+        self._row.let_go()
+
     def begin_row(self, position: int, value: Any) -> bool:
         """Makes the empty outbox a row that begins with ``value``, if that can stand in one."""
         self.row = self._row if self._row.begin(position, value) else None
@@ -159,7 +170,7 @@ class Outbox:
 
     def _head(self, last: int, keeps: bool = False) -> bytes:
         if self._post.alarm is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._post.arm(0)
         seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
         return RESULTS.pack(self._batch, last, keeps, self._began, seconds, cpu)
 

@@ -12,7 +12,7 @@ import io
 import sys
 
 from lightwork import _context, _wire
-from lightwork._lean import Lock, pickle
+from lightwork._lean import Lock, pickle, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,6 +190,15 @@ def show(body: memoryview) -> None:
         except UnicodeEncodeError:
             encoding = getattr(stream, "encoding", None) or "ascii"
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def tell_unshown(problem: Exception) -> None:
+    """Says on stderr, if that is any better, that what workers print or log cannot be shown."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(
+            "lightwork: what workers print or log cannot be shown any more, or not all of it "
+            f"({type(problem).__name__}: {problem})\n"
+        )
 
 
 def forward_records(send: Send) -> None:

@@ -153,7 +153,7 @@ class RemoteCrew(Crew):
         self._cores = usable_cores()
         self.polling = Polling(self._cores > 1)
         self._closed = False
-        self._touching = self._torn = False
+        self._touching = self._torn = self._unshown = False
         self._apart = False
         """Whether items go one by one: once a worker could not read them together."""
         self._closing = new_lock()
@@ -436,10 +436,11 @@ class RemoteCrew(Crew):
         elif frame.kind == _wire.FREE:
             for number in frame.body.cast("I").tolist():
                 self._free(link, number)
-        elif frame.kind == _wire.OUTPUT:
-            _output.show(frame.body)
-        elif frame.kind == _wire.LOG:
-            _output.log(frame.body)
+        elif frame.kind in (_wire.OUTPUT, _wire.LOG):
+            try:
+                (_output.show if frame.kind == _wire.OUTPUT else _output.log)(frame.body)
+            except Exception as problem:  # noqa: BLE001 - the caller's own stream, or handler of logging
+                self._tell_unshown(problem)
         elif frame.kind == _wire.READY:
             link.ready = True
             self._launcher.ready(link.number, *struct.unpack("<Q", frame.body))
@@ -455,6 +456,12 @@ class RemoteCrew(Crew):
         sent = link.record.batches.pop(number, None)
         if sent is not None:
             self._events.append(Revoked(link.number, {sent.batch.id: 0}))
+
+    def _tell_unshown(self, problem: Exception) -> None:
+        """The caller's stream is closed, or its reader has gone: that is no reason to lose results. Told once."""
+        if not self._unshown:
+            self._unshown = True
+            _output.tell_unshown(problem)
 
     @staticmethod
     def _free(link: _Link, number: int) -> None:

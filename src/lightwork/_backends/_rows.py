@@ -128,6 +128,11 @@ class Row:
         self._odd.clear()
         self._pickles.renew()
 
+    def let_go(self) -> None:
+        """In a process that the worker's has forked: as the ledger."""
+        for view in (self._positions, self._revoked, *self._columns.values()):
+            view.release()
+
     @property
     def capacity(self) -> int:
         """The position before which a row of one type must end."""

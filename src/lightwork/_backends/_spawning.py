@@ -104,7 +104,7 @@ def hasten(fn: object = None) -> None:
 
     What prevents that is told when a worker is wanted.
     """
-    with _one_at_a_time, suppress(OSError, AttributeError):
+    with _one_at_a_time, suppress(OSError, AttributeError, ValueError):
         _current(fn)
 
 

@@ -13,10 +13,12 @@ When the starter itself is killed, the kernel kills its workers (see ``_platform
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 
 from lightwork import _platform
+from lightwork._backends import _ledger
 from lightwork._clock import SystemClock
 from lightwork._lean import Struct, signal, socket, suppress
 
@@ -42,6 +44,11 @@ POLL_PARENT = 0.5
 """Seconds between looks at the parent's pid, where the kernel does not tell when a process ends."""
 POLL_STOPPED = 0.05
 """Seconds between looks at workers that somebody stopped, whose calls may have run out of time meanwhile."""
+LATE = 0.25
+"""Seconds after which a call is ended whose alarm did not: the function has SIGALRM, or the timer, for itself."""
+STOPS = 0.05
+"""Seconds that a worker is given to stop."""
+LONGEST_POLL = 3600.0
 
 
 class Channel:
@@ -72,13 +79,25 @@ class Channel:
 
 
 class Child:
-    __slots__ = ("call_timeout", "channel", "tether", "worker")
+    """``ledger``: a descriptor of its own, where its calls have a ``call_timeout``; ``late``: it was killed for it."""
 
-    def __init__(self, channel: Channel, worker: int, tether: socket.socket, call_timeout: float) -> None:
+    __slots__ = ("call_timeout", "channel", "late", "ledger", "tether", "worker")
+
+    def __init__(
+        self, channel: Channel, worker: int, tether: socket.socket, call_timeout: float, ledger: int | None
+    ) -> None:
         self.channel = channel
         self.worker = worker
         self.tether = tether
         self.call_timeout = call_timeout
+        self.ledger = ledger
+        self.late = False
+
+    def due(self) -> float:
+        """When its call is to be over; infinite where it has none, or it is dying already."""
+        if self.ledger is None or self.late:
+            return math.inf
+        return _ledger.due(self.ledger) or math.inf
 
 
 class Starter:
@@ -106,6 +125,7 @@ class Starter:
             if self.wakeup.fileno() in ready:
                 self._bury()
             self._continue_late()
+            self._end_late()
             for descriptor in ready & self.channels.keys():
                 self._serve_channel(self.channels[descriptor])
         for pid in self.children:
@@ -118,8 +138,14 @@ class Starter:
                 poll.register(descriptor, select.POLLIN)
         for descriptor, channel in self.channels.items():
             poll.register(descriptor, select.POLLIN | (select.POLLOUT if channel.unsent else 0))
-        timeout = None if self.caller_ends is not None else POLL_PARENT * 1000
-        return {descriptor for descriptor, _ in poll.poll(POLL_STOPPED * 1000 if self.stopped else timeout)}
+        pauses = [] if self.caller_ends is not None else [POLL_PARENT]
+        if self.stopped:
+            pauses.append(POLL_STOPPED)
+        for child in self.children.values():
+            if child.ledger is not None:
+                left = min(child.due() - SystemClock.now(), child.call_timeout)
+                pauses.append(min(max(0.0, left) + LATE, LONGEST_POLL))
+        return {descriptor for descriptor, _ in poll.poll(min(pauses) * 1000 if pauses else None)}
 
     def _open_channel(self) -> bool:
         """Takes a new crew's channel; False where the caller has closed the control socket."""
@@ -177,16 +203,20 @@ class Starter:
     def _fork(self, channel: Channel, worker: int, call_timeout: float, passed: list[int]) -> None:
         ours, theirs = _platform.connected()
         parent = os.getpid()
+        ledger = None
         try:
+            ledger = os.dup(passed[1]) if call_timeout else None
             pid = os.fork()
             if pid == 0:
                 _become_worker(theirs, parent, passed)
         except OSError:
             ours.close()
+            if ledger is not None:
+                os.close(ledger)
             raise
         finally:
             theirs.close()
-        self.children[pid] = Child(channel, worker, ours, call_timeout)
+        self.children[pid] = Child(channel, worker, ours, call_timeout, ledger)
         channel.workers[worker] = pid
 
     def _bury(self) -> None:
@@ -203,6 +233,10 @@ class Starter:
             child = self.children.pop(pid)
             self.stopped.pop(pid, None)
             child.tether.close()
+            if child.ledger is not None:
+                os.close(child.ledger)
+            if child.late and os.WIFSIGNALED(status):
+                status = int(signal.SIGALRM)  # as which it is told
             child.channel.workers.pop(child.worker, None)
             child.channel.tell(child.worker, pid, status, self._killed_for_memory(status))
 
@@ -215,6 +249,31 @@ class Starter:
             if _platform.alarm_waits(pid) or SystemClock.now() >= latest:
                 del self.stopped[pid]
                 os.kill(pid, signal.SIGCONT)
+
+    def _end_late(self) -> None:
+        """Kills workers whose alarm should have struck long ago.
+
+        It is looked again while the worker stands still: else a call that ends just now would cost the next one.
+        """
+        for pid, child in self.children.items():
+            if (due := child.due()) + LATE > SystemClock.now():
+                continue
+            os.kill(pid, signal.SIGSTOP)
+            self._await_stop(pid)
+            if child.due() == due:
+                child.late = True
+                _kill(pid, group=True)
+            else:
+                os.kill(pid, signal.SIGCONT)
+
+    def _await_stop(self, pid: int) -> None:
+        """For a moment: one that the kernel holds, or that was stopped before, does not say that it stops."""
+        poll, deadline = select.poll(), SystemClock.now() + STOPS
+        poll.register(self.wakeup.fileno(), select.POLLIN)
+        while not _platform.has_stopped(pid) and (left := deadline - SystemClock.now()) > 0:
+            if poll.poll(left * 1000):
+                self.wakeup.recv(4096)
+        self._wake.send(b"\0")  # other children may have ended, which is to be seen to next
 
     def _killed_for_memory(self, status: int) -> bool:
         if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
@@ -245,7 +304,7 @@ def _kill(pid: int, group: bool) -> None:
 
 def _become_worker(tether: socket.socket, starter: int, passed: list[int]) -> NoReturn:
     """In the fork: keeps the descriptors that were passed, lets go of all others, and serves."""
-    from lightwork._backends import _ledger, worker
+    from lightwork._backends import worker
 
     code = 70
     try:

@@ -128,6 +128,10 @@ class Crew(ABC):
         Returns how many calls could not be stopped and go on (threads).
         """
 
+    def inside(self) -> bool:
+        """Whether the calling thread is one of the workers: one that waited for them would wait for itself."""
+        return False
+
     def stacks(self, workers: Sequence[int]) -> dict[int, str]:
         """The Python stacks of those of these workers that answer, the most recent call first; takes up to a second.
         Only where ``can_show_stacks``."""

@@ -142,6 +142,9 @@ class AsyncioCrew(_CoroutineCrew):
     def wake(self) -> None:
         self._reports.wake()
 
+    def inside(self) -> bool:
+        return self._thread is threading.current_thread()
+
     def close(self) -> int:
         if not self._thread.is_alive() or self._loop.is_closed():
             return 0

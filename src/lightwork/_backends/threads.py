@@ -95,7 +95,11 @@ class ThreadCrew(Crew):
             name=f"lightwork-{number}",
             daemon=daemon_threads(),
         )
-        worker.thread.start()
+        try:
+            worker.thread.start()
+        except RuntimeError as problem:  # the system has no room for one more
+            worker.thread = None
+            self._reports.put(WorkerFailed(number, problem, scarce=True))
         return number
 
     def _serve(self, number: int, worker: _Worker, began: float) -> None:
@@ -176,6 +180,10 @@ class ThreadCrew(Crew):
 
     def kill(self, worker: int) -> None:
         raise TypeError("a thread cannot be killed")
+
+    def inside(self) -> bool:
+        current = threading.current_thread()
+        return any(worker.thread is current for worker in list(self._workers.values()))
 
     def stacks(self, workers: Sequence[int]) -> dict[int, str]:
         threads = {}

@@ -25,7 +25,7 @@ from lightwork._backends._surroundings import Surroundings, around
 from lightwork._calls import Terms, apply
 from lightwork._class_names import HOME
 from lightwork._handles import Arrived, Handle
-from lightwork._lean import deque, partial, pickle, signal, socket
+from lightwork._lean import deque, partial, pickle, socket
 from lightwork._polling import Polling
 from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
@@ -33,7 +33,7 @@ from lightwork.errors import LightworkError, UnpicklableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
     from lightwork._backends._ceiling import Ceiling
     from lightwork._calls import Style
@@ -121,7 +121,8 @@ class Worker:
         self._backend = ""
         self._ceiling: Ceiling | None = None
         self._lent = self._ledger.lent()
-        self._forwards_logs = False
+        self._forwards_logs = self._forked = False
+        self._position = _Position(self._ledger.words)
         self._written: list[Lines] = []
         self._lines = (
             Lines(STDOUT, sys.__stdout__, self._post.send_within_call, self._written),
@@ -134,7 +135,12 @@ class Worker:
         for frame in _wire.receive(self._sock, view=view, polling=self._polling):
             assert isinstance(frame, _wire.Frame)
             if frame.kind in (_wire.BATCH, _wire.ROWS):
-                self._run(frame)
+                try:
+                    self._run(frame)
+                except BaseException:
+                    if self._forked:  # it came back from its call, and found nothing to put the result into
+                        _end_fork(None)
+                    raise
             elif frame.kind == _wire.FUNCTION:
                 number, length = FUNCTION.unpack_from(frame.body)
                 rest = frame.body[FUNCTION.size :]
@@ -159,7 +165,7 @@ class Worker:
         self._backend, self._polling.allowed = hello.backend, hello.polls
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
-            os.register_at_fork(after_in_child=_restore_output)
+            os.register_at_fork(after_in_child=self._become_fork)
             if self._lent is not None:
                 os.register_at_fork(before=self._lent.make_private)
             _stacks.answer()
@@ -185,6 +191,15 @@ class Worker:
                     self._lent.copied = bytearray  # nothing is held that a call could have, and all of it counts
         self._post.send(_wire.frame(_wire.READY, [struct.pack("<Q", os.getpid())]))
         return True
+
+    def _become_fork(self) -> None:
+        """In a process that a call has forked: the call is its parent's, and so is all that is shared with the crew."""
+        self._forked = True
+        self._position.keep()
+        self._revoked.release()
+        self._outbox.let_go()
+        self._ledger.let_go()
+        _restore_output()
 
     def _forward_logs(self) -> None:
         """Once ``logging`` is there; importing it for functions that never log would delay every start."""
@@ -220,13 +235,13 @@ class Worker:
         words[9] = 1
         words[0] = slot | positions[0]
         if self._post.alarm is not None:
-            signal.setitimer(signal.ITIMER_REAL, self._post.alarm)
+            self._post.arm(self._post.alarm)
         if frame.kind == _wire.ROWS:
             try:
                 items = pickle.loads(frame.buffers.pop() if frame.buffers else frame.body[BATCH.size :])
             except BaseException:  # noqa: BLE001 - the import of a class's module may raise anything
                 if self._post.alarm is not None:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    self._post.arm(0)
                 self._post.send(_wire.frame(_wire.UNREAD, [struct.pack("<I", number)]))
                 return
         del frame
@@ -239,7 +254,7 @@ class Worker:
         words[9] = 0
         outbox = self._outbox
         outbox.begin(number)
-        with _context.stretch(first, _Position(words), self._terms.seed, self._backend):
+        with _context.stretch(first, self._position, self._terms.seed, self._backend):
             if (
                 not isinstance(items, _Parcels)
                 and (style != "full" or count > 1)
@@ -267,7 +282,7 @@ class Worker:
         for position in positions:
             if alarm is not None:
                 # Before the slot names this call: the last one's alarm must not strike it.
-                signal.setitimer(signal.ITIMER_REAL, alarm)
+                self._post.arm(alarm)
             words[0] = slot | position
             if revoked[0] and words[7] <= slot | position < words[8]:
                 break
@@ -282,6 +297,8 @@ class Worker:
             try:
                 value = fn(item) if style == "one" else apply(fn, style, item)
             except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+                if self._forked:
+                    _end_fork(problem)
                 self._finish_lines()
                 outbox.add(position, FAILURE, self._pack(problem))
             else:
@@ -311,6 +328,8 @@ class Worker:
                 problem = None
                 if outbox.row is not None:
                     position, value, problem = outbox.row.fill(fn, items, position, end, slot, self._written)
+                    if problem is not None and self._forked:
+                        _end_fork(problem)
                     if outbox.row.refused:
                         total = end = position
                         break
@@ -329,6 +348,8 @@ class Worker:
                     try:
                         value = fn(items[position])
                     except BaseException as raised:  # noqa: BLE001 - SystemExit too is a failure like another
+                        if self._forked:
+                            _end_fork(raised)
                         problem = raised
                 if self._written:
                     self._finish_lines()
@@ -415,8 +436,12 @@ class _Parcels:
 class _Position:
     """As many calls of the batch as the slot says have ended."""
 
-    def __init__(self, words: memoryview) -> None:
+    def __init__(self, words: Sequence[int]) -> None:
         self._words = words
+
+    def keep(self) -> None:
+        """From now on it stays as it is."""
+        self._words = [self._words[0]]
 
     def __len__(self) -> int:
         return self._words[0] & 0xFFFF_FFFF
@@ -449,6 +474,22 @@ def _restore_output() -> None:
         for handler in logging.root.handlers[:]:
             if getattr(handler, "lightwork_worker", False):
                 logging.root.removeHandler(handler)
+
+
+def _end_fork(problem: BaseException | None) -> NoReturn:
+    """Ends a process that a call has forked and that came back from the call, whose result is its parent's to give: as
+    a program ends, with ``problem``, or the exit code that it names."""
+    code = 0
+    if isinstance(problem, SystemExit):
+        code = problem.code if isinstance(problem.code, int) else int(problem.code is not None)
+    elif problem is not None and problem.__traceback__ is not None and problem.__traceback__.tb_next is not None:
+        # One that was raised here itself says only that there is no place for the result.
+        code = 1
+        sys.excepthook(type(problem), problem, problem.__traceback__.tb_next)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)
 
 
 def _explain_refusal(problem: BaseException) -> None:

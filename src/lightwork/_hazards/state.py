@@ -46,6 +46,12 @@ def _told(subject: Subject, effect: Effect) -> tuple[str, str, tuple[str, ...]]:
             "Return the changed item, and use the results.",
             subject.pickling,
         )
+    if effect.name == "stdin":
+        return (
+            f"{effect.what}, which all threads share and which is empty in worker processes.",
+            "Give the lines as items: lw.map(fn, sys.stdin).",
+            subject.parallel,
+        )
     if effect.kind == "process":
         return (
             f"{effect.what}: of all threads at once, or of whatever calls the same worker makes afterwards.",
@@ -67,7 +73,7 @@ def _told(subject: Subject, effect: Effect) -> tuple[str, str, tuple[str, ...]]:
 def random_generators(subject: Subject) -> Iterator[Finding]:
     """A generator that all calls draw from: its numbers depend on who comes first, or repeat in every process."""
     for tie in ties(subject.fn):
-        if tie.to == "process" and subject.parallel:
+        if tie.generator and subject.parallel:
             yield Finding(
                 "random-generator",
                 CHANGES,
@@ -77,6 +83,21 @@ def random_generators(subject: Subject) -> Iterator[Finding]:
                 subject.where(tie.name),
                 "Inside the function use lw.rng() or lw.numpy_rng(): a stream for each call, fixed by seed=.",
                 subject.parallel,
+            )
+
+
+def identity(subject: Subject) -> Iterator[Finding]:
+    """An argument that is asked to be a certain object, of which other processes have copies."""
+    for tie in ties(subject.fn):
+        if tie.where and subject.pickling:
+            yield Finding(
+                "identity",
+                CHANGES,
+                f'It is asked whether an argument is "{tie.name}" itself. In another process the argument is a copy, '
+                "and never is.",
+                tie.where,
+                "Use a member of an Enum, of which every process has the one, or compare with ==.",
+                subject.pickling,
             )
 
 

@@ -1,0 +1,46 @@
+"""Functions that have SIGALRM for themselves."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+
+def ignores() -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+
+
+def blocks() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+
+
+def handles() -> None:
+    signal.signal(signal.SIGALRM, lambda *_: None)
+
+
+def takes_the_timer() -> None:
+    signal.alarm(600)
+    signal.alarm(0)
+
+
+def hang_with_the_alarm(has: Any, x: int) -> int:
+    has()
+    while x == 3:
+        time.sleep(60)
+    return x
+
+
+def own_timeout(x: int) -> str:
+    def strike(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try:
+        time.sleep(10)
+    except TimeoutError:
+        return "timed out"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    return "slept"
