@@ -49,7 +49,7 @@ class NotPlain(Exception):
     """A value has a part that is not plain."""
 
 
-_KNOWN, _ARRAY, _DTYPE, _DEFAULT = "known", "array", "dtype", "default"
+_KNOWN, _ARRAY, _DTYPE, _DEFAULT, _MEMBER = "known", "array", "dtype", "default", "member"
 _answers: dict[Any, str] = {}
 """What was found of classes and functions that stay what they are."""
 
@@ -72,9 +72,8 @@ class _Plain(pickle.Pickler):
             answer = self._answer(thing)
         if named:
             self.met.append(part)
-        elif answer is _DTYPE:
-            if part.isbuiltin == 1:  # there is one of its kind
-                self.met.append(part)
+        elif answer is _MEMBER or (answer is _DTYPE and part.isbuiltin == 1):
+            self.met.append(part)  # there is one of its kind
         elif answer is _ARRAY and (part.nbytes >= _wire.OUT_OF_BAND or _is_shared(part)):
             raise NotPlain
         return NotImplemented
@@ -84,8 +83,8 @@ class _Plain(pickle.Pickler):
             _answers[thing] = answer
             return answer
         if isinstance(thing, type) and _by_default(thing) and _found_by_name(thing):
-            self.classes[thing] = _DEFAULT
-            return _DEFAULT
+            answer = self.classes[thing] = _MEMBER if _is_enum(thing) else _DEFAULT
+            return answer
         raise NotPlain
 
 
@@ -120,9 +119,8 @@ def _by_default(cls: Any) -> bool:
     """Whether instances are pickled and rebuilt by what ``object``, ``namedtuple`` and ``Enum`` have for that."""
     if cls in copyreg.dispatch_table or hasattr(cls, "__setstate__") or hasattr(cls, "__getnewargs_ex__"):
         return False
-    enum = sys.modules.get("enum")
-    if enum is not None and type(cls) is enum.EnumMeta:
-        return cls.__reduce_ex__ is enum.Enum.__reduce_ex__
+    if _is_enum(cls):
+        return bool(cls.__reduce_ex__ is sys.modules["enum"].Enum.__reduce_ex__)
     if (
         cls.__reduce_ex__ is not object.__reduce_ex__
         or cls.__reduce__ is not object.__reduce__
@@ -143,6 +141,11 @@ def _by_default(cls: Any) -> bool:
         if "__dict__" in held and type(held["__dict__"]) is not _GETSET:
             return False
     return True
+
+
+def _is_enum(cls: Any) -> bool:
+    enum = sys.modules.get("enum")
+    return enum is not None and type(cls) is enum.EnumMeta
 
 
 def _is_namedtuple(cls: Any) -> bool:

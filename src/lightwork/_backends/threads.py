@@ -122,8 +122,9 @@ class ThreadCrew(Crew):
             with worker.turn:
                 if worker.reported:
                     outcomes = worker.news() or Outcomes(batch.id, worker.reported, [])
+                if worker.batch is not None:  # else all of it was taken back
+                    self._reports.put(Finished(number, outcomes, last=True))
                 worker.batch, worker.outcomes = None, Outcomes(0, 0, [])
-                self._reports.put(Finished(number, outcomes, last=True))
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 
     def send(self, worker: int, batch: Batch) -> None:
@@ -142,7 +143,9 @@ class ThreadCrew(Crew):
                     one.left.pop()
                     taken += 1
             if taken and one.batch is not None:
-                positions = {one.batch.id: one.batch.stop - taken, **positions}
+                begun = one.batch.stop - taken
+                positions = {one.batch.id: begun, **positions}
+                one.batch = one.batch if begun else None
             self._reports.put(Revoked(worker, positions))
 
     @staticmethod
