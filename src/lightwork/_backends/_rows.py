@@ -61,7 +61,7 @@ def dump(items: Sequence[Any]) -> bytes | None:
         _Plain(sink, 5).dump(items if type(items) is list else list(items))
     except (_NotPlain, RecursionError):
         return None
-    return bytes(sink.getbuffer())
+    return sink.getvalue()
 
 
 def read(kind: int, count: int, row: Bytes) -> list[Any]:
