@@ -10,9 +10,13 @@ if TYPE_CHECKING:
 
 _COROUTINE = 0x80  # inspect.CO_COROUTINE
 
+_FUNCTION = type(lambda: None)
+
 
 def is_coroutine_function(fn: Any) -> bool:
     """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
+    if type(fn) is _FUNCTION:
+        return fn.__code__.co_flags & _COROUTINE != 0
     functools = sys.modules.get("functools")  # where nobody has loaded it there is no ``partial``
     while functools is not None and isinstance(fn, functools.partial):
         fn = fn.func

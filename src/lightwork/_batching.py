@@ -71,16 +71,17 @@ class Batching(Slotted):
         if calls <= 0:
             return
         each = seconds / calls
+        self.seen += calls
         # A quick rise and a slow fall: an underestimate makes a straggler, an overestimate a few more messages.
         if self.mean is None or self.alone:
             # Where nothing can become a straggler the last batch tells best: the first call often pays for others.
             self.mean = each
         else:
             # But more calls than were seen before say more than those did: the first one often pays for what all need.
-            weight = max(0.5 if each > self.mean else 0.25, calls / (self.seen + calls))
-            self.mean += weight * (each - self.mean)
-        self.seen += calls
-        self.largest = max(self.largest, calls)
+            weight, share = 0.5 if each > self.mean else 0.25, calls / self.seen
+            self.mean += (share if share > weight else weight) * (each - self.mean)
+        if calls > self.largest:
+            self.largest = calls
 
     def weigh(self, calls: int, bulk: int) -> None:
         """Takes in that the items of ``calls`` calls were so many bytes."""

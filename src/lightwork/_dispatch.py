@@ -464,24 +464,23 @@ class Dispatch:
         return len(worker.sent) > 1 or head.batch.stop - head.done > 1 or not worker.ready
 
     def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction], now: float) -> None:
-        self._retire(number, lane, instructions)
+        if lane.worn or len(lane.workers) > lane.target or self.rules.max_tasks_per_child is not None:
+            self._retire(number, lane, instructions)
         if self.pending and lane.open:
-            # First one batch for each idle worker, then a second one behind short batches.
-            for depth in range(lane.max_queued):
-                if depth and not (self.pending and lane.batching.queue_ahead(1)):
-                    break
-                for name, worker in list((lane.workers if depth else lane.idle).items()):
+            for name, worker in list(lane.idle.items()):
+                if self._has_room(lane, worker, 0):
+                    worker.since = now
+                    del lane.idle[name]
+                    instructions.append(Send((number, name), self._next_batch(lane, worker)))
                     if not self.pending:
                         break
-                    if len(worker.sent) == depth and self._has_room(lane, worker, depth):
-                        worker.since = now if not depth else worker.since
-                        lane.idle.pop(name, None)
-                        instructions.append(Send((number, name), self._next_batch(lane, worker)))
-            waiting = self.pending and not lane.idle
-            wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting if waiting else 0
-            if wanted > 0:
-                lane.starting += wanted
-                instructions.append(Start(number, wanted))
+            if self.pending:
+                self._queue_ahead(number, lane, instructions)
+            if self.pending and not lane.idle:
+                wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting
+                if wanted > 0:
+                    lane.starting += wanted
+                    instructions.append(Start(number, wanted))
         if not lane.calls and self._waited_for(lane):
             self._take_one(number, lane, instructions)
         if self._takes_back(lane):
@@ -491,6 +490,17 @@ class Dispatch:
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)
                     instructions.append(Revoke((number, name)))
+
+    def _queue_ahead(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+        """Gives workers further batches behind short ones."""
+        for depth in range(1, lane.max_queued):
+            if not (self.pending and lane.batching.queue_ahead(1)):
+                return
+            for name, worker in lane.workers.items():
+                if not self.pending:
+                    return
+                if len(worker.sent) == depth and self._has_room(lane, worker, depth):
+                    instructions.append(Send((number, name), self._next_batch(lane, worker)))
 
     def _waited_for(self, lane: _Lane) -> bool:
         """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
@@ -517,8 +527,6 @@ class Dispatch:
         not too many."""
         limit = self.rules.max_tasks_per_child
         surplus = len(lane.workers) - lane.target
-        if surplus <= 0 and limit is None and not lane.worn:
-            return
         for name, worker in list(lane.idle.items()):
             worn = worker.worn or (limit is not None and worker.given >= limit)
             if not worker.sent and (worn or surplus > 0):
@@ -635,8 +643,10 @@ class Dispatch:
             if self._attempts:
                 for index in [index for index in self._attempts if first <= index < first + count]:
                     del self._attempts[index]
-            placed = outcomes.placed is not None
-            self._emit(Chunk(first, [] if placed else outcomes.values, placed=count if placed else 0))
+            if outcomes.placed is None:
+                self._emit(Chunk(first, outcomes.values))
+            else:
+                self._emit(Chunk(first, [], placed=count))
             return
         run: list[Any] = []
         begin = first
@@ -736,8 +746,8 @@ class Dispatch:
     # output
 
     def _emit(self, chunk: Chunk) -> None:
-        if chunk.count:
-            self.done += chunk.count
+        if count := chunk.count:
+            self.done += count
             self._chunks.append(chunk)
 
     def take(self) -> list[Chunk]:

@@ -369,15 +369,16 @@ class Run:
                         return True
                     break
         live = self._live[lane]
-        shipped = live.crew.shipped
+        crew = live.crew
+        shipped = crew.shipped
         if not live.backend.capabilities.needs_pickling or not live.sending.due():
-            live.crew.send(worker, batch)
+            crew.send(worker, batch)
         else:
             before = thread_cpu()
-            live.crew.send(worker, batch)
+            crew.send(worker, batch)
             live.sending.add(thread_cpu() - before)
-        if live.crew.shipped > shipped:
-            self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, live.crew.shipped - shipped)
+        if crew.shipped > shipped:
+            self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, crew.shipped - shipped)
         return again
 
     def timeout(self, timeout: float | None) -> float | None:

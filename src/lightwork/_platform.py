@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import sys
 
 from lightwork._lean import Struct, signal, socket, suppress
@@ -98,6 +99,11 @@ def memory_of(pid: int, name: str) -> int | None:
     except OSError:
         return None  # it has ended, or is not ours
     return None
+
+
+def epoll() -> Any:
+    """An ``epoll`` object, which knows of any number of sockets; None where the kernel has none."""
+    return select.epoll() if sys.platform == "linux" and not portable() else None
 
 
 def watch_process(pid: int) -> int | None:

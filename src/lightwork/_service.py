@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Future, _base
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -22,6 +22,7 @@ from lightwork._calls import Finished, Outcomes
 from lightwork._clock import SystemClock
 from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
+from lightwork._lean import get_ident
 from lightwork._lock import Guarding, new_lock
 from lightwork._options import Settings, check_fit, how_many
 from lightwork._record import Slotted, replace
@@ -32,13 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    Drive = Callable[[Future[Any], float | None], None]
+    Drive = Callable[["LedFuture", float | None], None]
 else:
     Protocol = object
 
 
 ALONE = 3
 """Calls that were waited for at once, one after another, from which on their callers are expected to."""
+
+_CANCELLED = frozenset({_base.CANCELLED, _base.CANCELLED_AND_NOTIFIED})
+_DONE = _CANCELLED | {_base.FINISHED}
+"""States of a future."""
 
 PATIENCE = 2.0
 """Seconds that workers are given to become ready, and take the call that they have, once the others are cancelled."""
@@ -83,6 +88,20 @@ class LedFuture(Future[Any]):
         self.service = service
         """Who makes the call; another one, once it was handed on."""
 
+    # Each is one word, for a look at which nobody has to be kept from changing it.
+
+    def done(self) -> bool:
+        """As ``concurrent.futures.Future.done``."""
+        return self._state in _DONE
+
+    def running(self) -> bool:
+        """As ``concurrent.futures.Future.running``."""
+        return self._state == _base.RUNNING
+
+    def cancelled(self) -> bool:
+        """As ``concurrent.futures.Future.cancelled``."""
+        return self._state in _CANCELLED
+
     def result(self, timeout: float | None = None) -> Any:
         """As ``concurrent.futures.Future.result``."""
         return super().result(self._led(timeout))
@@ -94,10 +113,12 @@ class LedFuture(Future[Any]):
     def _led(self, timeout: float | None) -> float | None:
         if self.done():
             return timeout
-        now = SystemClock.now
-        end = None if timeout is None else now() + timeout
+        if timeout is None:
+            self.service.lead(self, None)
+            return None
+        end = SystemClock.now() + timeout
         self.service.lead(self, end)
-        return None if end is None else max(0.0, end - now())
+        return max(0.0, end - SystemClock.now())
 
 
 _serving: set[Service] = set()
@@ -171,6 +192,7 @@ class Service:
         """Calls that are not done, where there is a router."""
         self._run = self._opened()
         self._depth = _context.depth()
+        self._main = threading.main_thread().ident
         self._turning = 0
         """The thread that makes a call of an inline service now."""
         self._driving = new_lock()
@@ -221,7 +243,7 @@ class Service:
         """BackendUnavailable where ``fn`` does not suit the backend, BrokenExecutor where the executor is broken."""
         if self._broken is not None:
             raise self._broken_error()
-        if self._turning and self._turning == threading.get_ident():
+        if self._turning and self._turning == get_ident():
             raise RuntimeError(
                 f"a call of this executor submits to it, and its backend {self.name!r} makes one call at a time, in "
                 "the thread that submits; backend='threads' can"
@@ -237,7 +259,7 @@ class Service:
 
     def proceed(self, future: Future[Any]) -> None:
         """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
-        if not self._inline:
+        if isinstance(future, LedFuture):
             if not self._led or self._asleep or self._driving.locked():
                 self._rouse()
             elif self._router is None and not self._futures and self._inbox.qsize() == 1:
@@ -245,14 +267,14 @@ class Service:
                 self._drive(future, None, self._begin, False)
             return
         with self._lock:
-            self._turning = threading.get_ident()
+            self._turning = get_ident()
             try:
                 while not future.done():
                     self._turn(0.0)
             finally:
                 self._turning = 0
 
-    def lead(self, future: Future[Any], end: float | None) -> None:
+    def lead(self, future: LedFuture, end: float | None) -> None:
         """Drives the run until ``future`` is done, or the clock shows ``end``; returns at once where others do."""
         entering = not self._led
         if entering:
@@ -266,11 +288,11 @@ class Service:
         if self._led and (self._futures or not self._inbox.empty()):
             self._leave_to_thread()
 
-    def _drive(self, future: Future[Any], end: float | None, how: Drive, entering: bool) -> None:
+    def _drive(self, future: LedFuture, end: float | None, how: Drive, entering: bool) -> None:
         """Has the calling thread drive as ``how`` says, if nobody does. ``entering``: waits until nobody does."""
         if self._leader is not None:
             self._leave_to_thread()
-        elif threading.get_ident() == threading.main_thread().ident:
+        elif get_ident() == self._main:
             self._drive_in_main_thread(future, end, how)
         elif self._driving.acquire(entering, GUARD if entering else -1):
             try:
@@ -278,7 +300,7 @@ class Service:
             finally:
                 self._driving.release()
 
-    def _drive_in_main_thread(self, future: Future[Any], end: float | None, how: Drive) -> None:
+    def _drive_in_main_thread(self, future: LedFuture, end: float | None, how: Drive) -> None:
         """There Ctrl-C may strike between any two steps. It may cost no call but the one that is waited for."""
         if len(self._futures) + self._inbox.qsize() > 1:
             self._leave_to_thread()
@@ -294,18 +316,17 @@ class Service:
         finally:
             self._wanted = False
 
-    def _begin(self, future: Future[Any], _: float | None) -> None:
+    def _begin(self, future: LedFuture, _: float | None) -> None:
         self._leader = future
         if self._led and not self._wanted:
             self._hand_out()
         self._leader = None
 
-    def _lead(self, future: Future[Any], end: float | None) -> None:
-        now = SystemClock.now
+    def _lead(self, future: LedFuture, end: float | None) -> None:
         self._leader = future
         try:
-            while self._led and not self._wanted and not future.done() and self._has(future):
-                left = None if end is None else end - now()
+            while self._led and not self._wanted and not future.done() and future.service is self:
+                left = None if end is None else end - SystemClock.now()
                 if left is not None and left <= 0:
                     break
                 self._turn(left)
@@ -317,10 +338,6 @@ class Service:
                 self._leader = None
             raise
         self._leader = None
-
-    def _has(self, future: Future[Any]) -> bool:
-        """Whether the call was not handed on to another service."""
-        return not isinstance(future, LedFuture) or future.service is self
 
     def _start_anew(self) -> None:
         """After Ctrl-C struck a leader between two steps: what is where is not known any more."""
@@ -516,7 +533,8 @@ class Service:
         return future.set_running_or_notify_cancel()
 
     def _forget(self, index: int) -> Future[Any] | None:
-        self._works.pop(index, None)
+        if self._router is not None:
+            self._works.pop(index, None)
         future = self._futures.pop(index, None)
         if future is not None:
             self._indices.pop(id(future), None)
@@ -530,9 +548,9 @@ class Service:
 
     def _resolve(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            for offset, value in enumerate(chunk.values):
-                work = self._works.get(chunk.first + offset)
-                future = self._forget(chunk.first + offset)
+            for index, value in enumerate(chunk.values, chunk.first):
+                work = None if self._router is None else self._works.get(index)
+                future = self._forget(index)
                 if future is None or future.cancelled():
                     continue
                 if self._router and work and _never_left(value) and self._router.take_back(work):

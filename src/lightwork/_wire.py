@@ -445,8 +445,8 @@ class Sender:
     def pending(self) -> bool:
         return bool(self._pending)
 
-    def send(self, parts: Sequence[Part]) -> None:
-        """Sends the parts of a frame as far as it goes.
+    def send(self, parts: Sequence[Part]) -> bool:
+        """Sends the parts of a frame as far as it goes; whether nothing is left.
 
         The rest is copied: it may lie in arrays of the caller, who is free to change them when this returns.
         """
@@ -457,16 +457,15 @@ class Sender:
             except BlockingIOError:
                 sent = 0
             except (BrokenPipeError, ConnectionResetError):
-                return  # the peer has died; its end of the stream says so to whoever reads
+                return True  # the peer has died; its end of the stream says so to whoever reads
             if sent == len(part):
-                return
+                return True
             parts = [memoryview(part).cast("B")[sent:]]
         fresh = deque(_flat(part) for part in parts if len(part))
-        if self._pending:
-            self._pending.extend(_copied(fresh))
-            return
-        self._push(fresh)
+        if not self._pending:
+            self._push(fresh)
         self._pending.extend(_copied(fresh))
+        return not self._pending
 
     def flush(self) -> None:
         """Sends what is pending, as far as it goes; drops it where the peer is gone."""

@@ -6,7 +6,6 @@ Light to import, but for ``concurrent.futures``: where processes are named, the 
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
 from collections import deque
 from concurrent.futures import Executor as BaseExecutor
@@ -52,7 +51,6 @@ AT_THE_END = "cannot schedule new futures after interpreter shutdown"
 IN_A_CHILD = "cannot schedule new futures in a forked process: the executor, its threads and workers are its parent's"
 
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()
-_ended = threading.Event()
 
 
 def _finish() -> None:
@@ -60,7 +58,7 @@ def _finish() -> None:
 
     Ctrl-C ends the wait and the workers, which must be gone before the interpreter is taken down.
     """
-    _ended.set()
+    Executor._ended = True
     service = sys.modules.get("lightwork._service")
     try:
         for executor in list(_open):
@@ -106,6 +104,9 @@ class Executor(BaseExecutor):
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
     ``max_tasks_per_child``: a worker process is replaced after so many calls.
     """
+
+    _ended = False
+    """Whether the program ends, and no executor takes calls any more."""
 
     def __init__(
         self,
@@ -182,7 +183,7 @@ class Executor(BaseExecutor):
             return self._services[name]
 
     def _accepts(self) -> None:
-        if self._refusal is not None or _ended.is_set():
+        if self._refusal is not None or self._ended:
             raise RuntimeError(self._refusal or AT_THE_END)
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
@@ -191,7 +192,6 @@ class Executor(BaseExecutor):
         Raises TypeError where ``fn`` cannot be called, RuntimeError after ``shutdown``, BrokenExecutor where the
         initializer failed.
         """
-        self._accepts()
         if not callable(fn):
             raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
         name = self._fixed or self._route(fn, args, kwargs)
@@ -327,7 +327,7 @@ class Executor(BaseExecutor):
 
         Raises RuntimeError with ``wait`` inside a call that the executor runs in a thread: it would wait for itself.
         """
-        services = self._refuse(AT_THE_END if _ended.is_set() else AFTER_SHUTDOWN)
+        services = self._refuse(AT_THE_END if self._ended else AFTER_SHUTDOWN)
         for service in services:
             service.shutdown(cancel_futures)
         if wait:

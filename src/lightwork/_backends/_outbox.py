@@ -57,11 +57,12 @@ class Post:
     def send(self, parts: Sequence[_wire.Part]) -> None:
         """Sends between calls, when no alarm is set."""
         with self._lock:
-            self._waiting.append(parts)
             if self._busy:
+                self._waiting.append(parts)
                 return
             self._busy = True
             try:
+                _wire.send_all(self._sock, parts)
                 while self._waiting:
                     _wire.send_all(self._sock, self._waiting.popleft())
             finally:

@@ -183,7 +183,7 @@ def together(values: Sequence[Any]) -> bytes | None:
         raise
     except Exception:  # noqa: BLE001 - who pickles each by itself will tell of which, and why
         return None
-    return bytes(sink.getbuffer())
+    return sink.getvalue()
 
 
 MOST_DEFINITIONS = 64

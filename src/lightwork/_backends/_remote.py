@@ -1,7 +1,7 @@
 """A crew whose workers are reached over sockets: the part that processes and sub-interpreters have in common.
 
 Each worker has one stream socket. Batches go out as frames (see ``_wire``), what comes back becomes events. The crew
-has no thread: ``wait`` looks at all sockets with one selector, and nothing here ever blocks on a worker.
+has no thread: ``wait`` looks at all sockets at once, and nothing here ever blocks on a worker.
 
 A worker's end is complete when its socket was read to the end *and* its launcher knows how it died. Then what stands
 in its ledger and was not reported yet is reported, and last its death.
@@ -10,7 +10,6 @@ in its ledger and was not reported yet is reported, and last its death.
 from __future__ import annotations
 
 import os
-import selectors
 import struct
 from abc import ABC, abstractmethod
 
@@ -20,7 +19,8 @@ from lightwork._backends._copies import Copies
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
 from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
-from lightwork._backends._shipping import Functions, Items, dump_items, row_parts
+from lightwork._backends._shipping import Functions, dump_items, row_parts
+from lightwork._backends._sockets import Sockets
 from lightwork._backends.base import Crew
 from lightwork._backends.worker import Hello
 from lightwork._calls import (
@@ -59,6 +59,8 @@ PATIENCE = 2.0
 """Seconds that ``close`` waits for workers that were killed; only one stuck in the kernel takes longer."""
 
 
+_OUTCOMES = frozenset({_wire.RESULTS, _wire.RESULT_ROW})
+
 End = Death | BaseException
 """How a worker ended; an exception where it never began, and no other worker would."""
 
@@ -75,7 +77,7 @@ class Launcher(ABC):
         unwatch: Callable[[socket.socket], None],
         ended: Callable[[int, End], None],
     ) -> None:
-        """Gets the crew's selector for sockets of its own, and where to report deaths."""
+        """Gets how to have the crew watch sockets of its own, and where to report deaths."""
 
     @abstractmethod
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
@@ -138,13 +140,13 @@ class RemoteCrew(Crew):
 
     def __init__(self, terms: Terms, backend: str, launcher: Launcher) -> None:
         self._terms, self._backend, self._launcher = terms, backend, launcher
-        self._selector = selectors.DefaultSelector()
+        self._sockets = Sockets()
         self._events: list[Event] = []
         self._links: dict[int, _Link] = {}
         self._names = Sending()
         self._functions = Functions(self._names)
         self._copies = Copies()
-        self._workers = self._shipped = 0
+        self._workers = self.shipped = 0
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
@@ -153,13 +155,13 @@ class RemoteCrew(Crew):
         self._cores = usable_cores()
         self.polling = Polling(self._cores > 1)
         self._closed = False
-        self._touching = self._torn = self._unshown = False
+        self._touching = self._torn = self._unshown = self._rang = False
         self._apart = False
         """Whether items go one by one: once a worker could not read them together."""
         self._closing = new_lock()
         self._woken, self._waker = _platform.connected()
-        self._watch(self._woken, self._take_wakes)
-        launcher.attach(self._watch, self._unwatch, self._on_death)
+        self._sockets.watch(self._woken, self._take_wakes)
+        launcher.attach(self._sockets.watch, self._sockets.unwatch, self._on_death)
 
     # the contract: from the engine
 
@@ -199,7 +201,7 @@ class RemoteCrew(Crew):
         frames = _wire.receive(ours, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
         self._links[number] = link
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_socket(link))
+        self._sockets.watch(ours, lambda: self._on_socket(link))
         surroundings, pickled, buffers, handles = self._hello
         body = pickle.dumps(Hello(surroundings, self._backend, pickled, self.polling.allowed))
         self._touching = True
@@ -217,7 +219,7 @@ class RemoteCrew(Crew):
             return  # its WorkerLost is on its way, or was given: the batch never begins
         with opened():  # nothing is under way yet, and pickling may take long, or for ever
             function, dropped = self._functions.get(batch.fn)
-            row, items = None, Items()
+            row = items = None
             if function.problem is None and (self._apart or (row := _rows.dump(batch.items)) is None):
                 items = dump_items(batch, self._names, link.record.classes)
         self._touching = True
@@ -229,21 +231,21 @@ class RemoteCrew(Crew):
         if function.problem is not None:
             self._refuse(worker, batch, dict.fromkeys(range(len(batch.items)), function.problem))
             return
-        if row is None and len(items.holes) == len(batch.items):
+        if items is not None and len(items.holes) == len(batch.items):
             self._refuse(worker, batch, items.holes)
             return
-        classes = items.classes
+        sent = Sent(batch) if items is None else Sent(batch, items.holes, items.classes)
         if function.number not in link.functions:
             link.functions.add(function.number)
             self._post(link, function.parts)
-            classes = {**function.classes, **classes}
-        number = link.record.add(Sent(batch, items.holes, classes=classes))
-        if row is None:
-            places = self._place(link, number, items.flat)
-            self._post(link, items.parts(batch, number, function.number, places))
-        else:
+            sent.classes = {**function.classes, **sent.classes}
+        number = link.record.add(sent)
+        if row is not None:
             places = self._place(link, number, [row]) if len(row) >= _wire.OUT_OF_BAND else None
             self._post(link, row_parts(batch, row, number, function.number, places))
+        elif items is not None:
+            places = self._place(link, number, items.flat)
+            self._post(link, items.parts(batch, number, function.number, places))
 
     def _place(self, link: _Link, number: int, buffers: Sequence[_wire.Bytes]) -> list[tuple[int, int]] | None:
         """Puts a batch's buffers into the worker's arena, if that can be; returns their places."""
@@ -252,7 +254,7 @@ class RemoteCrew(Crew):
         places = link.ledger.arena.put(buffers)
         if places is not None:
             link.placed[number] = places[0][0]
-            self._shipped += sum(size for _, size in places)
+            self.shipped += sum(size for _, size in places)
         return places
 
     def _refuse(self, worker: int, batch: Batch, failures: dict[int, BaseException]) -> None:
@@ -268,11 +270,12 @@ class RemoteCrew(Crew):
             if self._revoking:
                 due = max(0.0, min(self._revoking.values()) - self._now())
                 left = due if left is None else min(left, due)
-            glimpse = self._glimpse_due(left)
-            ready = self._select(GLIMPSE if glimpse else left)
+            polled = self._poll() if left is None or left > MOMENT else []
+            glimpse = not polled and self._glimpse_due(left)
+            ready = polled or self._sleep(GLIMPSE if glimpse else left)
             self._touching = True
-            for key, _ in ready:
-                key.data()
+            for arrived in ready:
+                arrived()
             if not ready and glimpse:
                 self._glimpse()
             if self._revoking:
@@ -280,11 +283,12 @@ class RemoteCrew(Crew):
             self._touching = False
             if not ready and glimpse:
                 continue
-            if self._events or any(key.fileobj is self._woken for key, _ in ready):
+            if self._events or self._rang:
                 break
             if deadline is not None and self._now() >= deadline:
                 break
         events, self._events = self._events, []
+        self._rang = False
         return events
 
     def wake(self) -> None:
@@ -342,7 +346,7 @@ class RemoteCrew(Crew):
         self._launcher.close()
         with self._closing:
             self._closed = True
-            self._selector.close()
+            self._sockets.close()
             self._woken.close()
             self._waker.close()
         self._names = Sending()
@@ -354,10 +358,6 @@ class RemoteCrew(Crew):
 
     def stacks(self, workers: Sequence[int]) -> dict[int, str]:
         return self._launcher.stacks(workers)
-
-    @property
-    def shipped(self) -> int:
-        return self._shipped
 
     def _mind_a_tear(self) -> None:
         """After Ctrl-C struck between two steps of taking in or handing out: what is where is not known any more.
@@ -373,24 +373,23 @@ class RemoteCrew(Crew):
     # to the workers
 
     def _post(self, link: _Link, parts: list[_wire.Part]) -> None:
-        self._shipped += _wire.size(parts)
-        link.sender.send(parts)
-        self._mind_writing(link)
+        self.shipped += _wire.size(parts)
+        if not link.sender.send(parts):
+            self._mind_writing(link)
 
     def _mind_writing(self, link: _Link) -> None:
-        """Has the selector tell when the socket takes more, while something is left to be sent."""
+        """Sees to it that it is told when the socket takes more, while something is left to be sent."""
         if link.hung_up or link.sender.pending == link.writing:
             return
         link.writing = link.sender.pending
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.writing else 0)
-        self._selector.modify(link.sock, wanted, self._selector.get_key(link.sock).data)
+        self._sockets.mind_room(link.sock, link.writing)
 
     # from the workers
 
     def _on_socket(self, link: _Link) -> None:
         if link.number not in self._links:
             return  # it was forgotten in the same round
-        if link.sender.pending:
+        if link.writing:
             link.sender.flush()
             self._mind_writing(link)
         if self._read(link):
@@ -414,23 +413,8 @@ class RemoteCrew(Crew):
         return False
 
     def _take(self, link: _Link, frame: _wire.Frame) -> None:
-        if frame.kind in (_wire.RESULTS, _wire.RESULT_ROW):
-            link.taken += 1
-            number, last, keeps, began, seconds, cpu = RESULTS.unpack_from(frame.body)
-            rest = frame.body[RESULTS.size :]
-            if frame.kind == _wire.RESULTS:
-                outcomes = link.record.collect(number, rest, frame.buffers, bool(last), frame.handles)
-            else:
-                kind, first, count = ROW.unpack_from(rest)
-                read = _rows.read(kind, count, rest[ROW.size :])
-                outcomes = link.record.collect_row(number, first, read, len(rest), bool(last))
-            if frame.placed and link.ledger is not None:
-                link.ledger.words[4] += 1
-            if last and not keeps and link.placed:
-                self._free(link, number)
-            if outcomes is not None:
-                outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
-                self._events.append(Finished(link.number, outcomes, bool(last), worn=last == WORN_OUT))
+        if frame.kind in _OUTCOMES:
+            self._take_outcomes(link, frame)
         elif frame.kind == _wire.UNREAD:
             self._take_unread(link, *struct.unpack("<I", frame.body))
         elif frame.kind == _wire.FREE:
@@ -448,6 +432,25 @@ class RemoteCrew(Crew):
         elif frame.kind == _wire.FAILED:
             link.retiring = True  # it ends by itself, and that is no news
             self._events.append(WorkerFailed(link.number, _carried.unpack(frame.body)))
+
+    def _take_outcomes(self, link: _Link, frame: _wire.Frame) -> None:
+        link.taken += 1
+        body = frame.body
+        number, last, keeps, began, seconds, cpu = RESULTS.unpack_from(body)
+        if frame.kind == _wire.RESULTS:
+            outcomes = link.record.collect(number, body, RESULTS.size, frame.buffers, last, frame.handles)
+        else:
+            rest = body[RESULTS.size :]
+            kind, first, count = ROW.unpack_from(rest)
+            read = _rows.read(kind, count, rest[ROW.size :])
+            outcomes = link.record.collect_row(number, first, read, len(rest), last)
+        if frame.placed and link.ledger is not None:
+            link.ledger.words[4] += 1
+        if last and link.placed and not keeps:
+            self._free(link, number)
+        if outcomes is not None:
+            outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
+            self._events.append(Finished(link.number, outcomes, last != 0, last == WORN_OUT))
 
     def _take_unread(self, link: _Link, number: int) -> None:
         """The worker could not read a batch's items together. They go one by one from now on, to find out which."""
@@ -487,7 +490,7 @@ class RemoteCrew(Crew):
     def _hang_up(self, link: _Link) -> None:
         if not link.hung_up:
             link.hung_up = True
-            self._selector.unregister(link.sock)
+            self._sockets.unwatch(link.sock)
 
     def _on_death(self, worker: int, death: End) -> None:
         link = self._links.get(worker)
@@ -546,17 +549,25 @@ class RemoteCrew(Crew):
     def _await_ends(self, workers: set[int], seconds: float) -> None:
         deadline = self._now() + seconds
         while workers & self._links.keys() and (left := deadline - self._now()) > 0:
-            for key, _ in self._selector.select(left):
-                key.data()
+            for ready in self._sockets.wait(left):
+                ready()
 
-    # the selector
+    # the wait
 
-    def _select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        long = timeout is None or timeout > MOMENT
-        polls = long and not self._crowded()
+    def _poll(self) -> list[Callable[[], None]]:
+        """What has arrived within a moment, where there is a core to look for it."""
+        if self._crowded():
+            return []
         self.asleep = True
         with opened():
-            ready = (self.polling.until(self._look) if polls else None) or self._selector.select(timeout)
+            ready = self.polling.until(self._sockets.look)
+        self.asleep = False
+        return ready or []
+
+    def _sleep(self, timeout: float | None) -> list[Callable[[], None]]:
+        self.asleep = True
+        with opened():
+            ready = self._sockets.wait(timeout)
         self.asleep = False
         return ready
 
@@ -569,16 +580,8 @@ class RemoteCrew(Crew):
                 return True
         return False
 
-    def _look(self) -> list[tuple[selectors.SelectorKey, int]]:
-        return self._selector.select(0)
-
-    def _watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
-        self._selector.register(sock, selectors.EVENT_READ, ready)
-
-    def _unwatch(self, sock: socket.socket) -> None:
-        self._selector.unregister(sock)
-
     def _take_wakes(self) -> None:
+        self._rang = True
         with suppress(BlockingIOError):
             while len(self._woken.recv(4096, socket.MSG_DONTWAIT)) == 4096:
                 continue

@@ -28,14 +28,13 @@ class Sent:
     def __init__(
         self,
         batch: Batch,
-        holes: dict[int, BaseException],
-        reported: int = 0,
+        holes: dict[int, BaseException] | None = None,
         classes: dict[int, Any] | None = None,
     ) -> None:
         self.batch = batch
-        self.holes = holes
-        self.reported = reported
-        self.classes = classes
+        self.holes: dict[int, BaseException] = {} if holes is None else holes
+        self.reported = 0
+        self.classes: dict[int, Any] = {} if classes is None else classes
         self.stop, self.sound = batch.stop, not holes
 
 
@@ -58,11 +57,13 @@ class Account:
         self,
         number: int,
         view: memoryview,
+        at: int = 0,
         buffers: Sequence[bytearray | memoryview] = (),
-        last: bool = False,
+        last: int = 0,
         handles: Arrived | None = None,
     ) -> Outcomes | None:
-        """The outcomes in ``view`` that were not reported yet; None if there are none and it is not the end.
+        """The outcomes in ``view``, from its byte ``at`` on, that were not reported yet; None if there are none and it
+        is not the end (``last``).
 
         ``buffers`` and ``handles`` belong to the last entry. Calls that were never sent are filled in as the
         failures they are.
@@ -71,11 +72,12 @@ class Account:
         if sent is None:
             return None
         outcomes = Outcomes(sent.batch.id, sent.reported, [])
-        at, end = 0, len(view)
+        end = len(view)
         while at < end:
             position, kind, length = ENTRY.unpack_from(view, at)
-            data = view[at + ENTRY.size : at + ENTRY.size + length]
-            at += ENTRY.size + length
+            begin = at + ENTRY.size
+            at = begin + length
+            data = view[begin:at]
             if position < sent.reported:
                 continue  # it was seen in the ledger before
             if position > sent.reported:
@@ -89,7 +91,7 @@ class Account:
             sent.reported += 1
         return self._done(sent, number, outcomes, last)
 
-    def collect_row(self, number: int, first: int, read: _rows.Read, size: int, last: bool) -> Outcomes | None:
+    def collect_row(self, number: int, first: int, read: _rows.Read, size: int, last: int) -> Outcomes | None:
         """The same for a row of ``size`` bytes, whose first value is the result of the call at position ``first``."""
         sent = self.batches.get(number)
         if sent is None:
@@ -105,17 +107,17 @@ class Account:
             outcomes.sent, sent.reported = size, end
         return self._done(sent, number, outcomes, last)
 
-    def _done(self, sent: Sent, number: int, outcomes: Outcomes, last: bool) -> Outcomes | None:
+    def _done(self, sent: Sent, number: int, outcomes: Outcomes, last: int) -> Outcomes | None:
         if outcomes.failures:
             sent.sound = False  # something of it may never have been unpickled
         if last:
             if sent.classes and sent.sound and sent.reported == sent.stop:
                 self.classes.update(sent.classes)
-            # A worker from which calls were taken back ends its batch before they come.
-            end = sent.reported
-            while end < sent.batch.stop and end in sent.holes:
-                end += 1
-            if end > sent.reported:
+            if sent.holes:
+                # A worker from which calls were taken back ends its batch before they come.
+                end = sent.reported
+                while end < sent.batch.stop and end in sent.holes:
+                    end += 1
                 self._fill(sent, outcomes, end)
             del self.batches[number]
         return outcomes if last or outcomes.values else None
@@ -140,7 +142,7 @@ class Account:
         found = _rows.rescue(ledger, position)
         if found is None:
             return self.collect(number, ledger.entries())
-        return self.collect_row(number, *found, 0, last=False)
+        return self.collect_row(number, *found, 0, last=0)
 
     def glimpse(self, ledger: Ledger, taken: int) -> Outcomes | None:
         """What a living worker has finished and not sent, as it waits for more. Its times come with its frame.

@@ -81,6 +81,8 @@ class Crew(ABC):
     """Whether ``wait`` is at a place where an exception, such as that of Ctrl-C, may end it without any loss."""
     opens_gate: bool = False
     """Whether ``wait`` itself says where Ctrl-C may strike (see ``_gate``); else it may anywhere in it."""
+    shipped: int = 0
+    """Bytes that crossed to workers so far, functions and constants included."""
     patience: float = math.inf
     """Seconds after which a crew that runs in the caller's thread hands a batch's rest back, at the end of a call."""
 
@@ -140,11 +142,6 @@ class Crew(ABC):
     def memory(self) -> list[int]:
         """Bytes of memory of their own that workers have in use now, as far as that can be found out."""
         return []
-
-    @property
-    def shipped(self) -> int:
-        """Bytes that crossed to workers so far, functions and constants included."""
-        return 0
 
 
 class Backend(ABC):

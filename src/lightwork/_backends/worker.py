@@ -48,6 +48,8 @@ Then the pickles' lengths (8 bytes each; HOLE: not for the worker), pairs (posit
 ROWS frames have the same head; one pickle of all items follows, or is the frame's buffer.
 """
 HOLE = 2**64 - 1
+_NUMBERS = frozenset({int, float, bool, type(None)})
+"""Types whose pickles are small and refer to nothing."""
 LOOKS = 8
 """How often in ``PROMPT`` seconds short calls look at the clock."""
 MOST_UNSEEN = 1024
@@ -113,6 +115,7 @@ class Worker:
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
         self._revoked = self._ledger.memory[REVOKED : REVOKED + 1]
+        self._position = _Position(self._ledger.words)
         self._post = Post(sock, self._ledger)
         self._outbox = Outbox(self._ledger, self._post)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
@@ -369,6 +372,9 @@ class Worker:
             outbox.finish()
 
     def _keep(self, outbox: Outbox, position: int, value: Any) -> None:
+        if type(value) in _NUMBERS:
+            outbox.add(position, VALUE, pickle.dumps(value, 5))
+            return
         try:
             handles: dict[Handle, int] = {}
             data, large = _wire.dump_apart(value, handles=handles, names=HOME)
