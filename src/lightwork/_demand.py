@@ -16,7 +16,6 @@ from lightwork._clock import alone
 from lightwork._lean import Lock
 from lightwork._record import Record
 from lightwork._stats import relative_mad
-from lightwork._turns import QuickTurns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,7 +244,6 @@ class Canary:
         self._knocks = 0
         self._due = float("inf")
         self._asleep = 0.0
-        self._counted = False
 
     def start(self) -> None:
         """Starts to watch; where the GIL is off there is nothing to watch. Forgets what was seen before."""
@@ -257,7 +255,6 @@ class Canary:
             return
         self._gate.acquire(blocking=False)
         self._ended.acquire(blocking=False)
-        self._counted = bool(_machine.voluntary_switches())
         daemon = _machine.daemon_threads()
         import threading
 
@@ -312,11 +309,7 @@ class Canary:
 
     def _run(self) -> None:
         try:
-            if self._counted:  # then lateness is no evidence, and no knock need wait as long as a thread has the GIL
-                with QuickTurns():
-                    self._watch()
-            else:
-                self._watch()
+            self._watch()
         finally:
             self._ended.release()
 
