@@ -130,12 +130,13 @@ class Meter:
         self._stretch: tuple[float, float, float] | None = None
         self._beside = self._beside_wall = 0.0
 
-    def know(self, calls: int, seconds: float, cpu: float) -> None:
-        """The first group was timed by somebody else: ``seconds`` are what it would have taken alone."""
+    def know(self, calls: int, seconds: float, cpu: float, sure: bool = True) -> None:
+        """The first group was timed by somebody else: ``seconds`` are what it would have taken alone, if that is
+        ``sure``; else they count only until there is another group."""
         self.first, self._given = (calls, seconds, cpu), True
         now = self._run_delay(), self._rival()
         self._delays = [now]
-        if calls > 1:  # the first of them can have paid for little
+        if calls > 1 and sure:  # the first of them can have paid for little
             self.calls, self.seconds, self.cpu = calls, seconds, cpu
             self._delays.append(now)
 
