@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 
 BRIEF = 0.02
-"""Seconds of a call that seems to wait for which another one is made before that is believed: a computing thread waits
-about so long for a core that several others want."""
+"""Seconds that a call seems to have waited for which another one is made before that is believed: a computing thread
+waits about so long for a core that several others want."""
 
-SURELY = 0.7
-"""CPU share of a call above which it can hardly have waited, for a core or for anything else."""
+SOME, SURELY = 0.1, 0.7
+"""CPU shares of a call below which it did wait, and above which it did not."""
 
 
 class Opening:
@@ -180,11 +180,13 @@ class Opening:
         return last.position
 
     def _waited_for_a_core(self) -> bool:
-        """Whether that may be what the prelude's calls did, of which nobody looked on: what comes next tells."""
+        """Whether that may be what the prelude's calls did: what comes next tells."""
         prelude = self._prelude
-        if prelude is None or prelude.delay is not None or not prelude.calls:
+        if prelude is None or not prelude.calls:
             return False
-        return prelude.alone < BRIEF * prelude.calls and prelude.cpu < SURELY * prelude.alone
+        if prelude.delay is not None and prelude.cpu < SOME * prelude.alone:
+            return False  # somebody looked on, and they hardly computed
+        return prelude.alone - prelude.cpu < BRIEF * prelude.calls and prelude.cpu < SURELY * prelude.alone
 
     def forget(self) -> None:
         """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""
