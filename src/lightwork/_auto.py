@@ -25,6 +25,7 @@ from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._watch import loading
 from lightwork._wire_cost import measure_wire
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
@@ -232,7 +233,8 @@ class AutoRun(Run):
         # Made at the first look: short jobs do without loading the other backends.
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
         if self._made_policy is None or (self._for_waiting and not waits):
-            self._made_policy, self._for_waiting = self._make_policy(waits), waits
+            with loading:  # a call that the scout looks into may fork
+                self._made_policy, self._for_waiting = self._make_policy(waits), waits
             if self._stays is not None:
                 self._keep_out_of_processes(self._stays)
         return self._made_policy
@@ -451,7 +453,8 @@ class AutoRun(Run):
                 self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:
             self._canary, self._canary_busy = Canary(), 0.0
-            self._canary.start()
+            with loading:
+                self._canary.start()
             self._canary_since = self.clock.now()
             return False
         else:
