@@ -24,8 +24,8 @@ from typing import Any
 
 import lightwork as lw
 from lightwork._account import learnt
-from lightwork._demand import measure_wire
 from lightwork._machine import gil_enabled
+from lightwork._wire_cost import measure_wire
 
 LENGTHS = (0.002, 0.01, 0.05)
 MIXES = [mix for mix in itertools.product(range(5), repeat=3) if sum(mix) == 4]

@@ -16,11 +16,15 @@ JOBS: dict[str, Callable[[float], contextlib.AbstractContextManager[Work]]] = {}
 
 @dataclass
 class Work:
-    """One job, ready to be run: ``fn`` for each of ``items``. ``state``: what else it leaves behind, to be compared."""
+    """One job, ready to be run: ``fn`` for each of ``items``. ``state``: what else it leaves behind, to be compared.
+    ``prepare``: what each worker process is to call first, with ``shared()``, for the calls to do there what they do in
+    threads: a lock of a module is else one for each process."""
 
     fn: Callable[[Any], Any]
     items: Iterable[Any]
     state: Callable[[], Any] = lambda: None
+    prepare: Callable[[Any], None] | None = None
+    shared: Callable[[], Any] = lambda: None
 
 
 def job(make: Callable[[float], Any]) -> Callable[[float], Any]:

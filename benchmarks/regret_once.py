@@ -31,7 +31,7 @@ def main(job: str, strategy: str, scale: float) -> None:
         run = STRATEGIES[strategy]()
         print("ready", flush=True)
         began = time.perf_counter()
-        results = run(work.fn, work.items)
+        results = run(work)
         took = time.perf_counter() - began
         value = digest([*results, work.state()])
         told = {"seconds": took, "value": value, "calls": len(results)}

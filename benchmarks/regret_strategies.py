@@ -6,25 +6,27 @@ Imports stand inside, and what is timed begins after them: a strategy pays for i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-Fn = Callable[[Any], Any]
-Run = Callable[[Fn, Iterable[Any]], list[Any]]
+if TYPE_CHECKING:
+    from regret_jobs import Work
+
+    Run = Callable[[Work], list[Any]]
 
 LOOP, OURS = "loop", "lightwork"
 
 
 def loop() -> Run:
-    return lambda fn, items: [fn(item) for item in items]
+    return lambda work: [work.fn(item) for item in work.items]
 
 
 def threads(workers: int) -> Run:
     from concurrent.futures import ThreadPoolExecutor
 
-    def run(fn: Fn, items: Iterable[Any]) -> list[Any]:
+    def run(work: Work) -> list[Any]:
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(fn, items))
+            return list(pool.map(work.fn, work.items))
 
     return run
 
@@ -32,9 +34,9 @@ def threads(workers: int) -> Run:
 def pool(chunksize: int | None) -> Run:
     from multiprocessing import get_context
 
-    def run(fn: Fn, items: Iterable[Any]) -> list[Any]:
-        with get_context("fork").Pool() as processes:
-            return list(processes.imap(fn, items)) if chunksize else processes.map(fn, items)
+    def run(work: Work) -> list[Any]:
+        with get_context("fork").Pool(initializer=work.prepare, initargs=(work.shared(),)) as processes:
+            return list(processes.imap(work.fn, work.items)) if chunksize else processes.map(work.fn, work.items)
 
     return run
 
@@ -42,9 +44,9 @@ def pool(chunksize: int | None) -> Run:
 def process_pool_executor() -> Run:
     from concurrent.futures import ProcessPoolExecutor
 
-    def run(fn: Fn, items: Iterable[Any]) -> list[Any]:
-        with ProcessPoolExecutor() as executor:
-            return list(executor.map(fn, items))
+    def run(work: Work) -> list[Any]:
+        with ProcessPoolExecutor(initializer=work.prepare, initargs=(work.shared(),)) as executor:
+            return list(executor.map(work.fn, work.items))
 
     return run
 
@@ -52,15 +54,20 @@ def process_pool_executor() -> Run:
 def joblib() -> Run:
     from joblib import Parallel, delayed
 
-    return lambda fn, items: Parallel(n_jobs=-1)(delayed(fn)(item) for item in items)
+    def run(work: Work) -> list[Any]:
+        if work.prepare is not None:
+            raise ValueError("its workers take no lock")
+        return list(Parallel(n_jobs=-1)(delayed(work.fn)(item) for item in work.items))
+
+    return run
 
 
 def betapool() -> Run:
     from betapool import AdaptiveThreadPoolExecutor
 
-    def run(fn: Fn, items: Iterable[Any]) -> list[Any]:
+    def run(work: Work) -> list[Any]:
         with AdaptiveThreadPoolExecutor() as executor:
-            return [future.result() for future in [executor.submit(fn, item) for item in items]]
+            return [future.result() for future in [executor.submit(work.fn, item) for item in work.items]]
 
     return run
 
@@ -68,7 +75,7 @@ def betapool() -> Run:
 def lightwork() -> Run:
     import lightwork as lw
 
-    return lw.map
+    return lambda work: lw.map(work.fn, work.items)
 
 
 STRATEGIES: dict[str, Callable[[], Run]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -197,7 +198,12 @@ def sqlite_writes(scale: float) -> Iterator[Work]:
 
 # a lock
 
-LOCK = threading.Lock()
+LOCK: Any = threading.Lock()
+
+
+def use_lock(lock: Any) -> None:
+    global LOCK
+    LOCK = lock
 
 
 def guarded(item: int) -> int:
@@ -209,4 +215,5 @@ def guarded(item: int) -> int:
 
 @job
 def lock_held_most_of_the_time(scale: float) -> Work:
-    return Work(guarded, range(count(100, scale)))
+    """Worker processes have one lock together, as threads do: with one for each of them nothing would be held."""
+    return Work(guarded, range(count(100, scale)), prepare=use_lock, shared=multiprocessing.Lock)

@@ -75,6 +75,17 @@ def test_a_slow_first_call_is_kept_apart():
     assert meter.first == (1, 5.0, 0.0)
 
 
+def test_what_others_have_timed_and_are_not_sure_of_counts_as_long_as_there_is_nothing_else():
+    clocks = Clocks()
+    meter = clocks.meter()
+    meter.know(3, 0.3, 0.03, sure=False)
+    assert meter.demand().wall == pytest.approx(0.1)
+    meter.begin()
+    clocks.pass_(0.01, thread=0.01)
+    meter.end()
+    assert meter.demand().wall == pytest.approx(0.01) and meter.demand().cpu_share == pytest.approx(1)
+
+
 def test_only_a_first_call_counts():
     assert observed(1, wall=3.0, thread=1.0).demand().wall == pytest.approx(3.0)
 

@@ -17,6 +17,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _context
+from lightwork._machine import run_delay, usable_cores
 
 
 def busy(seconds: float) -> None:
@@ -373,3 +374,23 @@ def test_no_record_is_left_of_the_threads_that_looked_on():
     """
     found = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=50)
     assert found.stdout == "\n", found.stdout + found.stderr
+
+
+@pytest.mark.skipif(
+    run_delay() is None or usable_cores() < 2, reason="nobody tells how long a thread waited for a core"
+)
+def test_who_waits_for_a_core_is_not_taken_to_wait_for_something_else(monkeypatch):
+    """Where others have the cores the first call computes for a fraction of the time that it takes."""
+    began = time.perf_counter()
+
+    class Slow:
+        thread_time = staticmethod(time.thread_time)
+
+        @staticmethod
+        def perf_counter() -> float:
+            return began + 10 * (time.perf_counter() - began)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lightwork._prelude.time", Slow)
+        results = lw.map(busy, [0.0005] * 600)
+    assert results.report.demand is not None and results.report.demand.cpu_share > 0.5

@@ -20,11 +20,12 @@ from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
 from lightwork._machine import gil_enabled
 from lightwork._opening import Opening
-from lightwork._policy import MOSTLY_COMPUTING, Ask, Policy, Seen, Verdict
+from lightwork._policy import CLEARLY, MOSTLY_COMPUTING, Ask, Policy, Seen, Verdict
 from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._watch import loading
 from lightwork._wire_cost import measure_wire
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
@@ -97,6 +98,9 @@ class AutoRun(Run):
         self._grow = grow
         self._settled = self._hastened = False
         self._handover: int | None = None
+        self._further: int | None = None
+        """Calls that are done when the choice for an input of unknown length is made again."""
+        self._input: float | None = None
         self._left: float | None = None
         """When calls were left to workers of which none has ended one yet."""
         self._look = FIRST_LOOK
@@ -177,8 +181,28 @@ class AutoRun(Run):
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
+        elif self._further is not None and self.dispatch.done >= self._further and self.dispatch.more:
+            self._look_further()
         elif self._change is not None and self.dispatch.pending:
             self._look_again(self._change)
+
+    def _look_further(self) -> None:
+        """Opens the choice again where so many calls of an input without a length have come that more are to follow
+        than it was made for: what takes longer to start may pay by now."""
+        self._further = 2 * self.dispatch.done
+        self.demand = self._measure()  # a call that was still running then has ended
+        newest = max(self._live)
+        current, now = self._live[newest].backend.name, self.clock.now() - self.began
+        verdict = self._policy.advise(self._seen(now))
+        if verdict.ask is Ask.WIRE and self._find_out(Ask.WIRE):
+            verdict = self._policy.advise(self._seen(now))
+        if verdict.switch is None or verdict.switch == current:
+            return
+        took = {option.backend: option.seconds for option in verdict.predictions}
+        if took[verdict.switch] < CLEARLY * took.get(current, 0.0):
+            number, _ = self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
+            self._change = Change(self._live[number].backend.capabilities.shares_memory)
+            self._handover = number
 
     def _look_again(self, change: Change) -> None:
         """Opens the choice again where the work is no longer what it was chosen for."""
@@ -209,7 +233,8 @@ class AutoRun(Run):
         # Made at the first look: short jobs do without loading the other backends.
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
         if self._made_policy is None or (self._for_waiting and not waits):
-            self._made_policy, self._for_waiting = self._make_policy(waits), waits
+            with loading:  # a call that the scout looks into may fork
+                self._made_policy, self._for_waiting = self._make_policy(waits), waits
             if self._stays is not None:
                 self._keep_out_of_processes(self._stays)
         return self._made_policy
@@ -382,8 +407,14 @@ class AutoRun(Run):
             self._effects,
             self._effects_known,
             self._can_travel(),
-            self._source.drawing / self._source.drawn if self._source is not None and self._source.drawn else 0.0,
+            self._drawing(),
         )
+
+    def _drawing(self) -> float:
+        """Seconds that the input takes to give an item, as long as nobody's calls held it up."""
+        if self._input is not None:
+            return self._input
+        return self._source.drawing / self._source.drawn if self._source is not None and self._source.drawn else 0.0
 
     def _seen_again(self, elapsed: float) -> Seen:
         """The same where what is with workers cannot be given to others."""
@@ -422,7 +453,8 @@ class AutoRun(Run):
                 self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:
             self._canary, self._canary_busy = Canary(), 0.0
-            self._canary.start()
+            with loading:
+                self._canary.start()
             self._canary_since = self.clock.now()
             return False
         else:
@@ -515,14 +547,18 @@ class AutoRun(Run):
             if backend.capabilities.shares_memory and not computes(self.demand.wall, self.demand.cpu):
                 # A first call computes more than others do: it opens files, and imports.
                 workers = max(workers, min(left, MANY))
+        if self.total is None:
+            self._input, self._further = self._drawing(), 2 * max(1, self.dispatch.done)
         number = self.open(backend, workers, self._grow(backend, workers))
         self.decide(what, verdict.why)
         return number, backend
 
     def _hand_over(self) -> None:
         # Not when a worker is ready: its first call may have to import what all others find there.
-        if self.dispatch.lanes[self._handover or 0].calls:
-            self.close_lane(self.first)
+        newest = self._handover
+        if newest is not None and self.dispatch.lanes[newest].calls:
+            for number in range(self.first, newest):
+                self.close_lane(number)
             self._handover = self.crews()[0].meter = None
 
     def _come_back(self) -> None:

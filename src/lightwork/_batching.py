@@ -103,6 +103,10 @@ class Batching(Slotted):
         calls = min(calls, BULK / max(self.bulk, 1.0))
         return max(1, int(calls)) if self.fixed is None else self.fixed * max(1, int(calls / self.fixed))
 
-    def queue_ahead(self, calls: int) -> bool:
-        """Whether a batch may be queued behind one of ``calls`` calls that a worker has already."""
-        return self.mean is not None and self.seen >= KNOWN and calls * self.mean < AHEAD
+    def queue_ahead(self, calls: int, away: float = 0.0) -> bool:
+        """Whether a batch may be queued behind one of ``calls`` calls that a worker has already. ``away``: seconds for
+        which nobody will hand out another one, where it can be taken back from behind a call that is longer."""
+        if self.mean is None:
+            return False
+        lasts = calls * self.mean
+        return (self.seen >= KNOWN and lasts < AHEAD) or away > HANDOFF_SHARE * lasts

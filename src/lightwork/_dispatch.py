@@ -269,6 +269,8 @@ class Dispatch:
         self.lost = 0
         self.pending = 0
         self.more = True
+        self.away = 0.0
+        """Seconds for which nobody looks here while the input is asked for more."""
         self.total: int | None = None
         self.failure: Failure | None = None
         self.broken: BaseException | None = None
@@ -315,7 +317,7 @@ class Dispatch:
 
     def end_of_input(self) -> None:
         """No ``feed`` will follow."""
-        self.more = False
+        self.more, self.away = False, 0.0
 
     @property
     def finished(self) -> bool:
@@ -494,7 +496,7 @@ class Dispatch:
     def _queue_ahead(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
         """Gives workers further batches behind short ones."""
         for depth in range(1, lane.max_queued):
-            if not (self.pending and lane.batching.queue_ahead(1)):
+            if not (self.pending and self._queues_ahead(lane, 1)):
                 return
             for name, worker in lane.workers.items():
                 if not self.pending:
@@ -547,10 +549,13 @@ class Dispatch:
             return False
         if depth == 0:
             return True
-        if self.pending <= len(lane.workers):
+        if self.pending <= len(lane.workers) and not self.away:
             return False  # toward the end every call is kept for whoever is free first
         ahead = sum(len(sent.batch.items) - sent.done for sent in worker.sent.values())
-        return worker.ready and lane.batching.queue_ahead(ahead)
+        return worker.ready and self._queues_ahead(lane, ahead)
+
+    def _queues_ahead(self, lane: _Lane, calls: int) -> bool:
+        return lane.batching.queue_ahead(calls, self.away if lane.revocable else 0.0)
 
     def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
         block = self._blocks[0]

@@ -74,8 +74,8 @@ class Source:
         self.whole: Sequence[Any] | None = only if there else None  # type: ignore[assignment]
         self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
         self._strict = strict and len(iterables) > 1
-        self.drawn, self.drawing = 0, 0.0
-        """Items that were drawn, and seconds that this took."""
+        self.drawn, self.drawing, self.took = 0, 0.0, 0.0
+        """Items that were drawn, seconds that this took, and those of the last time."""
 
     def let_go(self) -> None:
         """The map is over: nothing will be drawn."""
@@ -95,7 +95,7 @@ class Source:
             self.ended = True
             return items
         self.ended = len(items) < wanted
-        took = clock.now() - began
+        took = self.took = clock.now() - began
         self.drawn, self.drawing = self.drawn + len(items), self.drawing + took
         self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
         return items
@@ -281,6 +281,7 @@ class Run:
             return False
         if self._fn is not None and (room := self._room()) > 0:
             dispatch.feed(self._fn, source.style, source.pull(room, self.clock))
+            dispatch.away = source.took
             if source.ended:
                 dispatch.end_of_input()
         return dispatch.more and self._room() > 0

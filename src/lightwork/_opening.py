@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from lightwork._scout import Watched
 
 
+BRIEF = 0.02
+"""Seconds that a call seems to have waited for which another one is made before that is believed: a computing thread
+waits about so long for a core that several others want."""
+
+SOME, SURELY = 0.1, 0.7
+"""CPU shares of a call below which it did wait, and above which it did not."""
+
+
 class Opening:
     """Batches that are made in the caller's thread as long as nobody need ask whether another backend would pay.
 
@@ -119,7 +127,7 @@ class Opening:
         if turn is not None and self.scout is not None:
             self.scout.take_back()
         if prelude.calls:
-            self.meter.know(prelude.calls, prelude.alone, prelude.cpu)
+            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, sure=not self._waited_for_a_core())
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 
@@ -161,6 +169,8 @@ class Opening:
         if last is None or last.failures or not last.count or last.position >= self._end or self.interrupt:
             return None
         wall, cpu = last.seconds / last.count, last.cpu / last.count
+        if len(outcomes) == 1 and self._waited_for_a_core():
+            return last.position
         if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
             return last.position
         self.computes = computes(wall, cpu) and not too_little((self._total - last.position) * wall)
@@ -168,6 +178,15 @@ class Opening:
             return None
         self.crew.patience = UNDISTURBED
         return last.position
+
+    def _waited_for_a_core(self) -> bool:
+        """Whether that may be what the prelude's calls did: what comes next tells."""
+        prelude = self._prelude
+        if prelude is None or not prelude.calls:
+            return False
+        if prelude.delay is not None and prelude.cpu < SOME * prelude.alone:
+            return False  # somebody looked on, and they hardly computed
+        return prelude.alone - prelude.cpu < BRIEF * prelude.calls and prelude.cpu < SURELY * prelude.alone
 
     def forget(self) -> None:
         """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""

@@ -159,7 +159,9 @@ class Prelude:
             at += done
             each = (now - before) / done
             if now >= until:
-                if not self._goes_on(now - self.began, each, end - at):
+                # One call that took longer than others, for nobody's fault or its own, says nothing of those to come.
+                pace = min(each, (now - self.began) / at)
+                if not self._goes_on(now - self.began, pace, end - at):
                     return
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
@@ -170,8 +172,8 @@ class Prelude:
             size = max(1, size)
 
     def _goes_on(self, lasted: float, each: float, left: int) -> bool:
-        """Whether there is nothing for others in calls that have ``lasted`` so many seconds, the latest ``each`` so
-        long, with so many ``left``."""
+        """Whether there is nothing for others in calls that have ``lasted`` so many seconds, ``each`` so long, with so
+        many ``left``."""
         if computes(lasted, time.thread_time() - self.cpu_began):
             return each < HANDED or too_little(left * each)
         return self._watch is not None and not self._watch.load()

@@ -226,7 +226,8 @@ class Scout:
                     return LOOK
                 lasted = self._clock.now() - self._since
                 if self.run is None and self._begin is not None:
-                    self.run = self._begin(turn, lasted, self._caller_cpu() - self._cpu_began)
+                    with loading:
+                        self.run = self._begin(turn, lasted, self._caller_cpu() - self._cpu_began)
                 soon = None if self.run is None else self._look(self.run, turn, lasted)
                 if soon is None or soon > 0:
                     pause = max(LOOK, (SLOWER - 1) * lasted)

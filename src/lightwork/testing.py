@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lightwork._auto import AutoRun
@@ -60,12 +60,13 @@ class SimulatedMachine(Record, frozen=True):
 class Workload(Record, frozen=True):
     """Calls by what each asks for, in seconds: ``waits`` and ``computes`` have one figure a call. ``gil``: the part of
     the computing that holds the GIL; ``wire``: seconds of the caller, and of the worker, for a call's way to another
-    process and back."""
+    process and back; ``input``: of an input that does not say how long it is, until it gives the next item."""
 
     waits: Sequence[float]
     computes: Sequence[float]
     gil: float = 1.0
     wire: float = 1e-5
+    input: float | None = None
 
     @property
     def calls(self) -> int:
@@ -74,7 +75,7 @@ class Workload(Record, frozen=True):
     @property
     def seconds(self) -> float:
         """What a plain loop takes."""
-        return sum(self.waits) + sum(self.computes)
+        return sum(self.waits) + sum(self.computes) + self.calls * (self.input or 0.0)
 
 
 class SimulatedRun(Record, frozen=True):
@@ -121,7 +122,11 @@ def fixed(workload: Workload, machine: SimulatedMachine, backend: str, workers: 
 
 def best_fixed(workload: Workload, machine: SimulatedMachine) -> tuple[str, float]:
     """The best choice in hindsight and its seconds: the plain loop, or pools of threads or processes of several sizes,
-    which hand out one call at a time to whoever is free, or equal shares at the start."""
+    which hand out one call at a time to whoever is free, or equal shares at the start.
+
+    Raises ValueError for a workload with an ``input``, of which pools would make a list."""
+    if workload.input is not None:
+        raise ValueError("what pools would do with an input without a length is not simulated")
     found = [("loop", workload.seconds)]
     for kind, sizes in (("threads", (2, 8, 32, 128)), ("processes", (machine.cores,))):
         for workers in sizes:
@@ -137,11 +142,18 @@ def best_fixed(workload: Workload, machine: SimulatedMachine) -> tuple[str, floa
 
 def _drive(run: Run, world: _World) -> None:
     # An annotation and plain items: evidence that calls can travel, as most have it.
-    run.attach(_call, Source([range(world.workload.calls)], "one"))
+    items = range(world.workload.calls) if world.workload.input is None else _input(world, world.workload.input)
+    run.attach(_call, Source([items], "one"))
     while not run.finished:
         run.step()
         run.take()
     run.close()
+
+
+def _input(world: _World, pause: float) -> Iterator[int]:
+    for index in range(world.workload.calls):
+        world.happen(world.clock.now() + pause)
+        yield index
 
 
 def _call(item: int) -> int:

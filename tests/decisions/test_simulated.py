@@ -123,3 +123,13 @@ def test_the_manual_clock_is_public():
     clock = ManualClock()
     clock.advance(2.5)
     assert clock.now() == 2.5
+
+
+@pytest.mark.parametrize("cores", [2, 4, 16])
+@pytest.mark.parametrize(("pause", "length"), [(0.004, 0.02), (0.05, 0.2), (0.1, 0.2), (0.001, 0.006), (0.5, 0.1)])
+def test_what_a_slow_input_gives_is_computed_while_it_gives_more(pause, length, cores):
+    """How long it is going to be is not known: what was chosen for few calls is looked at again when there are more."""
+    calls = 300
+    work = Workload([0.0] * calls, [length] * calls, input=pause)
+    least = max(calls * pause + length, calls * length / cores)
+    assert simulate(work, SimulatedMachine(cores=cores)).seconds <= 1.2 * least + 0.15
