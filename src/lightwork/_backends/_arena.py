@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import mmap
 
-from lightwork._wire import Bytes
+from lightwork._pieces import Buffer, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class Arena:
         self._places: list[tuple[int, int]] = []
         """What is taken: beginnings and ends, in order."""
 
-    def put(self, parts: Sequence[Bytes]) -> list[tuple[int, int]] | None:
-        """Copies the parts to a place; returns where each begins, from the beginning of the memory, and its length.
+    def put(self, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
+        """Copies the buffers to a place; returns where each begins, from the beginning of the memory, and its length.
 
         None where there is no room. The first one's beginning frees them all.
         """
-        views = [memoryview(part).cast("B") for part in parts]
-        size = sum(-len(view) % 64 + len(view) for view in views)
+        lengths = list(map(len, buffers))
+        size = sum(-length % 64 + length for length in lengths)
         at = self._start
         for begin, end in self._places:
             if begin - at >= size:
@@ -47,10 +47,13 @@ class Arena:
             return None
         bisect.insort(self._places, (at, at + size))
         found = []
-        for view in views:
-            self._view[at : at + len(view)] = view
-            found.append((at, len(view)))
-            at += len(view) + -len(view) % 64
+        for buffer, length in zip(buffers, lengths, strict=True):
+            found.append((at, length))
+            end = at + -length % 64 + length
+            for part in parts_of(buffer):
+                self._view[at : at + len(part)] = part
+                at += len(part)
+            at = end
         return found
 
     def free(self, begin: int) -> None:

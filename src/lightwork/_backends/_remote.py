@@ -48,6 +48,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lightwork._pieces import Buffer
+
 
 GLIMPSE = 0.05
 """Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
@@ -243,7 +245,7 @@ class RemoteCrew(Crew):
             places = self._place(link, number, [row]) if len(row) >= _wire.OUT_OF_BAND else None
             self._post(link, row_parts(batch, row, number, function.number, places))
 
-    def _place(self, link: _Link, number: int, buffers: Sequence[_wire.Bytes]) -> list[tuple[int, int]] | None:
+    def _place(self, link: _Link, number: int, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
         """Puts a batch's buffers into the worker's arena, if that can be; returns their places."""
         if link.ledger is None or link.ledger.arena is None or not buffers or not link.ledger.words[5]:
             return None

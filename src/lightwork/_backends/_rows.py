@@ -14,7 +14,7 @@ import sys
 
 from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
 from lightwork._lean import pickle
-from lightwork._wire import Bytes
+from lightwork._pieces import Bytes, Pieces, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,16 +52,16 @@ class _Plain(pickle.Pickler):
         raise _NotPlain
 
 
-def dump(items: Sequence[Any]) -> bytes | None:
+def dump(items: Sequence[Any]) -> bytes | Pieces | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
     if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
-    sink = io.BytesIO()
+    sink = Sink()
     try:
         _Plain(sink, 5).dump(items if type(items) is list else list(items))
     except (_NotPlain, RecursionError):
         return None
-    return bytes(sink.getbuffer())
+    return sink.pickled()
 
 
 def read(kind: int, count: int, row: Bytes) -> list[Any]:
@@ -137,7 +137,7 @@ class Row:
     def begin(self, position: int, value: Any) -> bool:
         """Begins a row with the result of the call at ``position``; False where that cannot stand in one."""
         kind = _KINDS.get(type(value), MARSHAL if type(value) in ATOMS else None)
-        if kind is None:
+        if kind is None or (kind == MARSHAL and type(value) is not complex and len(value) > LARGEST):
             return False
         return (not self.mixed and self._begin(kind, position, value)) or self._begin(MARSHAL, position, value)
 
