@@ -10,11 +10,14 @@ from __future__ import annotations
 import bisect
 import mmap
 
+from lightwork._backends._copying import alone
 from lightwork._pieces import Buffer, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lightwork._backends._copying import Copy
 
 
 ALIGNED = mmap.PAGESIZE
@@ -25,8 +28,8 @@ KEPT = 64 << 20
 class Arena:
     """One side's half: ``length`` bytes of ``memory`` from ``start`` on."""
 
-    def __init__(self, memory: mmap.mmap, start: int, length: int) -> None:
-        self._map, self._view = memory, memoryview(memory)
+    def __init__(self, memory: mmap.mmap, start: int, length: int, copy: Copy = alone) -> None:
+        self._map, self._view, self._copy = memory, memoryview(memory), copy
         self._start, self._end = start, start + length
         self._places: list[tuple[int, int]] = []
         """What is taken: beginnings and ends, in order."""
@@ -46,14 +49,15 @@ class Arena:
         if self._end - at < size:
             return None
         bisect.insort(self._places, (at, at + size))
-        found = []
+        found, pairs = [], []
         for buffer, length in zip(buffers, lengths, strict=True):
             found.append((at, length))
             end = at + -length % 64 + length
             for part in parts_of(buffer):
-                self._view[at : at + len(part)] = part
+                pairs.append((self._view[at : at + len(part)], part))
                 at += len(part)
             at = end
+        self._copy(pairs)
         return found
 
     def free(self, begin: int) -> None:
