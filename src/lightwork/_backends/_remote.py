@@ -472,7 +472,8 @@ class RemoteCrew(Crew):
     def _hang_up(self, link: _Link) -> None:
         if not link.hung_up:
             link.hung_up = True
-            self._selector.unregister(link.sock)
+            with suppress(KeyError):  # a second Ctrl-C struck before it was registered
+                self._selector.unregister(link.sock)
 
     def _on_death(self, worker: int, death: End) -> None:
         link = self._links.get(worker)
