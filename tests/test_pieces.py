@@ -59,18 +59,39 @@ def test_large_bytes_are_not_copied():
     assert len(pieces) == sum(map(len, pieces.parts)) == len(pieces.joined())
 
 
-def test_names_are_looked_for_everywhere_but_in_large_bytes():
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_buffers_that_stay_in_the_pickle(order):
+    numpy = pytest.importorskip("numpy")
+    array = numpy.asarray(numpy.arange(60_000.0).reshape(200, 300), order=order)
+
+    class Local:
+        pass
+
+    for value in (array, [array], [array, Local()]):
+        _wire.dump_apart(value)
+        data, buffers = _wire.dump(value, None)
+        back = _wire.load(data)
+        assert not buffers and ((back if value is array else back[0]) == array).all()
+
+
+def in_pieces(value):
     sink = Sink()
-    names = [f"name {number}" for number in range(30_000)]
-    value = [b"__main__" * LARGE, "__main__" * LARGE, *names, "the end"]
     pickle.Pickler(sink, 5).dump(value)
     pieces = sink.pickled()
     assert isinstance(pieces, Pieces)
+    return pieces
+
+
+@pytest.mark.parametrize("at", [0, 2, 15_000, 30_000])
+def test_names_are_looked_for_everywhere_but_in_large_bytes(at):
+    names = [f"name {number}" for number in range(30_000)]
+    value = [*names[:at], b"__main__" * LARGE, "__main__" * LARGE, *names[at:], "the end"]
+    pieces = in_pieces(value)
     said = b"".join(frames_of(pieces))
-    assert all(name.encode() in said for name in value[2:])
-    assert not _wire.by_value(pieces)
-    pickle.Pickler(sink := Sink(), 5).dump([*value, "__main__"])
-    assert _wire.by_value(sink.pickled())
+    assert all(name.encode() in said for name in [*names, "the end"])
+    assert len(said) < 20 * len(value) and not _wire.by_value(pieces)
+    for where in (0, at, len(value)):
+        assert _wire.by_value(in_pieces([*value[:where], "__main__", *value[where:]]))
 
 
 def test_a_bytearray_keeps_its_size_until_it_is_sent():

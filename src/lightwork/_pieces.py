@@ -7,6 +7,8 @@ are. So the file is a list, and what comes of it are the parts that have to stan
 
 from __future__ import annotations
 
+from lightwork._lean import pickle
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +27,9 @@ class Pieces:
     __slots__ = ("_size", "parts")
 
     def __init__(self, parts: Sequence[Bytes]) -> None:
-        # As long as there is a view of it, a bytearray keeps the size that the pickle names.
-        self.parts = [memoryview(part) if type(part) is bytearray else part for part in parts]
+        # The others are bytearrays, which keep the size that the pickle names as long as there is a view of them, and
+        # buffers that were to stay in the pickle.
+        self.parts = [part if type(part) is bytes else pickle.PickleBuffer(part).raw() for part in parts]
         self._size = sum(map(len, self.parts))
 
     def __len__(self) -> int:
@@ -58,4 +61,5 @@ def frames_of(pickled: bytes | Pieces) -> Sequence[bytes]:
     """The parts of a pickle in which names stand: all but its large bytes and texts."""
     if not isinstance(pickled, Pieces):
         return (pickled,)
-    return [part for part in pickled.parts if type(part) is bytes and (len(part) < LARGE or part[:1] == _FRAME)]
+    first, *rest = pickled.parts  # the first is the pickler's own, however long
+    return [first, *(part for part in rest if type(part) is bytes and (len(part) < LARGE or part[:1] == _FRAME))]  # type: ignore[list-item]
