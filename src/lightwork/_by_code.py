@@ -12,11 +12,11 @@ what an initializer or an earlier call has put into a global is seen by the next
 from __future__ import annotations
 
 import functools
-import io
 import marshal
 import sys
 
 from lightwork._lean import pickle
+from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,21 +61,21 @@ def dumps(
     reducers: dict[type, Callable[[Any], Any]],
     names: Names | None = None,
     functions: bool = True,
-) -> bytes | None:
+) -> bytes | Pieces | None:
     """``value`` for a worker, with plain functions by value; None where there is more to it.
 
     ``reducers``: how things of these very types are pickled. ``names``: of classes that the receiver has. Without
     ``functions`` it is for the caller, whose own functions they would have to be. Raises what pickling the value
     raises, which says nothing: cloudpickle may do better.
     """
-    file = io.BytesIO()
+    file = Sink()
     pickler = _Pickler(file, 5, buffer_callback=buffer_callback)
     pickler.reducers, pickler.names, pickler.functions = reducers, names, functions
     try:
         pickler.dump(value)
     except _NotPlain:
         return None
-    return file.getvalue()
+    return file.pickled()
 
 
 class _Pickler(pickle.Pickler):

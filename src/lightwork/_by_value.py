@@ -8,7 +8,6 @@ functions that a caller sends to one worker in several pickles share one set of 
 from __future__ import annotations
 
 import functools
-import io
 import pickle
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any
 
 from lightwork import _classes, _decorated
 from lightwork._by_code import cached, fill, global_generator, importable, key_of, make
+from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,17 +29,17 @@ def dumps(
     shared: bool,
     reducers: dict[type, Callable[[Any], Any]],
     names: Names | None = None,
-) -> bytes:
+) -> bytes | Pieces:
     """``value`` by value. ``shared``: for a worker, where functions join the globals of those sent before.
 
     ``reducers``: how things of these very types are pickled. ``names``: notes the classes that go along.
     """
-    file = io.BytesIO()
+    file = Sink()
     pickler = _pickler()(file, protocol=5, buffer_callback=buffer_callback)
     pickler.reducers = reducers
     pickler.shared, pickler.names = shared, names
     pickler.dump(value)
-    return file.getvalue()
+    return file.pickled()
 
 
 @cache

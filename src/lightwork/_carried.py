@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from lightwork._pieces import Bytes
+
 
 _LOOP = tuple(
     __file__.replace("_carried.py", name)
@@ -78,7 +80,7 @@ def _is_like(back: BaseException, exception: BaseException) -> bool:
     return True
 
 
-def unpack(data: _wire.Bytes) -> BaseException:
+def unpack(data: Bytes) -> BaseException:
     """The exception that ``pack`` took, its remote traceback as its cause."""
     form, text, *rest = _wire.load(data)
     if form == "text":

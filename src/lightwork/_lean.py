@@ -22,6 +22,7 @@ __all__ = [
     "pickle",
     "signal",
     "socket",
+    "start_new_thread",
     "suppress",
 ]
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pickle
     import signal
     import socket
+    from _thread import start_new_thread
     from collections import deque
     from contextlib import suppress
     from functools import partial
@@ -47,12 +49,13 @@ else:
         from _operator import attrgetter
         from _queue import Empty, SimpleQueue
         from _struct import Struct
-        from _thread import RLock, get_ident
+        from _thread import RLock, get_ident, start_new_thread
         from _thread import _local as local
         from _thread import allocate_lock as Lock
     except ImportError:
         import signal
         import socket
+        from _thread import start_new_thread
         from collections import deque
         from functools import partial
         from operator import attrgetter

@@ -240,3 +240,20 @@ def asked(descriptors, pid):
     for descriptor in descriptors:
         os.close(descriptor)
     return value
+
+
+def same(x):
+    return x
+
+
+def extended(array):
+    array.append(1)
+    return len(array)
+
+
+def die_the_first_time(item):
+    path, value = item
+    if not os.path.exists(path):  # noqa: PTH110
+        open(path, "x").close()  # noqa: PTH123
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightwork._backends._copies import HELD, LARGE, MOST, Copies
+from lightwork._backends import _copies
+from lightwork._backends._copies import HELD, HELD_BY_CALLER, LARGE, LITTLE, MOST, Copies
 
 numpy = pytest.importorskip("numpy")
 
@@ -70,6 +71,18 @@ def test_little_is_held():
     del large
     gc.collect()
     assert sys.getrefcount(memory) <= 2, "nobody else holds it"
+
+
+@pytest.mark.parametrize(
+    ("available", "most"), [(None, HELD), (0, HELD), (LITTLE * (HELD + 5), HELD + 5), (1 << 50, HELD_BY_CALLER)]
+)
+def test_the_caller_holds_more_where_that_is_little(available, most, monkeypatch):
+    monkeypatch.setattr(_copies, "available_memory", lambda: available)
+    copies = Copies(by_caller=True)
+    large = memoryview(bytes(2 * LARGE))
+    kept = [copies(large) for _ in range(MOST + 5)]
+    held = sum(map(len, copies._held))
+    assert most - len(kept[0]) < held <= most or len(copies._held) == MOST
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts private mappings on Linux alone")

@@ -10,11 +10,14 @@ from __future__ import annotations
 import bisect
 import mmap
 
-from lightwork._wire import Bytes
+from lightwork._backends._copying import alone
+from lightwork._pieces import Buffer, parts_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lightwork._backends._copying import Copy
 
 
 ALIGNED = mmap.PAGESIZE
@@ -25,19 +28,19 @@ KEPT = 64 << 20
 class Arena:
     """One side's half: ``length`` bytes of ``memory`` from ``start`` on."""
 
-    def __init__(self, memory: mmap.mmap, start: int, length: int) -> None:
-        self._map, self._view = memory, memoryview(memory)
+    def __init__(self, memory: mmap.mmap, start: int, length: int, copy: Copy = alone) -> None:
+        self._map, self._view, self._copy = memory, memoryview(memory), copy
         self._start, self._end = start, start + length
         self._places: list[tuple[int, int]] = []
         """What is taken: beginnings and ends, in order."""
 
-    def put(self, parts: Sequence[Bytes]) -> list[tuple[int, int]] | None:
-        """Copies the parts to a place; returns where each begins, from the beginning of the memory, and its length.
+    def put(self, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
+        """Copies the buffers to a place; returns where each begins, from the beginning of the memory, and its length.
 
         None where there is no room. The first one's beginning frees them all.
         """
-        views = [memoryview(part).cast("B") for part in parts]
-        size = sum(-len(view) % 64 + len(view) for view in views)
+        lengths = list(map(len, buffers))
+        size = sum(-length % 64 + length for length in lengths)
         at = self._start
         for begin, end in self._places:
             if begin - at >= size:
@@ -46,11 +49,15 @@ class Arena:
         if self._end - at < size:
             return None
         bisect.insort(self._places, (at, at + size))
-        found = []
-        for view in views:
-            self._view[at : at + len(view)] = view
-            found.append((at, len(view)))
-            at += len(view) + -len(view) % 64
+        found, pairs = [], []
+        for buffer, length in zip(buffers, lengths, strict=True):
+            found.append((at, length))
+            end = at + -length % 64 + length
+            for part in parts_of(buffer):
+                pairs.append((self._view[at : at + len(part)], part))
+                at += len(part)
+            at = end
+        self._copy(pairs)
         return found
 
     def free(self, begin: int) -> None:

@@ -10,10 +10,22 @@ from __future__ import annotations
 import mmap
 import sys
 
+from lightwork._backends._copying import alone
 from lightwork._lean import suppress
+from lightwork._machine import available_memory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightwork._backends._copying import Copy
+
 
 HELD = 32 << 20
-"""Bytes that are held for the next buffers at most: as much as glibc's ``malloc`` keeps of what was freed."""
+"""Bytes that are held for the next buffers: as much as glibc's ``malloc`` keeps of what was freed."""
+HELD_BY_CALLER = 256 << 20
+"""The same for who takes the results of all workers, where this is little of the memory that there is: maps whose
+results of 8 MB are done with before the next map take a quarter less (``benchmarks/transport.py``)."""
+LITTLE = 64
+"""This part of the memory that is available is little."""
 MOST = 32
 """Pieces that are held at most, for each is looked at before another is made."""
 
@@ -28,7 +40,9 @@ IDLE = HUGE // 4
 class Copies:
     """Copies buffers to memory that is nobody else's: writable, as long as anybody refers to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, copy: Copy = alone, by_caller: bool = False) -> None:
+        self._copy, self._by_caller = copy, by_caller
+        self._most = HELD
         self._held: list[bytearray | mmap.mmap] = []
         """What was handed out last, the oldest first."""
         self._size = 0
@@ -45,7 +59,7 @@ class Copies:
                 return memoryview(memory)
             self._hold(memory)
         own = memoryview(memory)[:size]
-        own[:] = buffer
+        self._copy([(own, buffer)])
         return own
 
     def _unused(self, size: int) -> bytearray | mmap.mmap | None:
@@ -60,7 +74,10 @@ class Copies:
     def _hold(self, memory: bytearray | mmap.mmap) -> None:
         self._held.append(memory)
         self._size += len(memory)
-        while self._size > HELD or len(self._held) > MOST:
+        if self._size > self._most and self._by_caller:
+            self._by_caller = False  # it does not ask again
+            self._most = max(HELD, min(HELD_BY_CALLER, (available_memory() or 0) // LITTLE))
+        while self._size > self._most or len(self._held) > MOST:
             self._size -= len(self._held.pop(0))
 
 

@@ -30,8 +30,13 @@ import os
 import struct
 
 from lightwork._backends._arena import Arena
+from lightwork._backends._copying import alone
 from lightwork._backends._lent import Lent
 from lightwork._lean import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lightwork._backends._copying import Copy
 
 SIZE = 80 * 1024
 HALF = 1 << 30
@@ -57,8 +62,8 @@ VALUE, FAILURE = 0, 1
 class Ledger:
     """One end of the shared memory; without a descriptor, memory of this process alone."""
 
-    def __init__(self, descriptor: int | None = None, ours: int = 0) -> None:
-        """``ours``: the number of the half of the arena in which this side allots."""
+    def __init__(self, descriptor: int | None = None, ours: int = 0, copy: Copy = alone) -> None:
+        """``ours``: the number of the half of the arena in which this side allots; ``copy``: how it copies to it."""
         self._map = None if descriptor is None else _mapped(descriptor)
         self._descriptor: int | None = None
         self._whole = memoryview(bytearray(SIZE) if self._map is None else self._map)
@@ -66,7 +71,7 @@ class Ledger:
         self.words = self.memory.cast("Q")
         self.arena: Arena | None = None
         if self._map is not None and len(self._whole) == WITH_ARENA:
-            self.arena = Arena(self._map, ARENA + ours * HALF, HALF)
+            self.arena = Arena(self._map, ARENA + ours * HALF, HALF, copy)
 
     @property
     def running(self) -> tuple[int, int]:

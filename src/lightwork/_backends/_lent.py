@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from lightwork._wire import Bytes
+    from lightwork._pieces import Bytes
 
 LEND = 32 << 20
 """Bytes of earlier arguments that may be kept, and still the next are lent: half of what the arena holds on to."""

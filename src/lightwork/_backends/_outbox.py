@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._lean import socket
+    from lightwork._pieces import Buffer, Bytes
 
 
 PROMPT = 0.010
@@ -68,7 +69,7 @@ class Post:
             finally:
                 self._busy = False
 
-    def place(self, buffers: Sequence[memoryview]) -> list[tuple[int, int]] | None:
+    def place(self, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
         """Puts the buffers of the next frame into the arena; None where that cannot be."""
         arena = self._ledger.arena
         if arena is None or not buffers:
@@ -119,7 +120,7 @@ class Outbox:
         position: int,
         kind: int,
         data: bytes,
-        buffers: Sequence[memoryview] = (),
+        buffers: Sequence[Buffer] = (),
         handles: Collection[Handle] = (),
     ) -> None:
         """Keeps the outcome of the call at ``position``; sends it with the others when it is time."""
@@ -185,13 +186,13 @@ class Outbox:
         self,
         last: int,
         entry: Sequence[bytes] = (),
-        buffers: Sequence[memoryview] = (),
+        buffers: Sequence[Buffer] = (),
         handles: Collection[Handle] = (),
         keeps: bool = False,
     ) -> None:
         if entry:
             places = self._post.place(buffers)
-            body: list[_wire.Bytes] = [self._head(last, keeps), self._memory[OUTBOX : self._used], *entry]
+            body: list[Bytes] = [self._head(last, keeps), self._memory[OUTBOX : self._used], *entry]
             self._post.send(_wire.frame(_wire.RESULTS, body, buffers, places, handles))
         else:
             results = self._memory[OUTBOX : self._used]

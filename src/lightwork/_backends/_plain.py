@@ -9,11 +9,11 @@ rebuild them.
 from __future__ import annotations
 
 import copyreg
-import io
 import sys
 
 from lightwork import _wire
 from lightwork._lean import Struct, pickle
+from lightwork._pieces import Bytes, Pieces, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,16 +174,16 @@ def _found_by_name(cls: type) -> bool:
     return found is cls
 
 
-def together(values: Sequence[Any]) -> bytes | None:
+def together(values: Sequence[Any]) -> bytes | Pieces | None:
     """All values as one pickle of a list; None where one of them is not plain, or cannot be pickled."""
-    sink = io.BytesIO()
+    sink = Sink()
     try:
         _Plain(sink, 5).dump(values if type(values) is list else list(values))
     except KeyboardInterrupt:
         raise
     except Exception:  # noqa: BLE001 - who pickles each by itself will tell of which, and why
         return None
-    return sink.getvalue()
+    return sink.pickled()
 
 
 MOST_DEFINITIONS = 64
@@ -259,7 +259,7 @@ _LENGTH = Struct("<cic")
 _BEGIN, _LIST, _END, _STOP = b"\x80\x03", b"(", b"l.", b"."
 
 
-def read(segments: _wire.Bytes) -> tuple[list[Any], dict[int, BaseException]]:
+def read(segments: Bytes) -> tuple[list[Any], dict[int, BaseException]]:
     """The values that were pickled one by one; what one raised that cannot be rebuilt, by its place."""
     try:
         return pickle.loads(b"".join((_BEGIN, _LIST, segments, _END))), {}

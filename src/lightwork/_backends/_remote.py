@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
+from lightwork._backends._copying import Copying
 from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
 from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
@@ -47,6 +48,8 @@ from lightwork._polling import MOMENT, Polling
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from lightwork._pieces import Buffer
 
 
 GLIMPSE = 0.05
@@ -145,14 +148,15 @@ class RemoteCrew(Crew):
         self._links: dict[int, _Link] = {}
         self._names = Sending()
         self._functions = Functions(self._names)
-        self._copies = Copies()
+        self._cores = usable_cores()
+        self._copying = Copying(self._cores > 1)
+        self._copies = Copies(self._copying, by_caller=True)
         self._workers = self.shipped = 0
         self._revoking: dict[int, float] = {}
         """Workers that were told to begin nothing more, and when they must have seen it."""
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._decimals = _surroundings.unusual_decimals()
         self._now = SystemClock.now
-        self._cores = usable_cores()
         self.polling = Polling(self._cores > 1)
         self._closed = False
         self._touching = self._torn = self._unshown = self._rang = False
@@ -188,7 +192,7 @@ class RemoteCrew(Crew):
         try:
             if self._launcher.can_kill:
                 descriptor = _platform.anonymous_memory(SIZE, WITH_ARENA)
-                ledger = Ledger(descriptor)
+                ledger = Ledger(descriptor, copy=self._copying)
             self._launcher.launch(number, theirs, descriptor)
         except OSError as problem:
             ours.close()
@@ -247,7 +251,7 @@ class RemoteCrew(Crew):
             places = self._place(link, number, items.flat)
             self._post(link, items.parts(batch, number, function.number, places))
 
-    def _place(self, link: _Link, number: int, buffers: Sequence[_wire.Bytes]) -> list[tuple[int, int]] | None:
+    def _place(self, link: _Link, number: int, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
         """Puts a batch's buffers into the worker's arena, if that can be; returns their places."""
         if link.ledger is None or link.ledger.arena is None or not buffers or not link.ledger.words[5]:
             return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from lightwork._wire import Bytes
+    from lightwork._pieces import Bytes
 
 
 HERE = "in the caller's process"

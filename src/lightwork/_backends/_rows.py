@@ -15,7 +15,7 @@ import sys
 from lightwork._backends import _plain
 from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
 from lightwork._lean import pickle
-from lightwork._wire import Bytes
+from lightwork._pieces import Bytes, Pieces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 ATOMS = frozenset({int, float, bool, type(None), complex, bytes, str})
 """Types of which ``marshal`` gives back exactly what it took. It takes more, but makes bytes of all buffers."""
+
+_SIZED = frozenset({bytes, str})
+"""Those of them whose length tells how much they take."""
 
 VERSION = 2
 """Of marshal's format: the last in which no value refers to an earlier one, so that any of them can be cut off."""
@@ -46,7 +49,7 @@ NOTHING = object()
 """No result."""
 
 
-def dump(items: Sequence[Any]) -> bytes | None:
+def dump(items: Sequence[Any]) -> bytes | Pieces | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
     if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
@@ -147,6 +150,8 @@ class Row:
     def begin(self, position: int, value: Any) -> bool:
         """Begins a row with the result of the call at ``position``; False where that cannot stand in one."""
         type_ = type(value)
+        if type_ in _SIZED and len(value) > LARGEST:
+            return False
         if type_.__module__ == "numpy" and type_ not in _KINDS and type_.__name__ in _NUMPY:
             _KINDS[type_] = _NUMPY[type_.__name__]
             _TYPES[_KINDS[type_]] = type_
@@ -281,7 +286,8 @@ class Row:
 
     def _pickled(self, value: Any) -> bytes | None:
         """A plain value's pickle; None for one that is not, or large: the next of its type are not tried."""
-        data = self._pickles.dump(value)
+        large = type(value) in _SIZED and len(value) > LARGEST
+        data = None if large else self._pickles.dump(value)
         if data is None or len(data) > LARGEST:
             self._odd.add(type(value))
             return None

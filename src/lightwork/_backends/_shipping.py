@@ -11,6 +11,7 @@ from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
 from lightwork._handles import Handle
+from lightwork._pieces import Buffer, Pieces, parts_of
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
@@ -113,18 +114,18 @@ class Items:
     def __init__(
         self,
         pickles: list[bytes] | None = None,
-        buffers: dict[int, list[memoryview]] | None = None,
+        buffers: dict[int, Sequence[Buffer]] | None = None,
         holes: dict[int, BaseException] | None = None,
     ) -> None:
         self.pickles: list[bytes] = [] if pickles is None else pickles
-        self.buffers: dict[int, list[memoryview]] = {} if buffers is None else buffers
+        self.buffers: dict[int, Sequence[Buffer]] = {} if buffers is None else buffers
         self.holes: dict[int, BaseException] = {} if holes is None else holes
         self.handles: dict[Handle, int] = {}
         self.classes: dict[int, Any] = {}
         """Those that go along, as they are sent."""
 
     @property
-    def flat(self) -> list[memoryview]:
+    def flat(self) -> list[Buffer]:
         """All buffers in the items' order."""
         return [part for large in self.buffers.values() for part in large]
 
@@ -141,13 +142,13 @@ class Items:
 
 
 def row_parts(
-    batch: Batch, row: bytes, number: int, function: int, places: list[tuple[int, int]] | None
+    batch: Batch, row: Buffer, number: int, function: int, places: list[tuple[int, int]] | None
 ) -> list[_wire.Part]:
     """The ROWS frame of the batch, all items of which are in ``row``, which may have its ``places``."""
     head = BATCH.pack(batch.first, number, function, len(batch.items), 0, STYLES.index(batch.style))
-    if places is None and len(row) <= _wire.OUT_OF_BAND:
+    if not isinstance(row, Pieces) and len(row) <= _wire.OUT_OF_BAND:
         return _wire.small_frame(_wire.ROWS, head, row)
-    return _wire.frame(_wire.ROWS, [head] if places else [head, row], places=places)
+    return _wire.frame(_wire.ROWS, [head] if places else [head, *parts_of(row)], places=places)
 
 
 def dump_items(batch: Batch, names: Sending, held: dict[int, Any]) -> Items:

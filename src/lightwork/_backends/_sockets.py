@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 
 from lightwork import _platform
+from lightwork._lean import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class Sockets:
 
     def watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
         """From now on ``ready`` is to be called when something can be read from the socket, or it has ended."""
-        self._poller.register(sock, select.POLLIN)
         self._ready[sock.fileno()] = ready
+        self._poller.register(sock, select.POLLIN)
 
     def mind_room(self, sock: socket.socket, wanted: bool) -> None:
         """Whether it is to be called also when the socket takes more."""
@@ -42,8 +43,9 @@ class Sockets:
 
     def unwatch(self, sock: socket.socket) -> None:
         """Before the socket is closed."""
-        self._poller.unregister(sock)
-        del self._ready[sock.fileno()]
+        if self._ready.pop(sock.fileno(), None) is not None:
+            with suppress(KeyError, FileNotFoundError):  # Ctrl-C struck before it was registered
+                self._poller.unregister(sock)
 
     def wait(self, timeout: float | None) -> list[Callable[[], None]]:
         """What is to be called now; waits for it, at most ``timeout`` seconds (None: for ever)."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from lightwork._backends._ceiling import Ceiling
     from lightwork._calls import Style
+    from lightwork._pieces import Bytes
 
 
 HERE = "in the worker"
@@ -78,7 +79,7 @@ class _Parcel:
 
     __slots__ = ("buffers", "data", "handles", "module")
 
-    def __init__(self, module: str, data: memoryview, buffers: Sequence[_wire.Bytes], handles: Arrived | None) -> None:
+    def __init__(self, module: str, data: memoryview, buffers: Sequence[Bytes], handles: Arrived | None) -> None:
         self.module = module
         self.data = data
         self.buffers = buffers
@@ -164,7 +165,7 @@ class Worker:
 
     # the start
 
-    def _greet(self, hello: Hello, buffers: Sequence[_wire.Bytes], handles: Arrived | None) -> bool:
+    def _greet(self, hello: Hello, buffers: Sequence[Bytes], handles: Arrived | None) -> bool:
         self._backend, self._polling.allowed = hello.backend, hello.polls
         sys.stdout, sys.stderr = self._lines
         if self._own_process:
@@ -417,9 +418,7 @@ class Worker:
 class _Parcels:
     """Items that travel each in a pickle of its own: they are unpickled one after another, each when its turn comes."""
 
-    def __init__(
-        self, frame: _wire.Frame, count: int, sparse: int, copied: Callable[[memoryview], _wire.Bytes]
-    ) -> None:
+    def __init__(self, frame: _wire.Frame, count: int, sparse: int, copied: Callable[[memoryview], Bytes]) -> None:
         self._copied = copied
         at = BATCH.size + 8 * count
         lengths = frame.body[BATCH.size : at].cast("Q").tolist()

@@ -1,0 +1,104 @@
+"""Copies of large buffers, made by two threads at once.
+
+What takes long about memory that is in no cache is to wait for it, and two cores wait for twice as much: 8 MB take one
+thread 1.4 ms, and two 0.85 (``benchmarks/copying.py``). So from PAYS bytes on a second thread helps. It lives no longer
+than the copy: there is nothing to be ended, and nothing that a fork or the interpreter's end could meet. Both take the
+next piece when they are ready for one, so that nobody waits for a helper that got no core. NumPy makes the copies,
+without the GIL; where it is not loaded, hardly anybody has such buffers.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lightwork._clock import SystemClock, thread_cpu
+from lightwork._lean import Lock, deque, start_new_thread, suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from lightwork._pieces import Bytes
+
+    Copy = Callable[[Sequence[tuple[memoryview, Bytes]]], None]
+
+PAYS = 3 << 20
+"""Bytes from which two threads are faster than one: to start one takes as long as to copy half a megabyte."""
+PIECE = 512 << 10
+"""Bytes that are copied between two looks at what is left."""
+VAIN = 2.0
+"""Copying in two that takes longer than this times the CPU time of the calling thread was in vain: that one has waited,
+for cores or for the GIL."""
+MOST_ALONE = 63
+"""Copies by one thread after one that was in vain, at most."""
+
+
+def alone(pairs: Sequence[tuple[memoryview, Bytes]]) -> None:
+    """Copies to each target what lies in its source, which is as long."""
+    for target, source in pairs:
+        target[:] = source
+
+
+class Copying:
+    """The same by two threads, as long as that pays."""
+
+    __slots__ = ("_allowed", "_left", "_skipped")
+
+    def __init__(self, allowed: bool = True) -> None:
+        """``allowed``: there is more than one core."""
+        self._allowed = allowed
+        self._skipped = self._left = 0
+
+    def __call__(self, pairs: Sequence[tuple[memoryview, Bytes]]) -> None:
+        numpy = None
+        if self._allowed and sum(len(target) for target, _ in pairs) >= PAYS:
+            if self._left:
+                self._left -= 1
+            else:
+                numpy = sys.modules.get("numpy")
+        if not hasattr(numpy, "frombuffer"):  # it is not there, or not yet
+            alone(pairs)
+            return
+        began, cpu = SystemClock.now(), thread_cpu()
+        _together(pairs, numpy)
+        if SystemClock.now() - began <= VAIN * (thread_cpu() - cpu):
+            self._skipped = 0
+        else:
+            self._left = self._skipped = min(2 * self._skipped + 1, MOST_ALONE)
+
+
+def _together(pairs: Sequence[tuple[memoryview, Bytes]], numpy: Any) -> None:
+    pieces: deque[tuple[Any, Any]] = deque()
+    for target, source in pairs:
+        if len(target) < PIECE:
+            target[:] = source
+            continue
+        # They keep both memories alive and in their places, whatever interrupts the caller.
+        ours, theirs = numpy.frombuffer(target, numpy.uint8), numpy.frombuffer(source, numpy.uint8)
+        pieces.extend((ours[at : at + PIECE], theirs[at : at + PIECE]) for at in range(0, len(ours), PIECE))
+    ended = Lock()
+    ended.acquire()
+
+    def helping() -> None:
+        try:
+            _copy(pieces, numpy.copyto)
+        finally:
+            ended.release()
+
+    try:
+        start_new_thread(helping, ())
+    except RuntimeError:  # there may be no more threads, or the interpreter ends
+        _copy(pieces, numpy.copyto)
+        return
+    try:
+        _copy(pieces, numpy.copyto)
+    finally:
+        pieces.clear()
+        ended.acquire()
+
+
+def _copy(pieces: deque[tuple[Any, Any]], copy: Callable[[Any, Any], object]) -> None:
+    with suppress(IndexError):
+        while True:
+            copy(*pieces.popleft())
