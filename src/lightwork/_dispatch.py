@@ -159,9 +159,9 @@ class _Sent(Slotted):
 class _Worker(Slotted):
     """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
     more of what it has, ``asked``: so that others of its lane come first next time. ``worn``: it said that it will
-    begin nothing more."""
+    begin nothing more. ``warm``: it has ended a call."""
 
-    __slots__ = ("asked", "given", "ready", "revoked", "sent", "since", "worn")
+    __slots__ = ("asked", "given", "ready", "revoked", "sent", "since", "warm", "worn")
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class _Worker(Slotted):
     ) -> None:
         self.sent: dict[int, _Sent] = {} if sent is None else sent
         self.worn = worn
-        self.asked = False
+        self.asked = self.warm = False
         self.ready = ready
         self.since = since
         self.revoked = revoked
@@ -455,7 +455,7 @@ class Dispatch:
     @staticmethod
     def _late(lane: _Lane, worker: _Worker) -> float:
         """When that is to be."""
-        return worker.since + (PROMPTLY if lane.prompt and worker.ready else LATE)
+        return worker.since + (PROMPTLY if lane.prompt and worker.warm else LATE)
 
     @staticmethod
     def _holds_back(worker: _Worker) -> bool:
@@ -625,7 +625,7 @@ class Dispatch:
         sent.done = outcomes.start + count
         lane.calls += count
         if count:
-            lane.stillborn = 0
+            lane.stillborn, worker.warm = 0, True
         lane.busy += outcomes.seconds
         lane.cpu += outcomes.cpu
         if outcomes.seconds > 0:

@@ -110,6 +110,50 @@ def test_what_was_taken_back_is_refused_however_late_the_worker_comes_to_it(pupp
 
 
 @linux
+def test_what_was_taken_back_stays_so_when_more_is(puppet):
+    """The worker is long in importing what the first call needs; the same calls are sent again, and taken back again."""
+    launcher, crew, worker = puppet
+    words = launcher.ledger.words
+    for id_ in (1, 2):
+        crew.send(worker, Batch(id_, abs, "one", id_, [1]))
+    first, second = launcher.next_batch(), launcher.next_batch()
+    words[0], words[9] = first << 32, 1
+    crew.revoke(worker)
+    assert [event.positions for event in until(crew, Revoked)] == [{1: 0, 2: 0}]
+    for id_ in (3, 4):
+        crew.send(worker, Batch(id_, abs, "one", id_ - 2, [1]))
+    third, fourth = launcher.next_batch(), launcher.next_batch()
+    words[9] = 0  # it has imported that, and is about to look whether it may begin
+    crew.revoke(worker)
+    assert not launcher.begin(first, 0)
+    assert [event.positions for event in until(crew, Revoked)] == [{3: 0, 4: 0}]
+    crew.send(worker, Batch(5, abs, "one", 1, [1, 2]))
+    fifth = launcher.next_batch()
+    assert not any(launcher.begin(number, 0) for number in (second, third, fourth))
+    assert launcher.begin(fifth, 0)
+    crew.revoke(worker)
+    assert [event.positions for event in until(crew, Revoked)] == [{5: 1}]
+    assert not launcher.begin(fifth, 1)
+
+
+@linux
+def test_a_call_that_hangs_in_an_import_behind_what_was_taken_back_is_taken_back_too(puppet):
+    launcher, crew, worker = puppet
+    words = launcher.ledger.words
+    crew.send(worker, Batch(1, abs, "one", 1, [1]))
+    words[0], words[9] = launcher.next_batch() << 32, 1
+    crew.revoke(worker)
+    until(crew, Revoked)
+    crew.send(worker, Batch(2, abs, "one", 1, [1]))
+    second = launcher.next_batch()
+    crew.revoke(worker)
+    words[9] = 0
+    words[0], words[9] = second << 32, 1
+    assert [event.positions for event in until(crew, Revoked)] == [{2: 0}]
+    assert not launcher.begin(second, 0)
+
+
+@linux
 def test_a_worker_that_dies_as_it_refuses_a_call_has_not_lost_it(puppet):
     launcher, crew, worker = puppet
     batch = Batch(1, abs, "one", 0, [1, 2, 3])

@@ -133,6 +133,8 @@ class _Link:
         self.placed: dict[int, int] = {}
         """Where the buffers of a batch begin in the arena, by its number."""
         self.ready = self.retiring = self.hung_up = self.writing = False
+        self.floor = 0
+        """Slots below are those of calls that were taken back, as the worker comes to them."""
         self.death: End | None = None
 
 
@@ -311,8 +313,14 @@ class RemoteCrew(Crew):
         if link is None or link.ledger is None or link.death is not None:
             return
         words = link.ledger.words
-        # A call whose function is still being imported has not begun.
-        words[7], words[8] = words[0] + (not words[9]), (link.record.count + 1) << 32
+        slot, fetching = words[0], words[9]
+        if words[6] and slot < words[8]:
+            # It has not passed yet what was taken back before, which stays so.
+            begin, link.floor = words[7], words[8] if slot >= words[7] else 0
+        else:
+            # A call whose function is still being imported has not begun.
+            begin, link.floor = slot + (not fetching), 0
+        words[7], words[8] = begin, (link.record.count + 1) << 32
         # For good: what is sent from now on is not in the range, and what is may lie in the worker's socket for long.
         words[6] = 1
         self._revoking[worker] = self._now() + VISIBLE
@@ -328,10 +336,13 @@ class RemoteCrew(Crew):
             words = link.ledger.words
             # The slot last: a call that is no longer fetched by then is named there, and refused or not.
             fetching, slot = words[9], words[0]
+            positions, at = {}, slot & 0xFFFF_FFFF
+            if slot < link.floor or (fetching and words[7] <= slot < words[8]):
+                # It is at a call that it will refuse, or has.
+                positions = link.record.revoke(slot >> 32, at - 1)
+            elif slot < words[7]:
+                positions = link.record.revoke(slot >> 32, at)
             # One that went on will refuse the next call, or has, and its frame says so.
-            positions = {}
-            if slot < words[7] or (slot == words[7] and fetching):
-                positions = link.record.revoke(slot >> 32, (slot & 0xFFFF_FFFF) - (slot == words[7]))
             self._events.append(Revoked(worker, positions))
 
     def kill(self, worker: int) -> None:

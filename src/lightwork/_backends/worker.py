@@ -235,9 +235,9 @@ class Worker:
             items = _Parcels(frame, count, sparse, bytearray if self._lent is None else self._lent.own)
             positions = items.positions
         # The function's module, and what plain items are made of, is imported on the first call's account: if that
-        # kills, it is this one that is lost.
-        words[9] = 1
+        # kills, it is this one that is lost. In this order: who looks between the two takes the call for begun.
         words[0] = slot | positions[0]
+        words[9] = 1
         if self._post.alarm is not None:
             self._post.arm(self._post.alarm)
         if frame.kind == _wire.ROWS:
