@@ -40,6 +40,12 @@ NO_CAP = 1 << 30
 MOST_JOINED = 64
 """Calls that came one by one and may go out together, at most: once they are out they cannot be cancelled."""
 
+STANDSTILL = 1.0
+"""Seconds after which more workers than are wanted help where calls may wait for some that came before them."""
+
+DEEP = 64
+"""Calls that must be pending for that: while fewer are they begin nearly in the order in which they came."""
+
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
 
@@ -194,6 +200,7 @@ class _Lane(Slotted):
         "cpu",
         "crash",
         "held",
+        "helpers",
         "idle",
         "max_queued",
         "open",
@@ -235,7 +242,7 @@ class _Lane(Slotted):
         self.revocable = revocable
         self.target = self.wanted = target
         self.cap = NO_CAP
-        self.held = 0
+        self.held = self.helpers = 0
         self.peak = peak
         self.workers: dict[int, _Worker] = {} if workers is None else workers
         # Those of them that have nothing: with a thousand workers nobody is to look through all at every event.
@@ -353,7 +360,7 @@ class Dispatch:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
         one = self.lanes[lane]
         one.wanted = target
-        one.target = min(target, one.cap)
+        one.target = min(target, one.cap) + one.helpers
         if one.held and one.target:
             one.target = max(1, one.target - one.held)
 
@@ -443,6 +450,7 @@ class Dispatch:
         for lane in self.lanes.values():
             if self._takes_back(lane):
                 times += [self._late(lane, worker) for worker in lane.workers.values() if self._holds_back(worker)]
+            times += self._stuck(lane)[lane.helpers :]
         return min(times, default=None)
 
     def _takes_back(self, lane: _Lane) -> bool:
@@ -466,6 +474,11 @@ class Dispatch:
         return len(worker.sent) > 1 or head.batch.stop - head.done > 1 or not worker.ready
 
     def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction], now: float) -> None:
+        if lane.prompt and (self.pending or lane.helpers):
+            helpers = sum(due <= now for due in self._stuck(lane))
+            if helpers != lane.helpers:
+                lane.helpers = helpers
+                self.set_lane(number, lane.wanted)
         if lane.worn or len(lane.workers) > lane.target or self.rules.max_tasks_per_child is not None:
             self._retire(number, lane, instructions)
         if self.pending and lane.open:
@@ -503,6 +516,22 @@ class Dispatch:
                     return
                 if len(worker.sent) == depth and self._has_room(lane, worker, depth):
                     instructions.append(Send((number, name), self._next_batch(lane, worker)))
+
+    def _stuck(self, lane: _Lane) -> list[float]:
+        """From when on another worker is to help, one for each that is at a call that came after one that is pending.
+
+        As many calls as there are workers may wait for each other. They would all be running had they begun in the
+        order in which they came.
+        """
+        if not (lane.prompt and lane.revocable and self.pending):
+            return []
+        pending = self._blocks[0].first + self._blocks[0].at
+        found = []
+        for worker in lane.workers.values():
+            head = next(iter(worker.sent.values()), None)
+            if head is not None and head.batch.first + head.done > pending:
+                found.append(worker.since + STANDSTILL)
+        return sorted(found)
 
     def _waited_for(self, lane: _Lane) -> bool:
         """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
@@ -561,7 +590,9 @@ class Dispatch:
         block = self._blocks[0]
         limit = self.rules.max_tasks_per_child
         at, size = block.at, block.end - block.at
-        if size > 1:
+        if lane.prompt and self.pending < DEEP:
+            size = 1
+        elif size > 1:
             size = min(size, lane.batching.size(self.left, max(lane.target, 1), self.more and self.total is None))
             if limit is not None:
                 size = min(size, limit - worker.given)
@@ -584,7 +615,12 @@ class Dispatch:
         return batch
 
     def _put_back(self, block: _Block) -> None:
+        """Calls are pending again, in their place."""
+        sooner = []
+        while self._blocks and self._blocks[0].first + self._blocks[0].at < block.first + block.at:
+            sooner.append(self._blocks.popleft())
         self._blocks.appendleft(block)
+        self._blocks.extendleft(reversed(sooner))
         self.pending += len(block)
 
     # events

@@ -111,7 +111,7 @@ def test_what_was_taken_back_is_refused_however_late_the_worker_comes_to_it(pupp
 
 @linux
 def test_what_was_taken_back_stays_so_when_more_is(puppet):
-    """The worker is long in importing what the first call needs; the same calls are sent again, and taken back again."""
+    """The worker is long in importing what the first call needs; the same calls are sent, and taken back, again."""
     launcher, crew, worker = puppet
     words = launcher.ledger.words
     for id_ in (1, 2):

@@ -190,5 +190,5 @@ def test_a_call_that_waits_for_the_end_of_its_own_executor_is_told(way):
     with pytest.raises(RuntimeError, match="executor that runs it"):
         executor.submit(awaits if way.can.coroutines else waits).result(10)
     with pytest.raises(RuntimeError, match="after shutdown"):
-        executor.submit(waits)
+        executor.submit(awaits if way.can.coroutines else waits)
     executor.shutdown()

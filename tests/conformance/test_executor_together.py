@@ -50,6 +50,20 @@ def test_a_call_may_wait_for_one_that_was_submitted_after_it(executor):
     assert [future.result(20) for future in futures] == [*range(8), "set", *range(9, 20)]
 
 
+def meet(mine, other):
+    mine.set()
+    return other.wait(30)
+
+
+def test_calls_that_wait_for_each_other_meet(executor):
+    """Two by two, as they were submitted, in as many workers: in that order, they all come to an end."""
+    futures = []
+    for _ in range(100):
+        pair = lw.Event(), lw.Event()
+        futures += [executor.submit(meet, *pair), executor.submit(meet, *reversed(pair))]
+    assert all(future.result(50) for future in futures)
+
+
 def test_failures_stay_with_their_calls(executor):
     futures = [executor.submit(maybe, ValueError(x) if x % 3 == 0 else x) for x in range(500)]
     for x, future in enumerate(futures):

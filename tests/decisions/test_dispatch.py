@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
-from lightwork._dispatch import LATE, STILLBORN_LIMIT, Dispatch, Reorder, Retire, Revoke, Rules, Send, Start
+from lightwork._dispatch import (
+    LATE,
+    PROMPTLY,
+    STANDSTILL,
+    STILLBORN_LIMIT,
+    Dispatch,
+    Reorder,
+    Retire,
+    Revoke,
+    Rules,
+    Send,
+    Start,
+)
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
 
@@ -377,11 +389,11 @@ def test_a_call_that_was_dropped_or_could_not_be_sent_says_nothing_of_its_worker
     assert dispatch.running() == {(0, 1): (2, False)}
 
 
-def one_by_one(calls):
+def one_by_one(calls, prompt=False, workers=1):
     """A dispatch of one worker that was given calls one after another, and has done one in no time."""
     dispatch = Dispatch(Rules(stop_on_failure=False))
-    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1)
-    dispatch.set_lane(0, 1)
+    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1, revocable=prompt, prompt=prompt)
+    dispatch.set_lane(0, workers)
     for number, fn in enumerate([abs, *calls]):
         assert dispatch.feed_call(fn, "one", number) == number
     dispatch.plan(0.0)
@@ -404,6 +416,30 @@ def test_calls_that_came_one_by_one_go_together_with_those_of_their_function():
     dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, [1], seconds=1e-5), last=True), 0.0)
     (send,) = dispatch.plan(0.0)
     assert send.batch.items == [7, 8, 9] and dispatch.pending == 0
+
+
+def test_where_calls_may_wait_for_some_that_came_before_them_another_worker_helps_out():
+    dispatch = one_by_one([abs] * 200, prompt=True, workers=2)
+    ahead = next(each.batch for each in dispatch.plan(0.0) if isinstance(each, Send))
+    dispatch.started((0, 2))  # it was wanted from the beginning
+    (send,) = dispatch.plan(0.0)
+    assert ahead.first == 1 and send.batch.first == ahead.first + ahead.stop
+    dispatch.lanes[0].workers[2].warm = True
+    assert dispatch.plan(PROMPTLY) == [Revoke((0, 1)), Revoke((0, 2))]
+    dispatch.handle(0, Revoked(1, {ahead.id: 1}), PROMPTLY)
+    dispatch.handle(0, Revoked(2, {send.batch.id: 1}), PROMPTLY)
+    assert dispatch.plan(PROMPTLY) == [] and dispatch.next_deadline() == STANDSTILL
+    (start,) = dispatch.plan(STANDSTILL)
+    assert isinstance(start, Start)
+    dispatch.started((0, 3))
+    (helping,) = dispatch.plan(STANDSTILL)
+    assert helping.worker == (0, 3) and helping.batch.first == ahead.first + 1
+    # It helps as long as the other is stuck.
+    dispatch.handle(0, Finished(1, Outcomes(ahead.id, 0, [1], seconds=1.0), last=True), STANDSTILL)
+    (send_,) = dispatch.plan(STANDSTILL)
+    assert send_.worker == (0, 1)
+    dispatch.handle(0, Finished(2, Outcomes(send.batch.id, 0, [1], seconds=1.0), last=True), STANDSTILL)
+    assert dispatch.plan(STANDSTILL) == [Retire((0, 2))] and len(dispatch.lanes[0].workers) == 2
 
 
 @pytest.mark.parametrize("position", range(5))
