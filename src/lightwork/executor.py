@@ -101,6 +101,12 @@ class Executor(BaseExecutor):
       ``seed`` mean what they mean for ``lw.map``; a call's index is its place in the order of submission.
     - ``kill(future)`` ends a running call, where the backend can.
 
+    Calls begin about in the order in which they were submitted. Where dozens of one function wait that take less than
+    a message, under 1 ms, up to 64 of them go to a thread or a process together, as the next ones go to another; once
+    they are there they cannot be cancelled. Behind one that takes longer than 20 ms the others are taken back. Should
+    calls wait for each other for a second, so that it matters in which order they began, a worker more than
+    ``max_workers`` helps out until they have ended.
+
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
     ``max_tasks_per_child``: a worker process is replaced after so many calls.
     """
