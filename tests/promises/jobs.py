@@ -152,19 +152,34 @@ def wait_for_word(path: str) -> None:
 
 def multiply(lock: Any, counted: memoryview) -> int:
     """Matrices, while it is counted how many threads BLAS may use for it."""
-    import numpy
+    import numpy  # noqa: F401 - which loads BLAS
+
+    threads = blas_threads()
+    with lock:
+        count(counted, threads)
+    multiply_matrices()
+    with lock:
+        count(counted, -threads)
+    return 1
+
+
+def blas_threads() -> int:
     from threadpoolctl import threadpool_info
 
+    return max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+
+
+def count(counted: memoryview, threads: int) -> None:
+    counted[0] += threads
+    counted[1] = max(counted[1], counted[0])
+
+
+def multiply_matrices() -> None:
+    import numpy
+
     matrix = numpy.ones((200, 200))
-    threads = max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
-    with lock:
-        counted[0] += threads
-        counted[1] = max(counted[1], counted[0])
     for _ in range(5):
         matrix @ matrix
-    with lock:
-        counted[0] -= threads
-    return 1
 
 
 def multiply_nested(backend: str, counted: Any) -> int:
@@ -173,7 +188,16 @@ def multiply_nested(backend: str, counted: Any) -> int:
 
 
 async def multiply_in_a_coroutine(lock: Any, counted: memoryview) -> int:
-    return multiply(lock, counted)
+    """The same in an event loop, which is not to be blocked while another process has the lock."""
+    import numpy  # noqa: F401 - as above
+
+    threads = blas_threads()
+    async with lock:
+        count(counted, threads)
+    multiply_matrices()
+    async with lock:
+        count(counted, -threads)
+    return 1
 
 
 async def multiply_nested_in_a_coroutine(backend: str, counted: Any) -> int:
