@@ -521,11 +521,12 @@ class Dispatch:
         """From when on another worker is to help, one for each that is at a call that came after one that is pending.
 
         As many calls as there are workers may wait for each other. They would all be running had they begun in the
-        order in which they came.
+        order in which they came. A call that is pending for another attempt has begun in its turn.
         """
         if not (lane.prompt and lane.revocable and self.pending):
             return []
-        pending = self._blocks[0].first + self._blocks[0].at
+        firsts = (block.first + block.at for block in self._blocks)
+        pending = next((index for index in firsts if index not in self._attempts), self.fed)
         found = []
         for worker in lane.workers.values():
             head = next(iter(worker.sent.values()), None)

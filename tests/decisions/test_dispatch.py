@@ -442,6 +442,24 @@ def test_where_calls_may_wait_for_some_that_came_before_them_another_worker_help
     assert dispatch.plan(STANDSTILL) == [Retire((0, 2))] and len(dispatch.lanes[0].workers) == 2
 
 
+def test_another_attempt_at_a_call_is_no_reason_for_more_workers_than_are_wanted():
+    """The others are at long calls that came after it, as they should be."""
+    dispatch = Dispatch(Rules(retries=1, stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1, revocable=True, prompt=True)
+    dispatch.set_lane(0, 2)
+    for number in range(4):
+        dispatch.feed_call(abs, "one", number)
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    dispatch.started((0, 2))
+    first, _ = dispatch.plan(0.0)
+    failed = Outcomes(first.batch.id, 0, [None], {0: ValueError()}, seconds=0.1)
+    dispatch.lanes[0].open = False  # so that nobody takes it before the clock has moved on
+    dispatch.handle(0, Finished(1, failed, last=True), 0.1)
+    assert dispatch.pending == 3 and dispatch.plan(5 * STANDSTILL) == []
+    assert dispatch.lanes[0].helpers == 0 and dispatch.lanes[0].target == 2
+
+
 @pytest.mark.parametrize("position", range(5))
 def test_what_nobody_wants_is_left_out_of_a_batch(position):
     dispatch = one_by_one([abs] * 5)

@@ -63,7 +63,7 @@ def test_nor_does_one_that_nobody_waits_for(tmp_path):
         return x
 
     assert lw.map(fork, range(30), backend="processes", max_workers=2, chunksize=15) == list(range(30))
-    time.sleep(0.2)
+    time.sleep(0.2)  # what the forked processes would do wrong comes, if at all, once they are back: nobody tells when
     assert sorted(map(int, calls.read_text().split())) == list(range(30))
 
 

@@ -259,6 +259,7 @@ class Row:
     def _fill_plain(
         self, fn: Callable[[Any], Any], items: Sequence[Any], position: int, end: int, slot: int, written: list[Any]
     ) -> tuple[int, Any, BaseException | None]:
+        # The loop once more: a call to choose between the two would take half as long as ``marshal`` does.
         revoked = self._revoked
         words, memory, pickled, used = self._words, self._memory, self._pickled, self.used
         at = position
