@@ -24,9 +24,10 @@ PROGRAM = """
     lost, seconds = [], []
     for number in range(rounds):
         path = os.path.join(folder, str(number))
-        struck = []
+        struck, ready = [], threading.Event()
 
         def strike(delay=random.uniform(0.01, 0.2)):
+            ready.wait()  # not while the main thread is still at starting this one
             time.sleep(delay)
             struck.append(time.perf_counter())
             os.kill(os.getpid(), signal.SIGINT)
@@ -36,6 +37,7 @@ PROGRAM = """
         got, partial, thread = [], {}, threading.Thread(target=strike)
         thread.start()
         try:
+            ready.set()
             if number % 2:
                 got = lw.map(nasty.mark_and_square, *columns, backend="processes", max_workers=2)
                 thread.join()
