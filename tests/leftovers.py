@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -22,9 +23,27 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
         threading.Event().wait(0.002)
 
 
+def children(pid: int) -> list[psutil.Process]:
+    """Those of a process; where the kernel lists them, without a look at every process that there is."""
+    tasks = Path(f"/proc/{pid}/task")
+    found = []
+    try:
+        if not tasks.is_dir():
+            return psutil.Process(pid).children()
+        listed = [child for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+    except (OSError, psutil.NoSuchProcess):
+        return []
+    for child in listed:
+        try:
+            found.append(psutil.Process(int(child)))
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
 def starters() -> list[psutil.Process]:
     """The starter of this process, if it has one now."""
-    return [child for child in psutil.Process().children() if "_starter" in " ".join(_command(child))]
+    return [child for child in children(os.getpid()) if "_starter" in " ".join(_command(child))]
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -36,13 +55,7 @@ def _command(process: psutil.Process) -> list[str]:
 
 def workers() -> list[psutil.Process]:
     """The workers of this process that are alive."""
-    found = []
-    for starter in starters():
-        try:
-            found += [child for child in starter.children() if alive(child.pid)]
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return [child for starter in starters() for child in children(starter.pid) if alive(child.pid)]
 
 
 def alive(pid: int) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 import lightwork as lw
 from tests.conformance import jobs
+from tests.faults import nasty
 
 
 async def wait_and_double(x):
@@ -23,11 +24,14 @@ async def fail_at_three(x):
 
 
 def test_amap_runs_coroutines_on_the_callers_loop():
-    loops = set()
+    loops, begun, all_there = set(), [], asyncio.Event()
 
     async def note(x):
         loops.add(asyncio.get_running_loop())
-        await asyncio.sleep(0.01)
+        begun.append(x)
+        if len(begun) == 50:
+            all_there.set()
+        await asyncio.wait_for(all_there.wait(), 20)  # one after another they would wait for ever
         return x
 
     async def main():
@@ -36,28 +40,23 @@ def test_amap_runs_coroutines_on_the_callers_loop():
         assert loops == {asyncio.get_running_loop()}
         return results.report
 
-    began = time.monotonic()
-    report = asyncio.run(main())
-    assert report.backend == "asyncio"
-    assert time.monotonic() - began < 0.4
+    assert asyncio.run(main()).backend == "asyncio"
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads", "processes"])
-def test_amap_keeps_the_loop_free(backend):
-    async def main():
-        ticks = 0
+def test_amap_keeps_the_loop_free(backend, tmp_path):
+    """The calls last until a task beside them has had its turn ten times."""
+    word = tmp_path / "word"
 
+    async def main():
         async def tick():
-            nonlocal ticks
-            while True:
-                ticks += 1
+            for _ in range(10):
                 await asyncio.sleep(0.005)
+            word.touch()
 
         ticking = asyncio.create_task(tick())
-        results = await lw.amap(jobs.nap, [0.05] * 8, backend=backend, max_workers=2)
-        ticking.cancel()
-        assert results == [0.05] * 8
-        assert ticks > 10
+        assert await lw.amap(nasty.wait_for_word, [str(word)] * 8, range(8), backend=backend) == list(range(8))
+        await ticking
 
     asyncio.run(main())
 
@@ -83,9 +82,10 @@ def test_amap_raises_and_names_the_item():
 
 def test_cancelling_amap_cancels_the_calls():
     async def main():
-        ended = []
+        ended, begun = [], []
 
         async def long(x):
+            begun.append(x)
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
@@ -93,7 +93,8 @@ def test_cancelling_amap_cancels_the_calls():
                 raise
 
         task = asyncio.create_task(lw.amap(long, range(3)))
-        await asyncio.sleep(0.05)
+        while len(begun) < 3:
+            await asyncio.sleep(0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -50,11 +50,10 @@ def used(report):
 
 
 def test_waiting_goes_to_threads():
-    began = time.monotonic()
-    results = lw.map(wait, range(200))
-    assert results == list(range(200))
+    results = lw.map(wait, range(300))
+    assert results == list(range(300))
     assert "threads" in used(results.report) and results.report.workers > 4
-    assert time.monotonic() - began < 1.9
+    assert sum(lane.calls for lane in results.report.lanes if lane.backend == "threads") > 100
     assert "wait" in str(results.report)
 
 

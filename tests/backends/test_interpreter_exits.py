@@ -111,8 +111,9 @@ print(list(lw.map(keeps, range(3), **WAY)))
     ),
     "Ctrl-C while the workers start": (
         """
-interrupt(0.05)
-try: lw.map(slow, range(1000), **WAY)
+try:
+    interrupt(0.05)
+    lw.map(slow, range(1000), **WAY)
 except KeyboardInterrupt: print("interrupted")
 """,
         0,

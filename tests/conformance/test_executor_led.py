@@ -14,6 +14,8 @@ import pytest
 
 import lightwork as lw
 from tests.conformance import jobs
+from tests.faults import nasty
+from tests.leftovers import wait_for
 
 BACKENDS = ["threads", "processes"]
 ONE_BY_ONE = 12
@@ -47,11 +49,13 @@ def test_other_ways_to_wait(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_timeout_leaves_the_call_alone(backend):
+def test_a_timeout_leaves_the_call_alone(backend, tmp_path):
+    word = tmp_path / "word"
     with lw.Executor(1, backend=backend) as executor:
-        future = led(executor).submit(jobs.sleep_and_return, 0.5, "late")
+        future = led(executor).submit(nasty.wait_for_word, str(word), "late")
         with pytest.raises(TimeoutError):
             future.result(0.05)
+        word.touch()
         assert future.result(20) == "late"
 
 
@@ -93,10 +97,17 @@ def test_a_callback_may_submit(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_end_while_a_caller_leads(backend):
-    executor = led(lw.Executor(1, backend=backend))
-    future = executor.submit(jobs.sleep_and_return, 0.3, 1)
-    closer = threading.Timer(0.1, executor.shutdown)
+def test_the_end_while_a_caller_leads(backend, tmp_path):
+    executor, word = led(lw.Executor(1, backend=backend)), tmp_path / "word"
+    future = executor.submit(nasty.wait_for_word, str(word), 1)
+
+    def close():
+        wait_for(future.running)
+        executor.shutdown(wait=False)
+        word.touch()
+        executor.shutdown()
+
+    closer = threading.Thread(target=close)
     closer.start()
     assert future.result(20) == 1
     closer.join()
@@ -107,7 +118,7 @@ def test_the_end_while_a_caller_leads(backend):
 def test_a_kill_while_a_caller_leads():
     with lw.Executor(1, backend="processes") as executor:
         future = led(executor).submit(jobs.sleep_and_return, 30, 1)
-        killer = threading.Timer(0.2, executor.kill, [future])
+        killer = threading.Thread(target=lambda: (wait_for(future.running), executor.kill(future)))
         killer.start()
         with pytest.raises(lw.WorkerCrashed):
             future.result(20)
@@ -116,21 +127,34 @@ def test_a_kill_while_a_caller_leads():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_ctrl_c_costs_the_wait_and_not_the_call(backend):
+def test_ctrl_c_costs_the_wait_and_not_the_call(backend, tmp_path):
+    """The signal comes while the call runs, and the call ends when that was noticed."""
     program = f"""
-        import os, signal, threading, time
+        import os, pathlib, threading, time
         import lightwork as lw
         from tests.conformance import jobs
+        from tests.faults import nasty
+        from tests.leftovers import wait_for
+        word, waits = pathlib.Path({str(tmp_path / "word")!r}), threading.Event()
+        def strike():
+            waits.wait()
+            wait_for(future.running)
+            time.sleep(0.1)  # until the caller sleeps: it is in the same block before that
+            os.kill(os.getpid(), {int(signal.SIGINT)})
         with lw.Executor(1, backend={backend!r}) as executor:
             for x in range({ONE_BY_ONE}):
                 executor.submit(jobs.square, x).result()
-            future = executor.submit(jobs.sleep_and_return, 1.0, "done")
-            threading.Timer(0.3, os.kill, [os.getpid(), {int(signal.SIGINT)}]).start()
+            future = executor.submit(nasty.wait_for_word, str(word), "done")
+            thread = threading.Thread(target=strike)
+            thread.start()
             try:
+                waits.set()
                 future.result()
             except KeyboardInterrupt:
                 print("interrupted")
+            word.touch()
             print(future.result(), executor.submit(jobs.square, 5).result())
+            thread.join()
     """
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50, env=os.environ

@@ -14,17 +14,33 @@ KEPT: list[tuple[Any, str]] = []
 """Slices of arguments that this worker was given, with their digests at the time."""
 
 
-def count_and_nap(begun: memoryview, x: int, seconds: float) -> int:
-    """Counts in shared memory that it began."""
+def count_and_nap(begun: memoryview, ended: memoryview, x: int, seconds: float) -> int:
+    """Counts in shared memory that it began, and notes when it ended."""
     begun[x] += 1
     time.sleep(seconds)
+    ended[x] = time.perf_counter()
     return x
+
+
+def wait_for_word(path: str, value: Any = None) -> Any:
+    """Until a file is there, whose name whoever gives the word knows; for half a minute at most."""
+    end = time.monotonic() + 30
+    while not Path(path).exists():
+        if time.monotonic() > end:
+            raise TimeoutError(f"nobody gave the word: {path}")
+        time.sleep(0.002)
+    return value
 
 
 def nap(path: str, x: int, seconds: float) -> int:
     mark(path, x)
     time.sleep(seconds)
     return x
+
+
+def mark_and_wait(path: str, word: str | None, x: int) -> int:
+    mark(path, x)
+    return x if word is None else wait_for_word(word, x)
 
 
 def hang(path: str) -> None:

@@ -33,7 +33,8 @@ from tests.leftovers import alive, wait_for, workers
 ROOT = Path(__file__).parents[2]
 
 ITEMS, STRUCK = 12, 5
-TIMEOUT = 0.4
+TIMEOUT = 1.0
+"""Of calls that stand still. The others have it too: a busy machine may keep a worker from running for a while."""
 
 RAISING = ("raise", "needs two arguments", "unpicklable", "sys.exit")
 ENDING = ("os._exit", "segfault", "SIGKILL")
@@ -61,7 +62,6 @@ def names(cells):
     return [" - ".join(cell) for cell in cells]
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(("fault", "stage"), CELLS, ids=names(CELLS))
 def test_a_fault_costs_the_call_that_it_strikes(fault, stage, tmp_path):
     path = tmp_path / "calls"
@@ -112,7 +112,6 @@ def check(exception, fault, stage):
         assert isinstance(told, cause) or cause.__name__ in str(exception)
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("fault", [*RAISING, *ENDING, *MEMORY])
 def test_an_initializer_that_is_struck_breaks_the_executor(fault):
     """As in the standard library: no other worker would do better. No call is made."""
@@ -129,7 +128,6 @@ def test_an_initializer_that_is_struck_breaks_the_executor(fault):
             executor.submit(striking.same, 1).result(15)
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("fault", [*ENDING, "raise", "allocate"] if MEMORY else [*ENDING, "raise"])
 def test_an_idle_worker_that_is_struck_costs_nothing(fault, tmp_path, capfd):
     go = tmp_path / "go"
@@ -143,7 +141,6 @@ def test_an_idle_worker_that_is_struck_costs_nothing(fault, tmp_path, capfd):
     capfd.readouterr()  # the thread's traceback
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("fault", ["SIGKILL", "SIGSEGV", "SIGTERM"])
 def test_an_idle_worker_that_is_killed_from_outside_costs_nothing(fault):
     with lw.Executor(2, backend="processes") as executor:
@@ -153,7 +150,6 @@ def test_an_idle_worker_that_is_killed_from_outside_costs_nothing(fault):
         assert [executor.submit(striking.same, x).result(15) for x in range(5)] == list(range(5))
 
 
-@pytest.mark.timeout(20)
 def test_an_idle_worker_that_is_stopped_delays_only_what_was_sent_to_it():
     with lw.Executor(2, backend="processes") as executor:
         pids = {executor.submit(striking.getpid).result(15) for _ in range(3)}
@@ -167,7 +163,6 @@ def test_an_idle_worker_that_is_stopped_delays_only_what_was_sent_to_it():
         assert [future.result(15) for future in futures] == list(range(20))
 
 
-@pytest.mark.timeout(20)
 def test_an_idle_worker_that_is_stopped_goes_on_where_calls_have_a_timeout():
     """A call that was sent to it would wait for ever, though its time is limited."""
     with lw.Executor(1, backend="processes", call_timeout=TIMEOUT) as executor:
@@ -177,7 +172,6 @@ def test_an_idle_worker_that_is_stopped_goes_on_where_calls_have_a_timeout():
         assert executor.submit(striking.getpid).result(15) == pid
 
 
-@pytest.mark.timeout(20)
 def test_a_stopped_worker_can_be_killed_and_its_crew_closed():
     with lw.Executor(1, backend="processes") as executor:
         future = executor.submit(striking.strike, "SIGSTOP")

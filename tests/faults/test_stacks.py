@@ -13,7 +13,7 @@ import pytest
 import lightwork as lw
 from lightwork import cli
 from lightwork._backends import _stacks
-from tests.faults import hungry
+from tests.faults import hungry, nasty
 from tests.leftovers import linux, wait_for, workers
 from tests.promises import jobs, programs
 
@@ -22,12 +22,12 @@ from tests.promises import jobs, programs
 @pytest.mark.parametrize("how", ["waiting", "in Python", "in C"])
 def test_a_stuck_worker_is_shown_once(how, capsys):
     results = lw.map(
-        jobs.never_return, [None, how, None], max_workers=2, stall_timeout=0.4, call_timeout=1.0, errors="return"
+        jobs.never_return, [None, how, None], max_workers=2, stall_timeout=0.8, call_timeout=3.0, errors="return"
     )
     assert len(results.failures) == 1
     said = capsys.readouterr().err
-    assert said.count("no call has ended for 0.4 s") == 1
-    assert re.search(r"^\[worker \d\] item 1, for 0\.[3-9] s$", said, re.M)
+    assert said.count("no call has ended for 0.8 s") - said.count("is not ready yet") == 1
+    assert re.search(r"^\[worker \d\] item 1, for [0-2]\.\d s$", said, re.M)
     assert re.search(r'^\[worker \d\]   File ".*jobs\.py", line \d+ in never_return$', said, re.M)
     assert "worker.py" not in said and "_starter.py" not in said
     assert any("stderr" in decision.what for decision in results.report.decisions)
@@ -39,43 +39,72 @@ def test_nothing_is_said_while_calls_end(backend, capsys):
     assert capsys.readouterr().err == ""
 
 
+class Said(list[str]):
+    """What was said on stderr so far."""
+
+    def __init__(self, capsys) -> None:
+        self.capsys = capsys
+
+    def so_far(self) -> str:
+        self.append(self.capsys.readouterr().err)
+        return "".join(self)
+
+
 def test_threads_are_shown_too(capsys):
-    lw.map(jobs.nap, [0.0, 0.9], backend="threads", max_workers=2, stall_timeout=0.3)
-    said = capsys.readouterr().err
-    assert re.search(r"^\[worker \d\] item 1, for 0\.\d s$", said, re.M)
-    assert re.search(r'^\[worker \d\]   File ".*jobs\.py", line \d+ in nap$', said, re.M)
+    told = Said(capsys)
+
+    def until_shown(wait):
+        end = time.monotonic() + 20
+        while wait and "in until_shown" not in told.so_far() and time.monotonic() < end:
+            time.sleep(0.01)
+
+    lw.map(until_shown, [False, True], backend="threads", max_workers=2, stall_timeout=0.3)
+    said = told.so_far()
+    assert re.search(r"^\[worker \d\] item 1, for \d+\.\d s$", said, re.M)
+    assert re.search(r'^\[worker \d\]   File ".*test_stacks\.py", line \d+ in until_shown$', said, re.M)
     assert "threading.py" not in said and said.count("no call has ended") == 1
 
 
 @linux
-def test_an_executor_says_it_for_each_standstill(capsys):
+def test_an_executor_says_it_for_each_standstill(capsys, tmp_path):
     with lw.Executor(1, backend="processes", stall_timeout=0.3) as executor:
         executor.submit(jobs.nap, 0.0).result(20)
+        capsys.readouterr()  # a worker that is long in starting stands still as well
         time.sleep(0.5)  # idle: no standstill
         assert capsys.readouterr().err == ""
-        for _ in range(2):
-            executor.submit(jobs.nap, 0.7).result(20)
-            assert capsys.readouterr().err.count("no call has ended") == 1
+        for each in range(2):
+            told, word = Said(capsys), tmp_path / str(each)
+            future = executor.submit(nasty.wait_for_word, str(word))
+            wait_for(lambda told=told: "in wait_for_word" in told.so_far())
+            word.touch()
+            future.result(20)
+            assert told.so_far().count("no call has ended") == 1
 
 
 @linux
-def test_one_that_is_stopped_does_not_answer(capsys):
+def test_one_that_is_stopped_does_not_answer(capsys, tmp_path):
     with lw.Executor(1, backend="processes", stall_timeout=0.3) as executor:
         executor.submit(jobs.nap, 0.0).result(20)
         (worker,) = workers()
-        future = executor.submit(jobs.nap, 0.6)
+        word = tmp_path / "word"
+        future = executor.submit(nasty.wait_for_word, str(word), "done")
         worker.suspend()
-        said = []
-        wait_for(lambda: said.append(capsys.readouterr().err) or "does not answer" in "".join(said))
+        told = Said(capsys)
+        wait_for(lambda: "does not answer" in told.so_far())
         worker.resume()
-        assert future.result(20) == 0.6
+        word.touch()
+        assert future.result(20) == "done"
 
 
 @linux
-def test_an_initializer_that_hangs(capsys):
-    with lw.Executor(1, backend="processes", stall_timeout=0.3, initializer=jobs.nap, initargs=(1.0,)) as executor:
-        executor.submit(jobs.nap, 0.0).result(20)
-    assert "its initializer may hang; item 0 waits" in capsys.readouterr().err
+def test_an_initializer_that_hangs(capsys, tmp_path):
+    told, word = Said(capsys), tmp_path / "word"
+    hangs = {"initializer": nasty.wait_for_word, "initargs": (str(word),)}
+    with lw.Executor(1, backend="processes", stall_timeout=0.3, **hangs) as executor:
+        future = executor.submit(jobs.nap, 0.0)
+        wait_for(lambda: "its initializer may hang; item 0 waits" in told.so_far())
+        word.touch()
+        future.result(20)
 
 
 def test_backends_that_cannot_show_say_so():
@@ -159,7 +188,7 @@ def test_a_call_goes_on_as_if_nothing_had_been():
         while not future.done():
             _stacks.ask([pid])
         assert future.result()[1] == 300 << 20
-        nap = executor.submit(jobs.nap, 0.3)
         began = time.perf_counter()
+        nap = executor.submit(jobs.nap, 0.3)
         _stacks.ask([pid])
         assert nap.result(20) == 0.3 and time.perf_counter() - began >= 0.25

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import select
+import struct
 import time
 
 import pytest
@@ -11,62 +14,60 @@ import pytest
 import lightwork as lw
 from tests.conformance.jobs import marks
 from tests.faults import alarms, nasty
-from tests.leftovers import alive, linux, pid_in
+from tests.leftovers import linux, pid_in
 
 
 @pytest.mark.timeout(40)
 @pytest.mark.parametrize("chunksize", [1, 20])
 def test_calls_as_long_as_their_timeout_take_no_innocent_with_them(chunksize):
-    """Every third call lasts as long as the timeout, ± 5 %; those between are over at once and all succeed.
+    """Every third call lasts as long as the timeout, ± 5 %; those between are over at once, and none is ended early.
+
+    A worker may be kept from running for so long that even they are late. But whatever the machine does, a call that
+    was ended in its own time was so by a whole timeout after the call before it had returned, and is heard of later.
 
     They note that they began in shared memory: a file may take longer than the timeout where others use the disk.
     """
-    limit, count = 0.1, 60  # a busy machine pauses a worker for 30 ms now and then
-    begun = lw.share(bytes(count), writable=True)
+    limit, count = 0.1, 60
+    begun, ended = lw.share(bytes(count), writable=True), lw.share(bytes(8 * count), writable=True).cast("d")
     seconds = [random.uniform(0.95, 1.05) * limit if x % 3 == 0 else 0.0 for x in range(count)]
-    results = lw.map(
+    heard, results = [], []
+    for value in lw.imap(
         nasty.count_and_nap,
         [begun] * count,
+        [ended] * count,
         range(count),
         seconds,
         backend="processes",
-        max_workers=2,
+        max_workers=1,
         chunksize=chunksize,
         call_timeout=limit,
         errors="return",
-    )
+    ):
+        heard.append(time.perf_counter())
+        results.append(value)
     for x, value in enumerate(results):
         if isinstance(value, lw.Failure):
             assert type(value.exception) is lw.CallTimeout
-            # Where the machine pauses a worker for so long, its call is late whatever it does.
-            assert x % 3 == 0 or max_pause() > limit / 4, f"call {x} of {seconds[x]} s was ended"
+            if x % 3 and not isinstance(results[x - 1], lw.Failure):  # else it is a fresh worker's first call
+                took = heard[x] - ended[x - 1]
+                assert took >= limit, f"call {x} was ended within {took} s"
         else:
             assert value == x
-    assert max(begun) == 1
+    assert len(results) == count and max(begun) == 1
     assert all(begun[x] for x, value in enumerate(results) if not isinstance(value, lw.Failure))
 
 
-def max_pause() -> float:
-    """The longest that this process was kept from running just now."""
-    longest, last, end = 0.0, time.perf_counter(), time.perf_counter() + 0.5
-    while last < end:
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-    return longest
-
-
 @pytest.mark.timeout(30)
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="C code cannot wait for another's child here")
 def test_timeouts_strike_while_the_caller_is_busy_in_c(tmp_path):
-    """The caller sorts for about a second and holds the GIL: the hanging call's worker is dead before that ends."""
+    """The caller holds the GIL until the hanging call's worker is dead, and would for a while."""
     note = tmp_path / "pid"
-    numbers = [random.random() for _ in range(1_500_000)]
     with lw.Executor(1, backend="processes", call_timeout=0.2) as executor:
         future = executor.submit(nasty.hang, str(note))
-        pid = pid_in(note)
-        began = time.perf_counter()
-        while time.perf_counter() - began < 0.5:
-            sorted(numbers)
-        assert not alive(pid)
+        watched = os.pidfd_open(pid_in(note))
+        ended = struct.pack("ihh", watched, select.POLLIN, 0)
+        assert ctypes.PyDLL(None).poll(ended, 1, 10_000) == 1
+        os.close(watched)
         assert type(future.exception(10)) is lw.CallTimeout
 
 
@@ -93,22 +94,22 @@ def test_odd_limits(seconds):
 
 
 def test_one_long_call_does_not_hold_up_the_rest_of_its_batch(tmp_path):
-    """A 2 s call among 1,000 that are over at once: the others have ended within a second."""
-    ended: list[float] = []
-    began = time.perf_counter()
-    path, count = tmp_path / "calls", 1000
+    """One of 1,000 lasts until all others have ended."""
+    path, word, count = tmp_path / "calls", tmp_path / "word", 1000
+    ended = []
     with lw.imap_unordered(
-        nasty.nap,
+        nasty.mark_and_wait,
         [str(path)] * count,
+        [str(word) if x == 300 else None for x in range(count)],
         range(count),
-        [2.0 if x == 300 else 0.0 for x in range(count)],
         backend="processes",
         max_workers=2,
     ) as results:
         for x in results:
-            ended.append(time.perf_counter() - began)
-    assert x == 300 and len(ended) == count
-    assert sum(seconds < 1.5 for seconds in ended) == count - 1
+            ended.append(x)
+            if len(ended) == count - 1:
+                word.touch()
+    assert ended[-1] == 300 and sorted(ended) == list(range(count))
     assert sorted(marks(path)) == list(range(count))
 
 

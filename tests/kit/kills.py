@@ -22,7 +22,7 @@ import numpy as np
 import lightwork as lw
 from lightwork._kit import _native
 
-STANDSTILL = 1.0
+STANDSTILL = 10.0
 ROUNDS, FIRST, SECOND, WRONG, INSIDE = range(5)
 words = memoryview(mmap.mmap(-1, 4096)).cast("Q")
 """What the children and their parent share beside the primitive."""

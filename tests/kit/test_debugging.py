@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import lightwork as lw
+from lightwork._kit._monitor import WAITERS
+from tests.leftovers import wait_for
 
 
 def take(first, second) -> int:
@@ -70,13 +72,19 @@ def test_a_deadlock_is_told_and_ended(backend: str) -> None:
     assert reports and all("waits at" in text and "holds" in text and "test_debugging.py" in text for text in reports)
 
 
+def hold_until_another_waits(lock, seconds: float) -> None:
+    """Once one has come to wait, or the first has been there already: at most so long."""
+    wait_for(lambda: lock._words[WAITERS] or lock.contention.waited_for)
+    threading.Event().wait(seconds)
+
+
 def test_contention_is_counted() -> None:
     lock, held = lw.Lock(debug=True), threading.Event()
 
     def hold() -> None:
         with lock:
             held.set()
-            threading.Event().wait(0.1)
+            hold_until_another_waits(lock, 0.1)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -98,7 +106,7 @@ def test_a_runs_report_tells_who_waited(backend: str) -> None:
     def work(_: int) -> None:
         both.wait()
         with lock:
-            threading.Event().wait(0.1)
+            hold_until_another_waits(lock, 0.1)
         with other:
             pass
 
@@ -124,7 +132,7 @@ async def nap_with(lock, item: int) -> int:
 def nap_holding(lock, both, item: int) -> int:
     both.wait()
     with lock:
-        threading.Event().wait(0.05)
+        hold_until_another_waits(lock, 0.05)
     return item
 
 

@@ -43,6 +43,14 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def nap_or_wait(seconds: float, word: str) -> float:
+    """0: until there is the word, for half a minute at most."""
+    end = time.monotonic() + (seconds or 30)
+    while time.monotonic() < end and (seconds or not Path(word).exists()):
+        time.sleep(seconds or 0.005)
+    return seconds
+
+
 def nap_or_fail(x: int) -> int:
     """Item 2 fails at once; those after it would take a minute."""
     if x == 2:
@@ -92,10 +100,22 @@ def mark_and_getpid(path: str, x: int) -> int:
     return os.getpid()
 
 
-def getpid_slowly(_: Any) -> int:
-    """Slow enough for every worker to get some."""
-    time.sleep(0.1)
+def getpid_together(note_and_party_and_x: tuple[str, int, int]) -> int:
+    """The first calls wait for each other, as many as are of the party, and so run in as many workers; the others
+    leave time for further ones to start."""
+    note, party, x = note_and_party_and_x
+    if x < party:
+        meet(note, party, x)
+    else:
+        time.sleep(0.05)
     return os.getpid()
+
+
+def meet(note: str, party: int, x: int) -> None:
+    """Waits for the calls of all items below ``party``."""
+    Path(f"{note}.{x}").touch()
+    while not all(Path(f"{note}.{each}").exists() for each in range(party)):
+        time.sleep(0.005)
 
 
 _kept: list[bytes] = []
@@ -108,9 +128,7 @@ def keep_memory(note_and_x: tuple[str, int]) -> tuple[int, int]:
     if not _kept:
         _kept.append(b"x" * 100_000_000)
     if x < 3:
-        Path(f"{note}.{x}").touch()
-        while not all(Path(f"{note}.{each}").exists() for each in range(3)):
-            time.sleep(0.005)
+        meet(note, 3, x)
     if x >= 6:
         Path(note).touch()
     time.sleep(0.03)
@@ -118,8 +136,15 @@ def keep_memory(note_and_x: tuple[str, int]) -> tuple[int, int]:
 
 
 def die_once(note_and_x: tuple[str, int]) -> tuple[int, int]:
-    """The call of item 3 takes its worker with it, the first time."""
+    """The call of item 3 takes its worker with it, the first time. The first three, and then the last two, wait for
+    each other."""
     note, x = note_and_x
+    if x < 3:
+        meet(note, 3, x)
+    if x >= 18:
+        Path(f"{note}.{x}").touch()
+        while not (Path(f"{note}.18").exists() and Path(f"{note}.19").exists()):
+            time.sleep(0.005)
     time.sleep(0.03)
     if x == 3 and not Path(note).exists():
         Path(note).touch()

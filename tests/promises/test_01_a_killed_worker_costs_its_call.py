@@ -20,8 +20,9 @@ def mapped_while_item_3_is_killed(tmp_path, **options):
     note, killed = tmp_path / "pid", []
 
     def kill():
-        os.kill(pid_in(note), signal.SIGKILL)
+        pid = pid_in(note)
         killed.append(time.perf_counter())
+        os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -34,8 +35,9 @@ def mapped_while_item_3_is_killed(tmp_path, **options):
         max_workers=2,
         **options,
     )
-    assert time.perf_counter() - killed[0] < 2
+    ended = time.perf_counter()
     killer.join()
+    assert ended - killed[0] < 10, "of the minute that the call would take"
     assert results.report.lost_workers == 1
     return results
 

@@ -55,7 +55,7 @@ def test_one_ctrl_c_ends_it_with_one_traceback(tmp_path, backend, how, group):
     assert out == "[0, 1]\n", err
     assert err.count("Traceback") == 1, err
     assert "Interrupted" in err
-    wait_for(lambda: not any(alive(child.pid) for child in children), 2)
+    wait_for(lambda: not any(alive(child.pid) for child in children), 10)
 
 
 CELL = """

@@ -29,4 +29,4 @@ def test_a_killed_parent_leaves_no_process(how, way):
     children = family(process)
     process.kill()
     process.communicate()
-    wait_for(lambda: not any(alive(child.pid) for child in children), 2)
+    wait_for(lambda: not any(alive(child.pid) for child in children), 10)

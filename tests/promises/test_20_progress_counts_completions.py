@@ -5,17 +5,26 @@ from __future__ import annotations
 import pytest
 
 import lightwork as lw
+from tests.faults import nasty
 from tests.promises import jobs
 from tests.promises.programs import run
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_completions_are_counted(workers):
-    told = []
-    lw.map(jobs.nap, [0.01] * 40, backend="processes", max_workers=workers, progress=told.append)
+def test_completions_are_counted(workers, tmp_path):
+    """Not only at the end: the second half waits until something of the first was told."""
+    told, word = [], tmp_path / "word"
+
+    def tell(progress):
+        told.append(progress)
+        if progress.done:
+            word.touch()
+
+    items = [str(tmp_path) if x < 20 else str(word) for x in range(40)]
+    lw.map(nasty.wait_for_word, items, backend="processes", max_workers=workers, progress=tell)
     done = [progress.done for progress in told]
     assert done == sorted(done) and done[-1] == 40
-    assert len(set(done)) > 2, "not only at the end"
+    assert any(0 < count < 40 for count in done)
     assert {progress.total for progress in told} == {40}
     assert [progress.finished for progress in told].index(True) == len(told) - 1
 

@@ -21,23 +21,27 @@ from tests.promises import jobs
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other kernel is asked")
 
 
-def test_with_little_memory_there_are_fewer_workers_and_the_report_says_so(monkeypatch):
+def party(tmp_path, size, count):
+    return [(str(tmp_path / "met"), size, x) for x in range(count)]
+
+
+def test_with_little_memory_there_are_fewer_workers_and_the_report_says_so(monkeypatch, tmp_path):
     each = 15_000_000
     monkeypatch.setattr(_engine, "available_memory", lambda: RESERVE + 31_000_000 - each * len(workers()))
-    pids = lw.map(jobs.getpid_slowly, range(12), backend="processes", max_workers=6, chunksize=1)
+    pids = lw.map(jobs.getpid_together, party(tmp_path, 2, 12), backend="processes", max_workers=6, chunksize=1)
     assert len(set(pids)) == 2 and pids.report.workers == 2
     (told,) = [decision for decision in pids.report.decisions if "instead of 6" in decision.what]
     assert told.what == "went on with 2 instead of 6 processes" and "95 MB of memory" in told.why
 
 
-def test_with_none_there_is_one(monkeypatch):
+def test_with_none_there_is_one(monkeypatch, tmp_path):
     monkeypatch.setattr(_engine, "available_memory", lambda: 0)
-    pids = lw.map(jobs.getpid_slowly, range(4), backend="processes", max_workers=6, chunksize=1)
+    pids = lw.map(jobs.getpid_together, party(tmp_path, 1, 6), backend="processes", max_workers=6, chunksize=1)
     assert len(set(pids)) == 1
 
 
-def test_with_plenty_nothing_is_said():
-    pids = lw.map(jobs.getpid_slowly, range(12), backend="processes", max_workers=3, chunksize=1)
+def test_with_plenty_nothing_is_said(tmp_path):
+    pids = lw.map(jobs.getpid_together, party(tmp_path, 3, 6), backend="processes", max_workers=3, chunksize=1)
     assert len(set(pids)) == 3 and not pids.report.decisions
 
 
@@ -73,7 +77,7 @@ def test_a_kill_by_the_kernel_is_named_and_the_call_made_again_beside_fewer(monk
     (told,) = results.report.decisions
     assert told.what == "went on with at most 2 processes" and "for lack of memory" in told.why
 
-    (tmp_path / "died").unlink()
+    items = [(str(tmp_path / "died again"), x) for x in range(20)]
     results = lw.map(jobs.die_once, items, backend="processes", max_workers=3, chunksize=1, errors="return")
     (failure,) = results.failures
     assert failure.index == 3 and "was killed by the kernel for lack of memory" in str(failure.exception)
