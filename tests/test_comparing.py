@@ -420,3 +420,15 @@ def test_the_first_difference_is_found():
     assert first_difference([1, 2, 3], [1, 5, 4]) == (Same.DIFFERENT, 1)
     assert first_difference([1, 2], [1, 2]) == (Same.SAME, None)
     assert first_difference([1, 2], [1]) == (Same.DIFFERENT, 1)
+
+
+def test_where_no_thread_can_be_started(monkeypatch):
+    """Memory is looked at before and after, and not in between."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    found = compare(abs, range(-10, 0), backends=["serial", "processes"], rounds=1)
+    assert [row.backend for row in found.rows] == ["serial", "processes"]
+    assert "can't start" not in str(found)

@@ -51,6 +51,27 @@ def test_numbers_of_numpy_are_numbers():
         lw.map(jobs.double, range(3), max_workers=numpy.float64(2))
 
 
+def test_it_decorates_functions_and_each_block_has_one_of_its_own():
+    @lw.config(backend="threads")
+    def inside(deep):
+        return [used(), *(inside(deep - 1) if deep else [])]
+
+    assert inside(1) == ["threads", "threads"] and used() == "serial"
+    block = lw.config(backend="threads")
+    with block, pytest.raises(RuntimeError, match="in use already"), block:
+        pass
+    assert used() == "serial"
+    with block:
+        assert used() == "threads"
+
+
+def test_what_is_no_block_says_that_it_does_nothing():
+    with pytest.warns(RuntimeWarning, match="has done nothing"):
+        lw.config(backend="threads")
+    with pytest.raises(ValueError, match="threads"):
+        lw.config(backend="thread")
+
+
 def test_bad_defaults_are_refused_when_they_are_set():
     with pytest.raises(ValueError, match="threads"), lw.config(backend="thread"):
         pass

@@ -107,9 +107,15 @@ def test_the_environment_switches_it_on_and_config_off(file, monkeypatch):
     assert len(_memory.rows(str(file))) == 1
 
 
-def test_what_memory_takes():
-    with pytest.raises(TypeError, match="path of a file"), lw.config(memory=3):
-        pass
+def test_what_memory_takes(monkeypatch):
+    with pytest.raises(TypeError, match="path of a file"):
+        lw.config(memory=3)
+    for path in ("", ":memory:"):
+        with pytest.raises(ValueError, match="path of a file"):
+            lw.config(memory=path)
+    monkeypatch.setenv("LIGHTWORK_MEMORY", ":memory:")
+    with pytest.raises(ValueError, match="path of a file"):
+        lw.map(wait, [1, 2])
 
 
 def test_maps_that_keep_none_load_nothing_of_it():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightwork._sizes import parsed, shown
+from lightwork._sizes import parsed, shown, workers
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,8 @@ def test_what_is_no_size(text):
 @pytest.mark.parametrize(("count", "text"), [(12, "12 B"), (512_000_000, "512 MB"), (1_500_000_000, "1.5 GB")])
 def test_shown(count, text):
     assert shown(count) == text
+
+
+def test_workers():
+    assert [workers(count, "processes") for count in (0, 1, 2)] == ["0 processes", "1 process", "2 processes"]
+    assert workers(1, "serial") == "1 serial"

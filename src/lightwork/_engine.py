@@ -25,6 +25,7 @@ from lightwork._machine import available_memory
 from lightwork._record import Record, fresh, replace
 from lightwork._report import Report
 from lightwork._sizes import shown
+from lightwork._sizes import workers as counted
 from lightwork._trace import Decision, Lane, Progress, Span
 from lightwork._watchdog import Watchdog, words
 
@@ -457,7 +458,7 @@ class Run:
         if scarce is not None and self.dispatch.broken is None:
             most = self.dispatch.lanes[number].wanted
             live.growth = None  # there would be a next time, and a next refusal, all the way
-            self.decide(f"went on with {most} {live.backend.name}", f"no more could be started: {scarce}")
+            self.decide(f"went on with {counted(most, live.backend.name)}", f"no more could be started: {scarce}")
         if live.growth is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
@@ -485,7 +486,7 @@ class Run:
             most = self.dispatch.lanes[number].wanted
             live.growth = None  # there would be a next time, and a next refusal, all the way
             self.decide(
-                f"went on with at most {most} {live.backend.name}",
+                f"went on with at most {counted(most, live.backend.name)}",
                 "the kernel killed a worker for lack of memory: max_memory would end the call that takes too much",
             )
 

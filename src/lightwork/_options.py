@@ -7,7 +7,7 @@ Order of precedence: an explicit argument, ``lw.config``, the environment (``LIG
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from functools import cache
 
 from lightwork import _context
@@ -31,7 +31,8 @@ from lightwork.errors import BackendUnavailable, CalledWhileImporting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from contextvars import Token
     from typing import Any, Literal, Unpack
 
     from lightwork._memory import Memory
@@ -123,14 +124,13 @@ _ELSEWHERE = {
 }
 
 
-@contextmanager
-def config(**defaults: Unpack[Defaults]) -> Iterator[None]:
+def config(**defaults: Unpack[Defaults]) -> Config:
     """Replaces the defaults of ``backend`` and ``max_workers`` inside a ``with`` block, in this context only.
 
     An explicit argument still wins. ``memory``: a file in which ``auto`` keeps what it learns of functions, so that
     their next run begins with what was best; it is made where there is none. None (the default): nothing is kept.
 
-    Raises TypeError and ValueError as the functions themselves would.
+    Raises TypeError and ValueError as the functions themselves would, at once.
     """
     _refuse_unknown(defaults, ("backend", "max_workers", "memory"))
     if defaults.get("memory") is not None:
@@ -140,11 +140,42 @@ def config(**defaults: Unpack[Defaults]) -> Iterator[None]:
     chosen = defaults.get("backend")
     if isinstance(chosen, str) and chosen != "auto":
         backend(chosen)
-    token = configured.set({**configured.get({}), **defaults})
-    try:
-        yield
-    finally:
-        configured.reset(token)
+    return Config(defaults)
+
+
+class Config(ContextDecorator):
+    """What ``config`` gives. It does nothing until a ``with`` block begins, and says so where none ever did."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self._defaults = defaults
+        self._before: Token[dict[str, Any]] | None = None
+        self._used = False
+
+    def _recreate_cm(self) -> Config:
+        """For each call of a function that it decorates."""
+        return Config(self._defaults)
+
+    def __call__(self, fn: Any) -> Any:
+        self._used = True
+        return super().__call__(fn)
+
+    def __enter__(self) -> None:
+        self._used = True
+        if self._before is not None:
+            raise RuntimeError("this lw.config(...) is in use already: make another one for another block")
+        self._before = configured.set({**configured.get({}), **self._defaults})
+
+    def __exit__(self, *_: object) -> None:
+        assert self._before is not None
+        before, self._before = self._before, None
+        configured.reset(before)
+
+    def __del__(self) -> None:
+        if not self._used:
+            import warnings
+
+            said = "lw.config(...) has done nothing: it holds inside of a block, with lw.config(...):"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
 
 
 class Settings(Record, frozen=True):
@@ -295,6 +326,8 @@ def _memory_file(defaults: dict[str, Any]) -> str | None:
 def _file(path: Any) -> str:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"memory takes the path of a file, not {path!r}")
+    if path in ("", ":memory:"):
+        raise ValueError(f"memory takes the path of a file, not {path!r}: what is remembered is for the next run")
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - pathlib would be a new import
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from lightwork._demand import Demand, seconds
 from lightwork._policy import Ask, Policy, Seen, Verdict
 from lightwork._record import Record, replace
+from lightwork._sizes import workers as counted
 from lightwork._stats import median, relative_mad
 from lightwork._worth import computes
 
@@ -52,7 +53,7 @@ class Past(Record, frozen=True):
     def __str__(self) -> str:
         runs = "1 run" if self.runs == 1 else f"{self.runs:,} runs"
         rate = f"{self.throughput:,.0f}" if self.throughput >= 100 else f"{self.throughput:.3g}"
-        return f"{runs}, the last one {rate} calls a second on {self.workers} {self.backend}"
+        return f"{runs}, the last one {rate} calls a second on {counted(self.workers, self.backend)}"
 
 
 def begin(policy: Policy, past: Past, total: int | None, effects: str | None, effects_known: bool) -> Verdict:

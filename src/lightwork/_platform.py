@@ -7,6 +7,7 @@ parent's pid for a process descriptor, and the starter's orderly shutdown for th
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -39,7 +40,7 @@ def portable() -> bool:
 def anonymous_memory(size: int, more: int) -> int:
     """A descriptor of zero bytes that have no name, so that nothing is left when processes are killed.
 
-    They are ``more`` than ``size`` where bytes that nobody touches take no room.
+    They are ``more`` than ``size`` where bytes that nobody touches take no room. Raises OSError.
     """
     if sys.platform == "linux" and not portable():
         descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -51,7 +52,13 @@ def anonymous_memory(size: int, more: int) -> int:
 
         descriptor, path = tempfile.mkstemp(prefix="lightwork-")
         os.unlink(path)  # noqa: PTH108 - pathlib takes 8 ms to import, which every start would pay
-    os.ftruncate(descriptor, size)
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError as problem:
+        os.close(descriptor)
+        if problem.errno == errno.EFBIG:
+            problem.add_note(f"lightwork: {size:,} bytes of shared memory are a file to the kernel; see ulimit -f")
+        raise
     return descriptor
 
 

@@ -12,6 +12,7 @@ from lightwork._engine import Live, Source
 from lightwork._memory import Memory
 from lightwork._past import ENOUGH, WORTH_KEEPING, Past, begin, differs, seen_since, still
 from lightwork._policy import Ask
+from lightwork._sizes import workers as counted
 from lightwork._worth import computes
 
 TYPE_CHECKING = False
@@ -56,7 +57,7 @@ class RememberingRun(AutoRun):
             backend, workers = self._usable(verdict.switch), verdict.workers
             number = self.open(backend, workers, self._grow(backend, workers))
             self._take_over(number, backend)
-            self.decide(f"began with {workers} {backend.name}", f"remembered from {past}: {verdict.why}")
+            self.decide(f"began with {counted(workers, backend.name)}", f"remembered from {past}: {verdict.why}")
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         super()._note(number, live, event)
@@ -87,7 +88,7 @@ class RememberingRun(AutoRun):
         self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
         over = not self.dispatch.more and not self.dispatch.pending
         if over or still(self._policy, self._seen(self.clock.now() - self.began), name):
-            self.decide(f"forgot what was remembered, and stayed with {workers} {name}", why)
+            self.decide(f"forgot what was remembered, and stayed with {counted(workers, name)}", why)
             return
         self.decide("forgot what was remembered, and went on in the calling thread", why)
         self.demand, self._settled, self._gil_known = None, False, False

@@ -1,4 +1,4 @@
-"""Amounts of memory, as people write and read them."""
+"""Amounts of memory and of workers, as people write and read them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def parsed(value: object) -> int:
         except (ValueError, OverflowError):
             pass  # said below
     raise ValueError(f'not a size: {value!r} (bytes, or a text such as "512MB" or "2GiB")')
+
+
+_ONE = {"threads": "thread", "processes": "process", "interpreters": "interpreter"}
+
+
+def workers(count: int, backend: str) -> str:
+    """A number of a backend's workers: "2 processes", "1 thread"."""
+    return f"{count} {_ONE.get(backend, backend) if count == 1 else backend}"
 
 
 def shown(count: float) -> str:

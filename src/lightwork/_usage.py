@@ -46,25 +46,30 @@ class PeakMemory:
     """Watches memory while a ``with`` block runs. ``bytes`` is the highest sum seen, less the sum at the start.
 
     Shared pages are left out where the system tells them apart: else a gigabyte that four workers share would
-    count five times.
+    count five times. Where no thread can be started there is a look before and after, and none in between.
     """
 
     def __init__(self) -> None:
         self.bytes = 0
         self._start = 0
+        self._watched = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lightwork-memory", daemon=daemon_threads())
 
     def __enter__(self) -> Self:
         self._start = memory()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._watched = False
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._watched:
+            self._thread.join()
         self.bytes = max(self.bytes, memory() - self._start)
 
     def _watch(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 import lightwork as lw
 from tests.faults import nasty, slow_to_import
 from tests.leftovers import linux, wait_for, workers
-from tests.promises import jobs
+from tests.promises import jobs, programs
 
 HANGING = {"backend": "processes", "initializer": time.sleep, "initargs": (600,)}
 
@@ -115,3 +115,25 @@ def test_a_system_without_room_for_more_threads(monkeypatch, backend, room):
     assert results == naps
     assert results.report.workers == room or not room
     assert sum("can't start" in decision.why for decision in results.report.decisions) == 1
+
+
+@linux
+def test_where_no_file_may_be_large_enough_for_shared_memory():
+    """Those who named processes are told of the limit; auto goes on in its own thread. No descriptor stays open."""
+    done = programs.run(
+        "-c",
+        """if True:
+        import os, resource
+        import lightwork as lw
+        lw.map(abs, [1], backend="processes")  # the starter is there
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        for use in (lambda: lw.map(abs, [-1, -2], backend="processes"), lambda: lw.Lock().acquire()):
+            before = os.listdir("/proc/self/fd")
+            try:
+                use()
+            except OSError as problem:
+                print(problem.strerror, "ulimit -f" in problem.__notes__[0], os.listdir("/proc/self/fd") == before)
+        print(lw.map(lambda x: sum(range(x)), [300_000] * 20)[0])
+        """,
+    )
+    assert (done.stdout, done.stderr) == ("File too large True True\n" * 2 + "44999850000\n", "")
