@@ -175,7 +175,7 @@ def fail(
 def interruption(run: Run, results: Sequence[Any], order: Reorder) -> Interrupted:
     """The exception for a Ctrl-C, with what was finished."""
     finished = run.dispatch.done - run.dispatch.failed
-    text = f"interrupted after {finished:,} finished calls; lw.partial(exc) has their results"
+    text = f"interrupted after {finished:,} finished call{'s' * (finished != 1)}; lw.partial(exc) has their results"
     if run.unstoppable:
         text += f"; {run.unstoppable} call(s) in other threads could not be stopped and go on"
     exception = Interrupted(text)

@@ -157,7 +157,7 @@ def test_killing_an_idle_worker_and_a_starting_one():
 @pytest.mark.parametrize("slow", [(nap, 60.0), (power, 300_000_000), (sleep_in_c, 60.0)], ids=["wait", "C", "GIL"])
 def test_call_timeout_ends_what_takes_too_long(slow):
     fn, item = slow
-    with Driver(ProcessBackend(), call_timeout=0.3) as crew:
+    with Driver(ProcessBackend(), call_timeout=1.0) as crew:
         batch = crew.send(crew.start(), fn, [0, item, 0])
         lost = crew.lost()
         assert lost.running == (batch, 1)
@@ -166,11 +166,11 @@ def test_call_timeout_ends_what_takes_too_long(slow):
 
 
 def test_call_timeout_counts_each_call_for_itself_and_no_waiting_for_the_caller(capsys):
-    with Driver(ProcessBackend(), call_timeout=0.5) as crew:
+    with Driver(ProcessBackend(), call_timeout=1.0) as crew:
         worker = crew.start()
-        assert crew.run(nap, [0.15] * 6, worker=worker) == [0.15] * 6
+        assert crew.run(nap, [0.15] * 10, worker=worker) == [0.15] * 10
         batch = crew.send(worker, chatter, [2_000, 1])
-        time.sleep(1.0)  # the caller reads nothing: the worker cannot get rid of its lines
+        time.sleep(1.5)  # the caller reads nothing: the worker cannot get rid of its lines
         crew.until(lambda: batch in crew.ended)
         assert crew.values[batch] == {0: 2000, 1: 1}
 
@@ -218,7 +218,7 @@ def test_close_is_quick_and_leaves_nothing():
         crew.send(worker, power, [300_000_000])
     began = time.monotonic()
     assert crew.crew.close() == 0
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10.0, "of minutes"
     assert all(gone(pid) for pid in pids)
 
 

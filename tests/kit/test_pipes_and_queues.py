@@ -100,6 +100,13 @@ def test_timeouts_and_full() -> None:
     assert channel.get_nowait() == 1
 
 
+@pytest.mark.parametrize(("make", "name"), [(lw.Queue, "maxsize"), (lw.Semaphore, "value"), (lw.Barrier, "parties")])
+def test_what_is_no_number_is_refused_at_once(make, name: str) -> None:
+    for value in ("3", 2.5, None):
+        with pytest.raises(TypeError, match=f"{name} must be a whole number, not"):
+            make(value)
+
+
 def test_what_cannot_be_pickled_raises_in_put() -> None:
     channel = lw.Queue()
     with pytest.raises(TypeError):

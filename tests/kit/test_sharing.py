@@ -218,7 +218,7 @@ def test_eight_workers_share_one_copy() -> None:
         together = [executor.submit(memory_after, array[:1], barrier) for _ in range(8)]
         assert len({future.result()[0] for future in together}) == 8
         taken = []
-        for _ in range(3):
+        for _ in range(20):  # at some time of these the machine is not busy with others
             began = time.perf_counter()
             for future in [executor.submit(np.shape, array) for _ in range(8)]:
                 future.result()

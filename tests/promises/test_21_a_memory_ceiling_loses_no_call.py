@@ -39,7 +39,7 @@ def test_futures_of_an_executor_come_through(tmp_path):
 
 def test_among_deaths_and_timeouts(tmp_path):
     path = tmp_path / "calls"
-    with lw.Executor(2, backend="processes", max_memory="64MB", call_timeout=0.5) as executor:
+    with lw.Executor(2, backend="processes", max_memory="64MB", call_timeout=1.5) as executor:
         futures = {}
         for x in range(30):
             futures[x] = executor.submit(jobs.mark_and_leak, (str(path), x))

@@ -36,7 +36,7 @@ def test_idle_between_two_calls():
 
 
 def test_recycling_among_deaths():
-    with lw.Executor(2, backend="processes", max_tasks_per_child=3, call_timeout=0.5) as executor:
+    with lw.Executor(2, backend="processes", max_tasks_per_child=3, call_timeout=1.5) as executor:
         futures = [executor.submit(jobs.never_return, "waiting" if x % 10 == 4 else None) for x in range(40)]
         assert [isinstance(future.exception(30), lw.CallTimeout) for future in futures] == [
             x % 10 == 4 for x in range(40)

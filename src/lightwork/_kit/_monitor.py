@@ -331,3 +331,10 @@ def check_timeout(blocking: bool, timeout: float | None) -> float | None:
     if timeout > threading.TIMEOUT_MAX:
         raise OverflowError("timeout value is too large")
     return timeout
+
+
+def whole(name: str, value: int) -> int:
+    """``value``; TypeError says which argument is no whole number."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    return value

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightwork._clock import SystemClock
 from lightwork._kit._identity import me
-from lightwork._kit._monitor import OWN, REFUSED, SERVED, WAITING, WOKEN, Monitor
+from lightwork._kit._monitor import OWN, REFUSED, SERVED, WAITING, WOKEN, Monitor, whole
 
 COUNT, PHASE, ACTOR = range(OWN, OWN + 3)
 """Words: parties that have come; what goes on; the process that runs the action."""
@@ -26,7 +26,7 @@ class Barrier(Monitor):
     """
 
     def __init__(self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None) -> None:
-        if parties < 1:
+        if whole("parties", parties) < 1:
             raise ValueError("parties must be >= 1")
         super().__init__()
         self._parties, self._action, self._timeout = parties, action, timeout

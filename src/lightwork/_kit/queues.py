@@ -45,7 +45,7 @@ from lightwork._kit._blocks import (
     Blocks,
 )
 from lightwork._kit._identity import me
-from lightwork._kit._monitor import WAITING, WOKEN, Monitor, words_in
+from lightwork._kit._monitor import WAITING, WOKEN, Monitor, whole, words_in
 
 SIZES = ((1 << 14, 64 << 30), (1 << 12, 4 << 30), (1 << 10, 256 << 20))
 """Chunks and bytes of blocks, of addresses only; the next where a process may not have as many."""
@@ -80,7 +80,7 @@ class Queue(Monitor):
     """
 
     def __init__(self, maxsize: int = 0) -> None:
-        self._maxsize = maxsize
+        self._maxsize = whole("maxsize", maxsize)
         problem: OSError | None = None
         for self._chunks, blocks in SIZES if _native.native else PORTABLE_SIZES:
             self._size = FIRST_CHUNK + self._chunks * CHUNK + blocks

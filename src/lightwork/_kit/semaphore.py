@@ -10,7 +10,7 @@ from typing import Any
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
 from lightwork._kit._identity import me
-from lightwork._kit._monitor import OWN, SIZE, WAITERS, WAITING, WOKEN, Monitor, check_timeout
+from lightwork._kit._monitor import OWN, SIZE, WAITERS, WAITING, WOKEN, Monitor, check_timeout, whole
 from lightwork._kit._uninterrupted import uninterrupted
 from lightwork._kit.locks import PATIENCE
 
@@ -36,7 +36,7 @@ class Semaphore(Monitor):
     _size = SIZE + 16 * MOST_PROCESSES
 
     def __init__(self, value: int = 1, *, bounded: bool = False) -> None:
-        if value < 0:
+        if whole("value", value) < 0:
             raise ValueError("semaphore initial value must be >= 0")
         super().__init__()
         self._limit = value if bounded else None
