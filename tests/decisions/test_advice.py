@@ -180,6 +180,12 @@ def test_waits_that_are_too_few_at_a_time():
     assert told["more-workers"].verdict == GOOD_TO_KNOW and "async def" in told["more-workers"].remedy
 
 
+def test_no_more_are_advised_than_the_system_allowed():
+    refused = (Decision(0.1, "went on with 4 threads", "no more could be started: can't start new thread"),)
+    told = found(ran("threads", 100, 0.5, Lane("threads", 4, 100, busy=2.0, cpu=0.01), decisions=refused))
+    assert "more-workers" not in told
+
+
 def test_a_start_that_nothing_was_done_in():
     lane = Lane("processes", 2, 10, busy=0.1, cpu=0.1, starting=0.2)
     told = found(ran("processes", 10, 0.2, lane, startup=0.12))
