@@ -56,6 +56,12 @@ def raise_from(x):
         raise RuntimeError("outer") from cause
 
 
+def raise_in_a_circle(x):
+    one, other = ValueError("one"), KeyError("other")
+    one.__cause__, other.__cause__ = other, one
+    raise one
+
+
 def stop(x):
     raise StopIteration(x)
 

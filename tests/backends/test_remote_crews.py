@@ -34,6 +34,7 @@ from tests.backends.jobs import (
     leave,
     make_thief,
     raise_from,
+    raise_in_a_circle,
     raise_locked,
     raise_noted,
     raise_odd,
@@ -106,6 +107,9 @@ def test_failures_keep_type_arguments_and_remote_traceback(backend):
         (chained,) = crew.run(raise_from, [7], worker=worker)
         assert "KeyError: 7" in str(chained.__cause__)
         assert "outer" in str(chained.__cause__)
+        (circle,) = crew.run(raise_in_a_circle, [7], worker=worker)
+        assert type(circle) is ValueError
+        assert "other" in str(circle.__cause__)
         (stopped,) = crew.run(stop, [7], worker=worker)
         assert type(stopped) is RuntimeError
         assert "StopIteration" in str(stopped)

@@ -500,9 +500,11 @@ def _end_fork(problem: BaseException | None) -> NoReturn:
 def _explain_refusal(problem: BaseException) -> None:
     """Adds what helps to the error of a module that does not load in sub-interpreters."""
     cause: BaseException | None = problem
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:  # nobody keeps exceptions from causing each other
         import re
 
+        seen.add(id(cause))
         refusal = re.search(r"module (\S+) does not support loading in subinterpreters", _carried.said(cause) or "")
         if refusal:
             problem.add_note(
