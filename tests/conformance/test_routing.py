@@ -61,9 +61,8 @@ def test_calls_that_were_queued_before_anything_was_known_go_to_processes_too():
 @WITH_A_GIL
 def test_waiting_and_computing_calls_are_made_side_by_side():
     fn = computing()
+    routes._states[fn.__code__] = "computes"  # on a busy machine its first calls might seem to wait
     with lw.Executor() as executor:
-        while executor.submit(fn, 200_000).result(20)[0] == HERE:
-            pass
         waits = [executor.submit(nap, 0.1) for _ in range(20)]
         counts = [executor.submit(fn, 200_000) for _ in range(20)]
         waited = [future.result(20) for future in waits]
