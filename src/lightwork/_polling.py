@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-MOMENT = 0.000_1
-"""Seconds of polling at most: what a wake-up costs both sides together."""
+MOMENT = 0.000_25
+"""Seconds of polling at most: what the other side needs for its part of a round trip, also on a slow machine. With half
+of that workers fell asleep between two calls where a core was slow, and to wake them made all slower still."""
 
 MOST_SKIPPED = 63
-"""Waits without polling after one that was in vain, at most: so what is wasted is under 2 µs a wait."""
+"""Waits without polling after one that was in vain, at most: so what is wasted is 4 µs a wait."""
 
 
 class Polling:
