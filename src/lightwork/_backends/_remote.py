@@ -40,7 +40,7 @@ from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
 from lightwork._gate import opened
 from lightwork._handles import Handle
-from lightwork._lean import pickle, socket, suppress
+from lightwork._lean import partial, pickle, socket, suppress
 from lightwork._lock import new_lock
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
@@ -207,7 +207,7 @@ class RemoteCrew(Crew):
         frames = _wire.receive(ours, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
         self._links[number] = link
-        self._sockets.watch(ours, lambda: self._on_socket(link))
+        self._sockets.watch(ours, partial(self._on_socket, link))
         surroundings, pickled, buffers, handles = self._hello
         body = pickle.dumps(Hello(surroundings, self._backend, pickled, self.polling.allowed))
         self._touching = True
@@ -269,7 +269,8 @@ class RemoteCrew(Crew):
         self._events.append(Finished(worker, outcomes, last=True))
 
     def wait(self, timeout: float | None) -> list[Event]:
-        self._mind_a_tear()
+        if self._touching:
+            self._mind_a_tear()
         deadline = None if timeout is None else self._now() + timeout
         while not self._closed:
             left = 0.0 if self._events else None if deadline is None else max(0.0, deadline - self._now())

@@ -53,7 +53,20 @@ def dump(items: Sequence[Any]) -> bytes | Pieces | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
     if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
+    if len(items) == 1 and _is_simple(items[0]):
+        return pickle.dumps(items, 5)
     return _plain.together(items)
+
+
+def _is_simple(item: Any) -> bool:
+    """Whether an item is a submitted call's arguments, all of them small atoms: no pickler has to look for more."""
+    if type(item) is not tuple or len(item) != 2 or type(item[0]) is not tuple or type(item[1]) is not dict or item[1]:
+        return False
+    for each in item[0]:
+        kind = type(each)
+        if kind not in ATOMS or (kind in _SIZED and len(each) > LARGEST):
+            return False
+    return True
 
 
 def read(kind: int, count: int, row: Bytes) -> Read:
