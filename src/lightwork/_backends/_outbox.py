@@ -153,9 +153,14 @@ class Outbox:
         """In a process that the worker's has forked: as the ledger."""
         self._row.let_go()
 
-    def begin_row(self, position: int, value: Any) -> bool:
+    @property
+    def running(self) -> int | None:
+        """The position of the call that runs, where the slot does not tell."""
+        return self._row.running
+
+    def begin_row(self, position: int, value: Any, total: int) -> bool:
         """Makes the empty outbox a row that begins with ``value``, if that can stand in one."""
-        self.row = self._row if self._row.begin(position, value) else None
+        self.row = self._row if self._row.begin(position, value, total) else None
         return self.row is not None
 
     def send_row(self, position: int, last: bool = False) -> None:
