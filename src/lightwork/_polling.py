@@ -25,7 +25,8 @@ MOST_SKIPPED = 63
 
 
 class Polling:
-    """Polls before waits of one kind, as long as that pays."""
+    """Polls before waits of one kind, as long as that pays: mostly somebody would have slept and did not have to. On a
+    machine whose cores are all taken that is not so: what is waited for is there at once, or late."""
 
     __slots__ = ("_left", "_skipped", "allowed")
 
@@ -41,11 +42,13 @@ class Polling:
         if self._left:
             self._left -= 1
             return None
+        if seen := look():
+            return seen  # it was there already: nobody would have slept
         now = SystemClock.now
         end = now() + MOMENT
         while now() < end:
             if seen := look():
-                self._skipped = 0
+                self._skipped //= 2
                 return seen
         self._left = self._skipped = min(2 * self._skipped + 1, MOST_SKIPPED)
         return None
