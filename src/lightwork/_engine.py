@@ -311,6 +311,14 @@ class Run:
         while self._carry_out(now):
             pass
 
+    def send_alone(self, fn: Callable[..., Any], style: Style, item: Any) -> bool:
+        """Begins a call at once, without asking ``on_send``; whether that could be."""
+        now = self.clock.now()
+        if now >= self._memory_look or (instruction := self.dispatch.send_alone(fn, style, item, now)) is None:
+            return False
+        self._ship(instruction)
+        return True
+
     def _carry_out(self, now: float) -> bool:
         """Carries out the dispatch's instructions; returns whether they call for another look."""
         again = False
@@ -360,7 +368,6 @@ class Run:
         return most
 
     def _send(self, instruction: Send) -> bool:
-        lane, worker = instruction.worker
         batch = instruction.batch
         again = False
         if (wanted := self.plan.on_send) is not None:
@@ -370,6 +377,12 @@ class Run:
                     if not self.dispatch.drop(instruction.worker, batch, position):
                         return True
                     break
+        self._ship(instruction)
+        return again
+
+    def _ship(self, instruction: Send) -> None:
+        lane, worker = instruction.worker
+        batch = instruction.batch
         live = self._live[lane]
         crew = live.crew
         shipped = crew.shipped
@@ -381,7 +394,6 @@ class Run:
             live.sending.add(thread_cpu() - before)
         if crew.shipped > shipped:
             self.dispatch.lanes[lane].batching.weigh(batch.stop - batch.start, crew.shipped - shipped)
-        return again
 
     def timeout(self, timeout: float | None) -> float | None:
         """How long to wait for an event, when the caller would wait ``timeout``."""

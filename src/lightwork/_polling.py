@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-MOMENT = 0.000_1
-"""Seconds of polling at most: what a wake-up costs both sides together."""
+MOMENT = 0.000_25
+"""Seconds of polling at most: what the other side needs for its part of a round trip, also on a slow machine. With half
+of that workers fell asleep between two calls where a core was slow, and to wake them made all slower still."""
 
 MOST_SKIPPED = 63
-"""Waits without polling after one that was in vain, at most: so what is wasted is under 2 µs a wait."""
+"""Waits without polling after one that was in vain, at most: so what is wasted is 4 µs a wait."""
 
 
 class Polling:
-    """Polls before waits of one kind, as long as that pays."""
+    """Polls before waits of one kind, as long as that pays: mostly somebody would have slept and did not have to. On a
+    machine whose cores are all taken that is not so: what is waited for is there at once, or late."""
 
     __slots__ = ("_left", "_skipped", "allowed")
 
@@ -40,11 +42,13 @@ class Polling:
         if self._left:
             self._left -= 1
             return None
+        if seen := look():
+            return seen  # it was there already: nobody would have slept
         now = SystemClock.now
         end = now() + MOMENT
         while now() < end:
             if seen := look():
-                self._skipped = 0
+                self._skipped //= 2
                 return seen
         self._left = self._skipped = min(2 * self._skipped + 1, MOST_SKIPPED)
         return None

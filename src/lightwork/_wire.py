@@ -352,6 +352,7 @@ def receive(
     when the peer died with unread bytes, *before* the rest of what the peer had sent.
     """
     chunk = memoryview(bytearray(CHUNK))
+    ahead = [chunk]
     at = end = resets = 0
     drained = False
     arrived = _arrived(sock) if polling is not None else None
@@ -359,32 +360,33 @@ def receive(
     """Descriptors, as many as one message brought, whose DESCRIPTORS frame was not looked at yet."""
     due: list[int | None] = []
     """Descriptors that belong to the next frame."""
+    never_inherited = flags | _CLOSED_ON_EXEC
 
-    def more(target: memoryview | None) -> Generator[bool | None, None, int]:
-        """Reads into the target, or ahead; returns how many bytes, 0 where the stream has ended."""
+    def more(into: memoryview | None) -> int | None:
+        """Reads into the target, or ahead; returns how many bytes, 0 where the stream has ended, None where there are
+        none for now."""
         nonlocal at, end, resets, drained
+        if drained:
+            drained = False
+            if polling is not None and arrived is not None:
+                polling.until(arrived)
         while True:
-            if drained:
-                drained = False
-                if flags:
-                    yield False
-                elif polling is not None and arrived is not None:
-                    polling.until(arrived)
             try:
-                if target is not None:
-                    return sock.recv_into(target, 0, flags)
+                if into is not None:
+                    return sock.recv_into(into, 0, flags)
                 # Only here: DESCRIPTORS frames are never read into a frame's own memory.
-                got, control, _, _ = sock.recvmsg_into([chunk], _CONTROL, flags | _CLOSED_ON_EXEC)
-                at, end, drained = 0, got, got < CHUNK
-                if control:
-                    held.append(_descriptors(control))
-                return got
+                got, control, _, _ = sock.recvmsg_into(ahead, _CONTROL, never_inherited)
             except BlockingIOError:
-                yield None
+                return None
             except ConnectionResetError:
                 resets += 1
                 if resets > 2:
                     return 0
+            else:
+                at, end, drained = 0, got, got < CHUNK
+                if control:
+                    held.append(_descriptors(control))
+                return got
 
     def fill(target: memoryview) -> Generator[bool | None, None, bool]:
         """Fills the target, from what was read ahead first. False: the stream ended before."""
@@ -395,16 +397,29 @@ def receive(
                 target[:taken] = chunk[at : at + taken]
                 target = target[taken:]
                 at += taken
-            elif len(target) >= CHUNK:
-                got = yield from more(target)
-                if not got:
-                    return False
-                target = target[got:]
-            elif not (yield from more(None)):
+                continue
+            if drained and flags:
+                yield False
+            large = len(target) >= CHUNK
+            got = more(target if large else None)
+            if got is None:
+                yield None
+            elif not got:
                 return False
+            elif large:
+                target = target[got:]
         return True
 
-    while at < end or (yield from more(None)):
+    while True:
+        if at == end:
+            if drained and flags:
+                yield False
+            got = more(None)
+            if got is None:
+                yield None
+                continue
+            if not got:
+                break
         if end - at >= _HEADER.size:
             # Most frames were read ahead as a whole, and are nothing but a body.
             kind, placed, descriptors, count, length = _HEADER.unpack_from(chunk, at)
@@ -433,8 +448,8 @@ def receive(
         handles = None
         if descriptors:
             handles, due = Arrived(due), []
-        for target in (body, *buffers):
-            if not (yield from fill(memoryview(target))):
+        for part in (body, *buffers):
+            if not (yield from fill(memoryview(part))):
                 return
         if placed:
             assert view is not None

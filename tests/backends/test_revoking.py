@@ -154,6 +154,27 @@ def test_a_call_that_hangs_in_an_import_behind_what_was_taken_back_is_taken_back
 
 
 @linux
+def test_a_slot_that_goes_back_to_the_call_that_ended_last_has_nothing_done_twice(puppet):
+    """Where cells tell, the next call is named as soon as one has ended; where a stretch ends, the one that ended."""
+    launcher, crew, worker = puppet
+    words = launcher.ledger.words
+    batch = Batch(1, abs, "one", 0, [1, 2, 3])
+    crew.send(worker, batch)
+    first = launcher.next_batch()
+    assert launcher.begin(first, 0)
+    crew.revoke(worker)
+    assert [event.positions for event in until(crew, Revoked)] == [{1: 1}]
+    batch.end = 1  # what the dispatch does with the event
+    crew.send(worker, Batch(2, abs, "one", 1, [2, 3]))
+    second = launcher.next_batch()
+    assert not launcher.begin(first, 1)
+    crew.revoke(worker)
+    words[0] = first << 32
+    assert [event.positions for event in until(crew, Revoked)] == [{2: 0}]
+    assert not launcher.begin(first, 1) and not launcher.begin(second, 0)
+
+
+@linux
 def test_a_worker_that_dies_as_it_refuses_a_call_has_not_lost_it(puppet):
     launcher, crew, worker = puppet
     batch = Batch(1, abs, "one", 0, [1, 2, 3])

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 import lightwork as lw
 from lightwork._backends import _plain, _rows
 from lightwork._backends._arena import ALIGNED, Arena
-from lightwork._backends._ledger import Ledger
+from lightwork._backends._ledger import TELLS, Ledger
 from lightwork.errors import Failure
 
 ATOMS = (
@@ -57,7 +57,7 @@ def test_a_row_gives_back_what_was_put_in(values, start):
     got = []
     items = [None] * start + values
     while position < len(items):
-        assert row.begin(position, items[position])
+        assert row.begin(position, items[position], len(items))
         ledger.words[0] = position
         first, position = position, position + 1
         if position < len(items):
@@ -72,6 +72,61 @@ def test_a_row_gives_back_what_was_put_in(values, start):
         got += read
         ledger.words[1] = ledger.words[3] = 0
     assert len(got) == len(values) and all(map(same, got, values))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([int, float, bool, type(None), str, np.float32]), st.integers(1, 12)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(0, 7),
+)
+def test_what_a_killed_worker_was_at_is_told_whatever_its_row_is_made_of(stretches, stretch):
+    """In each call, and behind it, the ledger tells of that call and of the results before it."""
+    ledger = Ledger()
+    row = _rows.Row(ledger)
+    items = [make(number) if make is not type(None) else None for make, number in stretches for _ in range(number)]
+    slot = 5 << 32
+    first = position = 0
+
+    def look(at):
+        assert ledger.running == (5, at)
+        assert row.running in (None, at)
+        if at > first:
+            found = _rows.rescue(ledger, at)
+            assert found is not None and found[0] == first and len(found[1][0]) == at - first
+            assert all(map(same, found[1][0], items[first:at]))
+        return items[at]
+
+    while position < len(items):
+        first = position
+        ledger.words[0] = slot | position
+        assert row.begin(position, look(position), len(items))
+        position += 1
+        value = _rows.NOTHING
+        while position < len(items) and value is _rows.NOTHING:
+            end = min(len(items), position + stretch + 1)
+            position, value, problem = row.fill(look, range(len(items)), position, end, slot, [])
+            assert problem is None and row.running is None
+            found = _rows.rescue(ledger, ledger.running[1])
+            assert found is not None and len(found[1][0]) == position - first
+            assert ledger.running[1] == position - (value is _rows.NOTHING)
+        ledger.words[1] = ledger.words[3] = 0
+        ledger.words[2] += 1
+
+
+def test_a_row_that_is_full_tells_so():
+    ledger = Ledger()
+    row = _rows.Row(ledger)
+    assert row.begin(0, 0, 1 << 20)
+    end, value, problem = row.fill(int, range(1 << 20), 1, 1 << 20, 0, [])
+    assert end == row.capacity and value is _rows.NOTHING and problem is None
+    ledger.words[3] |= TELLS  # as if it were killed before it could say that it has come to the end
+    assert ledger.running == (0, end)
+    found = _rows.rescue(ledger, end)
+    assert found is not None and found[1][0] == list(range(end))
 
 
 @given(st.lists(ATOMS | OTHERS, max_size=30))

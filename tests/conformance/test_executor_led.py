@@ -8,14 +8,14 @@ import subprocess
 import sys
 import textwrap
 import threading
-from concurrent.futures import FIRST_COMPLETED, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, as_completed, wait
 
 import pytest
 
 import lightwork as lw
 from tests.conformance import jobs
 from tests.faults import nasty
-from tests.leftovers import wait_for
+from tests.leftovers import linux, wait_for
 
 BACKENDS = ["threads", "processes"]
 ONE_BY_ONE = 12
@@ -205,3 +205,27 @@ def test_ctrl_c_at_any_moment_leaves_an_executor_that_works(backend):
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50, env=os.environ
     )
     assert (run.stdout, run.stderr) == ("works\n", "")
+
+
+def test_such_a_future_has_all_that_others_have():
+    with lw.Executor(1, backend="threads") as executor:
+        future = executor.submit(int)
+        assert future.result(20) == 0
+        other: Future[int] = Future()
+        assert vars(future).keys() == vars(other).keys() | {"service"}
+        for name in ("acquire", "release", "wait", "notify", "notify_all"):
+            assert callable(getattr(future._condition, name))
+
+
+@linux
+def test_calls_that_nobody_has_begun_do_not_wait_for_one_that_has():
+    """The first goes to a worker that is stopped while its caller submits it, and nobody waits for any."""
+    with lw.Executor(2, backend="processes") as executor:
+        stopped = led(executor).submit(os.getpid).result(20)
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            futures = [executor.submit(jobs.square, x) for x in range(20)]
+            wait_for(lambda: sum(future.done() for future in futures) >= 10)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert [future.result(20) for future in futures] == [x * x for x in range(20)]

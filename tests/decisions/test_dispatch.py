@@ -591,3 +591,30 @@ def test_as_long_as_the_caller_computes_there_is_one_worker_less_and_then_all_of
     assert dispatch.lanes[0].target == 1
     dispatch.set_lane(0, 0)
     assert dispatch.lanes[0].target == 0
+
+
+def test_a_call_alone_goes_the_way_of_all_others():
+    ways = []
+    for alone in (True, False):
+        dispatch = one_by_one([], prompt=True)
+        dispatch.handle(0, WorkerReady(1, 0.1), 0.0)
+        if alone:
+            send = dispatch.send_alone(len, "full", "item", 1.0)
+        else:
+            dispatch.feed_call(len, "full", "item")
+            (send,) = dispatch.plan(1.0)
+        batch, worker = send.batch, dispatch.lanes[0].workers[1]
+        shown = [send.worker, *(getattr(batch, name) for name in ("id", "fn", "style", "first", "items", "stop"))]
+        ways.append([*shown, worker.since, worker.given, *worker.sent, *dispatch.lanes[0].idle, dispatch.fed])
+        assert dispatch.send_alone(len, "full", "item", 1.0) is None  # nobody is free
+        done = Outcomes(batch.id, 0, [7], seconds=1e-5)
+        dispatch.handle(0, Finished(1, done, last=True), 1.0)
+        assert [(chunk.first, chunk.values) for chunk in dispatch.take()] == [(1, [7])]
+        assert dispatch.done == dispatch.fed == 2 and dispatch.pending == 0
+    assert ways[0] == ways[1]
+
+
+def test_no_call_goes_past_those_that_wait():
+    dispatch = one_by_one([abs], prompt=True)
+    dispatch.handle(0, WorkerReady(1, 0.1), 0.0)
+    assert dispatch.send_alone(len, "full", "item", 1.0) is None and dispatch.fed == 2

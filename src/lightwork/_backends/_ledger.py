@@ -3,24 +3,28 @@
     word 0      the slot: number of the batch << 32 | position of the call that runs, stored before it begins
     word 1      bytes of the outbox that are valid, stored after the bytes themselves
     word 2      how often the outbox was emptied, stored after word 1 was set to 0
-    word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind
+    word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind,
+                | TELLS while the row's cells say which call runs, in the slot's place
     word 4      how many frames whose buffers the worker put into the arena the crew has copied out
     word 5      whether the worker can read the arena
     word 6      1: some calls are revoked; their slots are those from word 7 on and below word 8
     word 9      1: the function of the call that the slot names is being fetched, and may be taking long to import; 0
                 before the call begins, if it does
     word 10     when the alarm of ``call_timeout`` is to strike, in microseconds; 0: none is set
-    word 11 …   the outbox: results of finished calls that were not sent yet
+    word 11     64 random bits, which stand in cells of a row that have no result yet
+    word 12 …   the outbox: results of finished calls that were not sent yet
 
 Behind these SIZE bytes lies the arena (see ``_arena``), where the system has memory that takes no room until it is
 used: the crew's half, then the worker's.
 
 A result stands in the outbox until it was sent whole. So after SIGKILL every finished call's result is either in
-the socket or here, or in both (its position tells), and the slot names the one call that was lost.
+the socket or here, or in both (its position tells), and the slot names the one call that was lost. While calls are
+made whose results all go into the cells of a row, one store a call does for both: the call that runs is the one whose
+cell is the first with the bits of word 11. (That a result has just these happens in one of 10^19 calls.)
 
-Words are aligned and stored by one instruction each (within a row: the half of word 0 with the position). A reader of
-a *living* worker's outbox takes what it copied only if word 2 was the same before and after: entries are appended and
-never changed in between.
+Words are aligned and stored by one instruction each (within a row of Nones: the half of word 0 with the position). A
+reader of a *living* worker's outbox takes what it copied only if word 2 was the same before and after: entries are
+appended and never changed in between.
 """
 
 from __future__ import annotations
@@ -49,8 +53,14 @@ REVOKED = 6 * 8
 and looks at the slot a while later: so a call that the slot does not name by then will never begin."""
 DUE = 10 * 8
 """The bytes that say when the alarm is to strike."""
-OUTBOX = 11 * 8
+BLANK = 11 * 8
+"""The bytes that stand in cells without a result."""
+OUTBOX = 12 * 8
 """Where the outbox begins."""
+TELLS = 0x80
+"""In word 3: the row's cells say which call runs."""
+POSITION = 0xFFFF_FFFF
+"""The slot's bits that say it otherwise."""
 LARGEST = 32 * 1024
 """Results above this size are sent for themselves: copying them twice would cost more than a message."""
 
@@ -69,15 +79,37 @@ class Ledger:
         self._whole = memoryview(bytearray(SIZE) if self._map is None else self._map)
         self.memory = self._whole[:SIZE]
         self.words = self.memory.cast("Q")
+        if not ours:
+            self.memory[BLANK:OUTBOX] = os.urandom(8)
         self.arena: Arena | None = None
         if self._map is not None and len(self._whole) == WITH_ARENA:
             self.arena = Arena(self._map, ARENA + ours * HALF, HALF, copy)
 
     @property
+    def slot(self) -> int:
+        """The call that began last, by its batch << 32 | its position; where the cells of a row say so it may be about
+        to begin."""
+        words = self.words
+        while True:
+            seen = slot, row, _ = words[0], words[3], words[2]
+            if row & TELLS:
+                slot = (slot & ~POSITION) | ((row >> 8) - 1 + self._stored())
+            if seen == (words[0], words[3], words[2]):
+                return slot  # else the worker has moved on meanwhile
+
+    def _stored(self) -> int:
+        """The number of the first cell that has no result."""
+        cells = bytes(self.memory[BLANK:])
+        at = cells.find(cells[:8], 8)
+        while at > 0 and at % 8:
+            at = cells.find(cells[:8], at + 1)
+        return (at if at > 0 else len(cells)) // 8 - 1
+
+    @property
     def running(self) -> tuple[int, int]:
         """(batch, position) of the call that began last; batch 0 where none ever did."""
-        slot = self.words[0]
-        return slot >> 32, slot & 0xFFFF_FFFF
+        slot = self.slot
+        return slot >> 32, slot & POSITION
 
     def view(self, at: int, size: int) -> memoryview:
         """A place in the arena."""

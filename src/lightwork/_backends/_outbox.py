@@ -111,7 +111,6 @@ class Outbox:
     def begin(self, batch: int) -> None:
         """The next results are those of a batch whose calls begin now."""
         self._batch = batch
-        self._row.renew()
         self._began, self._cpu = time.perf_counter(), time.thread_time()
         self._ended = self._began
 
@@ -154,9 +153,14 @@ class Outbox:
         """In a process that the worker's has forked: as the ledger."""
         self._row.let_go()
 
-    def begin_row(self, position: int, value: Any) -> bool:
+    @property
+    def running(self) -> int | None:
+        """The position of the call that runs, where the slot does not tell."""
+        return self._row.running
+
+    def begin_row(self, position: int, value: Any, total: int) -> bool:
         """Makes the empty outbox a row that begins with ``value``, if that can stand in one."""
-        self.row = self._row if self._row.begin(position, value) else None
+        self.row = self._row if self._row.begin(position, value, total) else None
         return self.row is not None
 
     def send_row(self, position: int, last: bool = False) -> None:
@@ -164,7 +168,7 @@ class Outbox:
         row = self._row
         head = [self._head(last), ROW.pack(row.kind, row.first, position - row.first)]
         self._post.send(_wire.frame(_wire.RESULT_ROW, [*head, self._memory[OUTBOX : row.end(position)]]))
-        self._emptied()
+        self._emptied(last)
 
     def finish(self, end: int = ENDED, keeps: bool = False) -> None:
         """Sends what there is and says that the batch has ended; ``keeps``: that something of its buffers is in use."""
@@ -176,11 +180,14 @@ class Outbox:
         seconds, cpu = time.perf_counter() - self._began, time.thread_time() - self._cpu
         return RESULTS.pack(self._batch, last, keeps, self._began, seconds, cpu)
 
-    def _emptied(self) -> None:
+    def _emptied(self, last: int) -> None:
         self._words[1] = self._words[3] = 0
         self._words[2] += 1
         self._used, self.row = OUTBOX, None
-        self._began, self._cpu = time.perf_counter(), time.thread_time()
+        if last:
+            self._row.renew()
+        else:
+            self._began, self._cpu = time.perf_counter(), time.thread_time()
 
     def _send(
         self,
@@ -197,4 +204,4 @@ class Outbox:
         else:
             results = self._memory[OUTBOX : self._used]
             self._post.send(_wire.small_frame(_wire.RESULTS, self._head(last, keeps), results))
-        self._emptied()
+        self._emptied(last)

@@ -206,12 +206,18 @@ class OneByOne:
         self._definer = pickle.Pickler(self, 3)
         self._memo = self._definer.memo
         self._definitions: list[bytes] = []
+        self._defined: dict[int, Any] = {}
+        """What was defined, by its id."""
+        self._short: dict[int, bytes] = {}
+        """What stands for such things as values: the same each time, since there is one of a kind."""
 
     def renew(self) -> None:
         """Looks at the user's classes anew: for another batch."""
         self._pickler.classes.clear()
         if self._definitions:
             self._definitions.clear()
+            self._defined.clear()
+            self._short.clear()
             self._definer.clear_memo()
             self._pickler.clear_memo()
 
@@ -221,6 +227,8 @@ class OneByOne:
 
     def dump(self, value: Any) -> bytes | None:
         """What stands for the value; None where it is not plain, or cannot be pickled."""
+        if (short := self._short.get(id(value))) is not None:
+            return short
         parts, pickler = self._parts, self._pickler
         try:
             pickler.dump(value)
@@ -238,7 +246,11 @@ class OneByOne:
                 pickler.clear_memo()
             parts.clear()
         data = _LENGTH.pack(b"J", len(data) - 3, b"0") + data[2:-1]
-        return data + self._define() if self._met else data
+        if self._met:
+            return data + self._define()
+        if id(value) in self._defined:
+            self._short[id(value)] = data
+        return data
 
     def _define(self) -> bytes:
         """Definitions of what was met, which from here on is only referred to."""
@@ -248,6 +260,7 @@ class OneByOne:
             data = b"".join(self._parts)
             self._parts.clear()
             definitions.append(_LENGTH.pack(b"J", 2 - len(data), b"0") + data[2:-1] + b"0")
+            self._defined[id(thing)] = thing
         self._met.clear()
         self._definitions += definitions
         self._memo = self._pickler.memo = self._definer.memo

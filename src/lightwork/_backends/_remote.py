@@ -17,7 +17,7 @@ from lightwork import _carried, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
 from lightwork._backends._copying import Copying
-from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
+from lightwork._backends._ledger import POSITION, SIZE, WITH_ARENA, Ledger
 from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
 from lightwork._backends._shipping import Functions, dump_items, row_parts
@@ -40,7 +40,7 @@ from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
 from lightwork._gate import opened
 from lightwork._handles import Handle
-from lightwork._lean import pickle, socket, suppress
+from lightwork._lean import partial, pickle, socket, suppress
 from lightwork._lock import new_lock
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling
@@ -207,7 +207,7 @@ class RemoteCrew(Crew):
         frames = _wire.receive(ours, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
         link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
         self._links[number] = link
-        self._sockets.watch(ours, lambda: self._on_socket(link))
+        self._sockets.watch(ours, partial(self._on_socket, link))
         surroundings, pickled, buffers, handles = self._hello
         body = pickle.dumps(Hello(surroundings, self._backend, pickled, self.polling.allowed))
         self._touching = True
@@ -269,7 +269,8 @@ class RemoteCrew(Crew):
         self._events.append(Finished(worker, outcomes, last=True))
 
     def wait(self, timeout: float | None) -> list[Event]:
-        self._mind_a_tear()
+        if self._touching:
+            self._mind_a_tear()
         deadline = None if timeout is None else self._now() + timeout
         while not self._closed:
             left = 0.0 if self._events else None if deadline is None else max(0.0, deadline - self._now())
@@ -313,7 +314,7 @@ class RemoteCrew(Crew):
         if link is None or link.ledger is None or link.death is not None:
             return
         words = link.ledger.words
-        slot, fetching = words[0], words[9]
+        slot, fetching = link.ledger.slot, words[9]
         if words[6] and slot < words[8]:
             # It has not passed yet what was taken back before, which stays so.
             begin, link.floor = words[7], words[8] if slot >= words[7] else 0
@@ -335,13 +336,14 @@ class RemoteCrew(Crew):
                 continue
             words = link.ledger.words
             # The slot last: a call that is no longer fetched by then is named there, and refused or not.
-            fetching, slot = words[9], words[0]
-            positions, at = {}, slot & 0xFFFF_FFFF
-            if slot < link.floor or (fetching and words[7] <= slot < words[8]):
+            fetching, slot = words[9], link.ledger.slot
+            positions, at = {}, slot & POSITION
+            if slot < words[7]:
+                # No call of the range has begun. Those before it that have not are still the worker's.
+                positions = link.record.revoke(words[7] >> 32, (words[7] & POSITION) - 1)
+            elif slot < link.floor or (fetching and slot < words[8]):
                 # It is at a call that it will refuse, or has.
                 positions = link.record.revoke(slot >> 32, at - 1)
-            elif slot < words[7]:
-                positions = link.record.revoke(slot >> 32, at)
             # One that went on will refuse the next call, or has, and its frame says so.
             self._events.append(Revoked(worker, positions))
 

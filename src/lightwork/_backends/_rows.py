@@ -11,15 +11,16 @@ from __future__ import annotations
 import io
 import marshal
 import sys
+from _operator import length_hint
 
 from lightwork._backends import _plain
-from lightwork._backends._ledger import LARGEST, OUTBOX, REVOKED, SIZE, Ledger
+from lightwork._backends._ledger import BLANK, LARGEST, OUTBOX, REVOKED, SIZE, TELLS, Ledger
 from lightwork._lean import pickle
 from lightwork._pieces import Bytes, Pieces
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     Read = tuple[list[Any], dict[int, BaseException]]
@@ -53,7 +54,20 @@ def dump(items: Sequence[Any]) -> bytes | Pieces | None:
     """All items as one pickle of a sequence; None where one of them is not plain."""
     if type(items) is range and len(items) > 8:  # to look up what "range" is takes as long as so many integers
         return pickle.dumps(items, 5)
+    if len(items) == 1 and _is_simple(items[0]):
+        return pickle.dumps(items, 5)
     return _plain.together(items)
+
+
+def _is_simple(item: Any) -> bool:
+    """Whether an item is a submitted call's arguments, all of them small atoms: no pickler has to look for more."""
+    if type(item) is not tuple or len(item) != 2 or type(item[0]) is not tuple or type(item[1]) is not dict or item[1]:
+        return False
+    for each in item[0]:
+        kind = type(each)
+        if kind not in ATOMS or (kind in _SIZED and len(each) > LARGEST):
+            return False
+    return True
 
 
 def read(kind: int, count: int, row: Bytes) -> Read:
@@ -81,7 +95,7 @@ def rescue(ledger: Ledger, position: int) -> tuple[int, Read] | None:
     word, used = ledger.words[3], min(ledger.words[1], SIZE - OUTBOX)
     if not word:
         return None
-    first, kind = (word >> 8) - 1, word & 0xFF
+    first, kind = (word >> 8) - 1, word & 0xFF & ~TELLS
     if kind == MARSHAL:
         return first, (_all(ledger.memory[OUTBOX : OUTBOX + used]), {})
     if kind == PLAIN:
@@ -101,8 +115,9 @@ def _all(row: Bytes) -> list[Any]:
 class Row:
     """The row that a worker's outbox holds: calls, and their results as they come.
 
-    In a row of one type the slot tells how many there are: it names a call when all before are stored. Word 1 counts
-    8 bytes for each even of Nones, for which nothing is stored.
+    In a row of one type nothing but the result is stored with each call: the first cell without one tells which call
+    runs. Nones have no cells: there the slot names a call when all before it have ended. Word 1 counts 8 bytes for each
+    even of them.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -114,6 +129,11 @@ class Row:
         self._columns: dict[int, memoryview[Any]] = dict.fromkeys((INTEGERS, TRUTHS, INT64, INT32), integers)
         self._columns |= dict.fromkeys((FLOATS, FLOAT64, FLOAT32), floats)
         self._revoked = ledger.memory[REVOKED : REVOKED + 1]
+        self._blank = bytes(ledger.memory[BLANK:OUTBOX])
+        self._items: Iterator[Any] | None = None
+        """The items of the stretch that is under way, if it has cells; it ends before position ``_stop``."""
+        self._stop = 0
+        self._gone = False
         self.kind = MARSHAL
         self.first = self.used = 0
         self.refused = False
@@ -133,6 +153,7 @@ class Row:
 
     def let_go(self) -> None:
         """In a process that the worker's has forked: as the ledger."""
+        self._gone = True
         for view in (self._positions, self._revoked, *self._columns.values()):
             view.release()
 
@@ -147,21 +168,28 @@ class Row:
             return OUTBOX
         return self.used if self.kind in (MARSHAL, PLAIN) else OUTBOX + 8 * (position - self.first)
 
-    def begin(self, position: int, value: Any) -> bool:
-        """Begins a row with the result of the call at ``position``; False where that cannot stand in one."""
+    @property
+    def running(self) -> int | None:
+        """The position of the call that runs, where the slot does not tell."""
+        items = self._items
+        return None if items is None else self._stop - length_hint(items) - 1
+
+    def begin(self, position: int, value: Any, total: int) -> bool:
+        """Begins a row with the result of the call at ``position`` of ``total``; False where that cannot stand in
+        one."""
         type_ = type(value)
         if type_ in _SIZED and len(value) > LARGEST:
             return False
         if type_.__module__ == "numpy" and type_ not in _KINDS and type_.__name__ in _NUMPY:
             _KINDS[type_] = _NUMPY[type_.__name__]
             _TYPES[_KINDS[type_]] = type_
-        if type_ in _KINDS and not self._mixed and self._begin(_KINDS[type_], position, value):
+        if type_ in _KINDS and not self._mixed and self._begin(_KINDS[type_], position, value, total):
             return True
         if type_ in ATOMS and not self._composed:
-            return self._begin(MARSHAL, position, value)
-        return type_ not in self._odd and self._begin(PLAIN, position, value)
+            return self._begin(MARSHAL, position, value, total)
+        return type_ not in self._odd and self._begin(PLAIN, position, value, total)
 
-    def _begin(self, kind: int, position: int, value: Any) -> bool:
+    def _begin(self, kind: int, position: int, value: Any, total: int) -> bool:
         self.kind, self.first, self.used = kind, position, OUTBOX
         head = self._pickles.begin() if kind == PLAIN else b""
         if kind in (MARSHAL, PLAIN):
@@ -175,6 +203,8 @@ class Row:
             self.used += 8
             try:
                 if kind != NONES:
+                    cells = min(total - position + 1, _CAPACITY)  # one is there to be found behind the last result
+                    self._memory[OUTBOX : OUTBOX + 8 * cells] = self._blank * cells
                     self._columns[kind][0] = value
             except ValueError:  # an integer of more than 64 bits
                 return False
@@ -195,11 +225,57 @@ class Row:
             return self._fill_marshal(fn, items, position, end, slot, written)
         if self.kind == PLAIN:
             return self._fill_plain(fn, items, position, end, slot, written)
+        if self.kind == NONES:
+            return self._fill_nones(fn, items, position, end, slot, written)
+        end = min(end, self.first + _CAPACITY)
+        revoked, words = self._revoked, self._words
+        column, kind, shift = self._columns[self.kind], _TYPES[self.kind], self.first
+        words[0] = slot | position
+        stretch = self._items = iter(items[position:end])
+        self._stop = end
+        words[3] |= TELLS
+        start = at = position - shift
+        value = None
+        try:
+            for at, item in enumerate(stretch, start):
+                if revoked[0] and words[7] <= slot | (shift + at) < words[8]:
+                    self.refused = True
+                    return self._ended(slot, shift + at), NOTHING, None
+                value = fn(item)
+                if type(value) is not kind:
+                    self._mixed = True
+                    return self._ended(slot, shift + at), value, None
+                column[at] = value
+                if written:
+                    end = shift + at + 1
+                    break
+        except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
+            at += shift
+            if self._gone:
+                return at, NOTHING, problem
+            if type(value) is int and not -LIMIT <= value < LIMIT:
+                return self._ended(slot, at), value, None  # it came, and the column does not take it
+            return self._ended(slot, at), NOTHING, problem
+        self._ended(slot, end - 1)
+        words[1] = 8 * (end - shift)
+        self.used = OUTBOX + 8 * (end - shift)
+        return end, NOTHING, None
+
+    def _ended(self, slot: int, position: int) -> int:
+        """From here on the slot tells again, and names the call at ``position``."""
+        self._items = None
+        # In this order: the slot has to be right when nobody looks at the cells any more.
+        self._words[0] = slot | position
+        self._words[3] &= ~TELLS
+        return position
+
+    def _fill_nones(
+        self, fn: Callable[[Any], Any], items: Sequence[Any], position: int, end: int, slot: int, written: list[Any]
+    ) -> tuple[int, Any, BaseException | None]:
         end = min(end, self.first + _CAPACITY)
         positions, revoked, words = self._positions, self._revoked, self._words
-        column, kind, shift = self._columns.get(self.kind), _TYPES[self.kind], self.first
         words[0] = slot | position  # from here on only its half with the position changes
-        at, value = position, None
+        at = position
         try:
             for at, item in enumerate(items[position:end], position):
                 positions[LOW] = at
@@ -207,17 +283,13 @@ class Row:
                     self.refused, end = True, at
                     break
                 value = fn(item)
-                if type(value) is not kind:
+                if value is not None:
                     self._mixed = True
                     return at, value, None
-                if column is not None:
-                    column[at - shift] = value
                 if written:
                     end = at + 1
                     break
         except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
-            if type(value) is int and not -LIMIT <= value < LIMIT:
-                return at, value, None  # it came, and the column does not take it
             return at, NOTHING, problem
         words[1] = 8 * (end - self.first)
         self.used = OUTBOX + 8 * (end - self.first)

@@ -11,7 +11,7 @@ from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
 from lightwork._handles import Handle
-from lightwork._pieces import Buffer, Pieces, parts_of
+from lightwork._pieces import Buffer, parts_of
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
@@ -146,7 +146,7 @@ def row_parts(
 ) -> list[_wire.Part]:
     """The ROWS frame of the batch, all items of which are in ``row``, which may have its ``places``."""
     head = BATCH.pack(batch.first, number, function, len(batch.items), 0, STYLES.index(batch.style))
-    if not isinstance(row, Pieces) and len(row) <= _wire.OUT_OF_BAND:
+    if type(row) is bytes and len(row) <= _wire.OUT_OF_BAND:
         return _wire.small_frame(_wire.ROWS, head, row)
     return _wire.frame(_wire.ROWS, [head] if places else [head, *parts_of(row)], places=places)
 

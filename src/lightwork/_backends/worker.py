@@ -17,7 +17,7 @@ import time
 
 from lightwork import _carried, _context, _per_worker, _platform, _wire
 from lightwork._backends import _stacks
-from lightwork._backends._ledger import FAILURE, REVOKED, VALUE, Ledger
+from lightwork._backends._ledger import FAILURE, POSITION, REVOKED, VALUE, Ledger
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
@@ -116,7 +116,6 @@ class Worker:
         self._own_process = ledger is not None
         self._ledger = ledger or Ledger()
         self._revoked = self._ledger.memory[REVOKED : REVOKED + 1]
-        self._position = _Position(self._ledger.words)
         self._post = Post(sock, self._ledger)
         self._outbox = Outbox(self._ledger, self._post)
         self._functions: dict[int, _Parcel | Callable[..., Any]] = {}
@@ -126,7 +125,7 @@ class Worker:
         self._ceiling: Ceiling | None = None
         self._lent = self._ledger.lent()
         self._forwards_logs = self._forked = False
-        self._position = _Position(self._ledger.words)
+        self._position = _Position(self._ledger.words, self._outbox)
         self._written: list[Lines] = []
         self._lines = (
             Lines(STDOUT, sys.__stdout__, self._post.send_within_call, self._written),
@@ -359,7 +358,7 @@ class Worker:
                     self._finish_lines()
                 if problem is not None:
                     outbox.add(position, FAILURE, self._pack(problem))
-                elif not (outbox.empty and outbox.begin_row(position, value)):
+                elif not (outbox.empty and outbox.begin_row(position, value, len(items))):
                     self._keep(outbox, position, value)
                 position += 1
             now = clock()
@@ -439,17 +438,21 @@ class _Parcels:
 
 
 class _Position:
-    """As many calls of the batch as the slot says have ended."""
+    """As many calls of the batch as have ended."""
 
-    def __init__(self, words: Sequence[int]) -> None:
-        self._words = words
+    def __init__(self, words: Sequence[int], outbox: Outbox) -> None:
+        self._words, self._outbox = words, outbox
+        self._kept: int | None = None
 
     def keep(self) -> None:
         """From now on it stays as it is."""
-        self._words = [self._words[0]]
+        self._kept = len(self)
 
     def __len__(self) -> int:
-        return self._words[0] & 0xFFFF_FFFF
+        if self._kept is not None:
+            return self._kept
+        running = self._outbox.running
+        return self._words[0] & POSITION if running is None else running
 
 
 class _Broken:
