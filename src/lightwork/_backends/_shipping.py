@@ -6,7 +6,7 @@ import struct
 import weakref
 from collections import OrderedDict, deque
 
-from lightwork import _carried, _wire
+from lightwork import _by_code, _carried, _wire
 from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
@@ -96,7 +96,11 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]], n
     try:
         handles: dict[Handle, int] = {}
         names.held, names.fresh = {}, function.classes  # it is for all workers
-        data, buffers = _wire.dump(fn, to_worker=True, handles=handles, names=names)
+        alone = _by_code.standing_alone(fn)
+        data = _by_code.dumps(fn, lambda _: True, {}, alone=alone) if alone else None
+        buffers: list[memoryview] = []
+        if not isinstance(data, bytes):
+            data, buffers = _wire.dump(fn, to_worker=True, handles=handles, names=names)
         head = FUNCTION.pack(number, len(module))
         function.parts = _wire.frame(_wire.FUNCTION, [head, module, data], buffers, handles=handles)
     except KeyboardInterrupt:
