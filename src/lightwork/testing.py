@@ -181,11 +181,13 @@ class _World:
     def compute(self, ready: float, seconds: float, shares_gil: bool) -> float:
         """When work that is ready to compute from ``ready`` on will have done so; whoever asks first comes first."""
         held = seconds * self.workload.gil if shares_gil and self.machine.gil else 0.0
-        begin = max(ready, self._cores[0])
+        begin = max(ready, min(self._cores))
         if held:
             begin = max(begin, self._gil)
             self._gil = begin + held
-        heapq.heapreplace(self._cores, begin + seconds)
+        # Not the core that is free first: those who stand in line for the GIL keep none of the others meanwhile.
+        place = max((core, number) for number, core in enumerate(self._cores) if core <= begin)[1]
+        self._cores[place] = begin + seconds
         return begin + seconds
 
     def happen(self, until: float) -> None:
