@@ -158,8 +158,11 @@ LIMIT, LONG, LIST = 7, "x" * 100_000, [1]
 def fib(n, least=2): return n if n < least else fib(n - 1) + fib(n - 2)
 def even(n): return n == 0 or odd(n - 1)
 def odd(n): return n != 0 and even(n - 1)
-def limited(n): return min(n, LIMIT)
-def nested(n): return [(lambda m: m + LIMIT)(k) for k in range(n)]
+def nested(n): return [(lambda m: fib(m))(k) for k in range(n)]
+def of_a_number(n): return min(n, LIMIT)
+def set_limit(n):
+    global LIMIT
+    LIMIT = n
 def loaded(_):
     import sys
     return "alone" in sys.modules
@@ -195,20 +198,30 @@ def alone(tmp_path, monkeypatch):
     del sys.modules["alone"]
 
 
-@pytest.mark.parametrize("name", ["fib", "limited", "nested", "loaded", "coroutine"])
+@pytest.mark.parametrize("name", ["fib", "loaded", "coroutine"])
 def test_a_function_that_is_all_in_its_code_stands_alone(alone, name):
     assert _by_code.standing_alone(getattr(alone, name)) == {getattr(alone, name)}
 
 
 def test_functions_that_name_each_other_stand_together(alone):
     assert _by_code.standing_alone(alone.even) == {alone.even, alone.odd}
+    assert _by_code.standing_alone(alone.nested) == {alone.nested, alone.fib}
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("of_a_module", "of_a_list", "of_a_long_text", "of_one_that_does", "binds", "looks_around", "unknown"),
-        *("with_a_default", "marked", "closure", "Kind"),
+        *(
+            "of_a_module",
+            "of_a_number",
+            "of_a_list",
+            "of_a_long_text",
+            "of_one_that_does",
+            "binds",
+            "looks_around",
+            "unknown",
+        ),
+        *("unknown", "with_a_default", "marked", "closure", "Kind"),
     ],
 )
 def test_a_function_that_needs_more_goes_by_its_name(alone, name):
@@ -222,6 +235,12 @@ def test_no_worker_imports_the_module_of_one_that_stands_alone(alone):
     assert lw.map(alone.of_a_list, range(4), backend="processes", max_workers=2) == [1, 2, 3, 4]
 
 
-def test_what_a_constant_is_now_goes_along(alone):
-    alone.LIMIT = 2
-    assert lw.map(alone.limited, range(4), backend="processes", max_workers=2) == [0, 1, 2, 2]
+def test_what_a_call_has_bound_the_next_one_finds(alone):
+    with lw.Executor(1, backend="processes") as executor:
+        executor.submit(alone.set_limit, 3).result(20)
+        assert executor.submit(alone.of_a_number, 5).result(20) == 3
+
+
+def test_an_initializer_may_change_the_functions_of_a_module(alone):
+    with lw.Executor(1, backend="processes", initializer=setattr, initargs=(alone, "fib", abs)) as executor:
+        assert executor.submit(alone.nested, 3).result(20) == [0, 1, 2]

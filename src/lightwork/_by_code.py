@@ -44,15 +44,13 @@ MAIN = "__main__"
 """Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
 
 IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
-_NUMBERS = (int, float, complex, bool, type(None))
+_ATOMS = (int, float, complex, bool, str, bytes, type(None))
 _NAMELESS = (type(None), type(...), type(NotImplemented))
 """Types without an importable name that pickle knows."""
 
 
 _LOOK_AROUND = frozenset({"globals", "vars", "dir", "eval", "exec"})
 """Built-ins by which code finds what it does not name."""
-_MOST_TEXT = 1000
-"""Of a global that a function takes along: larger ones are their module's."""
 
 
 class _NotPlain(Exception):
@@ -148,11 +146,12 @@ def importable(thing: Any) -> bool:
 
 
 def standing_alone(function: Any) -> set[FunctionType]:
-    """The function, with those that it names, if it is all in its code: it names nothing but built-ins, small
-    constants and functions like it. Else none.
+    """The function, with those that it names, if it is all in its code: it names nothing but built-ins and functions
+    like it. Else none.
 
     Such a one needs its module as little in a worker as it does here. Importing that, and all that it imports, takes
-    longer than anything else on the way to a first result.
+    longer than anything else on the way to a first result. Not one that names a number or a text, which another
+    function may bind anew, in the module that is imported there.
     """
     found: set[FunctionType] = set()
     return found if _stands_alone(function, found) else set()
@@ -172,15 +171,10 @@ def _stands_alone(function: Any, found: set[FunctionType]) -> bool:
     named = global_names(function.__code__)
     there = [everything[name] for name in named if name in everything]
     return (
-        all(map(_is_small, defaults))
+        all(type(value) in _ATOMS for value in defaults)
         and all(name in builtins and name not in _LOOK_AROUND for name in named if name not in everything)
-        and all(_is_small(value) or _stands_alone(value, found) for value in there)
+        and all(_stands_alone(value, found) for value in there)
     )
-
-
-def _is_small(value: Any) -> bool:
-    kind = type(value)
-    return kind in _NUMBERS or (kind in (str, bytes) and len(value) <= _MOST_TEXT)
 
 
 def _binds_globals(code: CodeType) -> bool:
