@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dis
+import importlib
 import inspect
 import json
 import pickle
@@ -15,6 +16,7 @@ import typing
 
 import pytest
 
+import lightwork as lw
 from lightwork import _by_code, _wire
 
 SCRIPT = '''
@@ -148,3 +150,97 @@ print(lw.map(loaded, [1], backend="processes"), "cloudpickle" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
     assert done.stdout == "[(2, False, False)] False\n"
+
+
+ALONE = """
+import math, sys
+LIMIT, LONG, LIST = 7, "x" * 100_000, [1]
+def fib(n, least=2): return n if n < least else fib(n - 1) + fib(n - 2)
+def even(n): return n == 0 or odd(n - 1)
+def odd(n): return n != 0 and even(n - 1)
+def nested(n): return [(lambda m: fib(m))(k) for k in range(n)]
+def of_a_number(n): return min(n, LIMIT)
+def set_limit(n):
+    global LIMIT
+    LIMIT = n
+def loaded(_):
+    import sys
+    return "alone" in sys.modules
+def of_a_module(n): return math.sqrt(n)
+def of_a_list(n): return LIST[0] + n
+def of_a_long_text(n): return LONG[n]
+def of_one_that_does(n): return of_a_module(n)
+def binds(n):
+    global LIMIT
+    LIMIT = n
+    return n
+def looks_around(n): return globals()["LIMIT"]
+def unknown(n): return later(n)
+def with_a_default(n, more=LIST): return more
+def marked(n): return n
+marked.seen = []
+def around(base):
+    def inner(n): return n + base
+    return inner
+closure = around(3)
+async def coroutine(n): return n
+class Kind:
+    def method(self, n): return n
+"""
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    (tmp_path / "alone.py").write_text(ALONE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("alone")
+    yield module
+    del sys.modules["alone"]
+
+
+@pytest.mark.parametrize("name", ["fib", "loaded", "coroutine"])
+def test_a_function_that_is_all_in_its_code_stands_alone(alone, name):
+    assert _by_code.standing_alone(getattr(alone, name)) == {getattr(alone, name)}
+
+
+def test_functions_that_name_each_other_stand_together(alone):
+    assert _by_code.standing_alone(alone.even) == {alone.even, alone.odd}
+    assert _by_code.standing_alone(alone.nested) == {alone.nested, alone.fib}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "of_a_module",
+            "of_a_number",
+            "of_a_list",
+            "of_a_long_text",
+            "of_one_that_does",
+            "binds",
+            "looks_around",
+            "unknown",
+        ),
+        *("unknown", "with_a_default", "marked", "closure", "Kind"),
+    ],
+)
+def test_a_function_that_needs_more_goes_by_its_name(alone, name):
+    assert not _by_code.standing_alone(getattr(alone, name))
+
+
+def test_no_worker_imports_the_module_of_one_that_stands_alone(alone):
+    assert lw.map(alone.loaded, range(4), backend="processes", max_workers=2) == [False] * 4
+    assert lw.map(alone.fib, [15] * 4, backend="processes", max_workers=2) == [610] * 4
+    assert lw.map(alone.even, range(4), backend="processes", max_workers=2) == [True, False, True, False]
+    assert lw.map(alone.of_a_list, range(4), backend="processes", max_workers=2) == [1, 2, 3, 4]
+
+
+def test_what_a_call_has_bound_the_next_one_finds(alone):
+    with lw.Executor(1, backend="processes") as executor:
+        executor.submit(alone.set_limit, 3).result(20)
+        assert executor.submit(alone.of_a_number, 5).result(20) == 3
+
+
+def test_an_initializer_may_change_the_functions_of_a_module(alone):
+    with lw.Executor(1, backend="processes", initializer=setattr, initargs=(alone, "fib", abs)) as executor:
+        assert executor.submit(alone.nested, 3).result(20) == [0, 1, 2]

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import math
+import statistics
 import threading
 import time
 from dataclasses import dataclass
@@ -432,3 +433,21 @@ def test_where_no_thread_can_be_started(monkeypatch):
     found = compare(abs, range(-10, 0), backends=["serial", "processes"], rounds=1)
     assert [row.backend for row in found.rows] == ["serial", "processes"]
     assert "can't start" not in str(found)
+
+
+def of_a_sorted_list(number):
+    return sum(range(200 * (300 - number)))
+
+
+def test_predictions_are_of_all_items_not_of_the_first_ones():
+    """The first of these take twice as long as the mean."""
+    found = compare(of_a_sorted_list, range(300), backends=FAST, max_workers=2, rounds=1)
+    assert found["serial"].off == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_few_items_are_taken_from_everywhere():
+    items = [(number,) for number in range(200)]
+    spread = comparing._spread(items)
+    assert sorted(spread) == items
+    for first in (8, 32, 50):
+        assert statistics.mean(number for (number,) in spread[:first]) == pytest.approx(100, rel=0.1)

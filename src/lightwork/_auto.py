@@ -7,11 +7,13 @@ timed are the job's own.
 
 from __future__ import annotations
 
+import math
+
 from lightwork import _context
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Turn
-from lightwork._change import Change
+from lightwork._change import ENOUGH, Change
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire
 from lightwork._dispatch import Send
@@ -20,11 +22,12 @@ from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
 from lightwork._machine import gil_enabled
 from lightwork._opening import Opening
-from lightwork._policy import CLEARLY, MOSTLY_COMPUTING, Ask, Policy, Seen, Verdict
+from lightwork._policy import CLEARLY, CROWD, MOSTLY_COMPUTING, Ask, Policy, Seen, Verdict
 from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 from lightwork._wire_cost import measure_wire
 from lightwork._worth import computes
@@ -56,6 +59,16 @@ FEW = 3
 """Calls: after so many it is no longer only one that may have been a giant, or have paid for the others."""
 
 CHANGED = "the function changes its argument"
+
+FORGETS = 4
+"""Times as long as before until another backend is tried again, where the last trial was in vain."""
+
+SURELY_WAITS = 0.15
+"""CPU share of calls in a process below which they are for threads: with more of it, as many processes as ``CROWD``
+allows do at least as much as one GIL, and on a busy machine what only computes has no larger one."""
+
+ROUNDED = 0.98
+"""What computes for nearly all of its time is worth no further worker."""
 
 OVERDUE = 2.0
 """Times as long as workers should take to start and to end their first call, after which the caller's thread makes
@@ -94,6 +107,10 @@ class AutoRun(Run):
         self._for_waiting = False
         self._stays: str | None = None
         self._change: Change | None = None
+        self._chosen = self._trial = self.first
+        """The lane of the choice, and one beside it that is being tried: the same where none is."""
+        self._tried = 0.0, 0
+        """When that began, and how many calls the other lane had ended by then."""
         self._usable = usable
         self._grow = grow
         self._settled = self._hastened = False
@@ -181,6 +198,8 @@ class AutoRun(Run):
             self._hand_over()
         elif not self._settled and not self.dispatch.finished:
             self._consider()
+        elif self._trial != self._chosen:
+            self._judge(self._trial)
         elif self._further is not None and self.dispatch.done >= self._further and self.dispatch.more:
             self._look_further()
         elif self._change is not None and self.dispatch.pending:
@@ -191,8 +210,7 @@ class AutoRun(Run):
         than it was made for: what takes longer to start may pay by now."""
         self._further = 2 * self.dispatch.done
         self.demand = self._measure()  # a call that was still running then has ended
-        newest = max(self._live)
-        current, now = self._live[newest].backend.name, self.clock.now() - self.began
+        current, now = self._live[self._chosen].backend.name, self.clock.now() - self.began
         verdict = self._policy.advise(self._seen(now))
         if verdict.ask is Ask.WIRE and self._find_out(Ask.WIRE):
             verdict = self._policy.advise(self._seen(now))
@@ -202,31 +220,79 @@ class AutoRun(Run):
         if took[verdict.switch] < CLEARLY * took.get(current, 0.0):
             number, _ = self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
             self._change = Change(self._live[number].backend.capabilities.shares_memory)
-            self._handover = number
+            self._handover = self._chosen = self._trial = number
 
     def _look_again(self, change: Change) -> None:
         """Opens the choice again where the work is no longer what it was chosen for."""
-        newest = max(self._live)
-        lane, current = self.dispatch.lanes[newest], self._live[newest].backend
+        lane = self.dispatch.lanes[self._chosen]
         now, cpu = self.clock.now() - self.began, self.process_cpu() if change.shared else lane.cpu
         recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers))
         if recent is None or self.demand is None:
             return
-        wall, cpu = recent
+        with QuickTurns(LOADING):  # the threads keep the GIL from who loads what that takes, and starts it
+            self._follow_change(change, *recent)
+
+    def _follow_change(self, change: Change, wall: float, cpu: float) -> None:
+        """Calls seem to take so long by now, of which they compute for ``cpu`` seconds."""
+        lane, current, now = self.dispatch.lanes[self._chosen], self._live[self._chosen].backend, self.clock.now()
+        assert self.demand is not None
         before = self.demand, self._gil_known
-        held = cpu if change.shared and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
+        verdict = self._advised_of(wall, cpu, threads=change.shared)
+        if verdict.switch is None or verdict.switch == current.name:
+            self.demand, self._gil_known = before  # what was measured alone tells more
+            return
+        if change.shared:
+            # The threads stand in line for the GIL, behind which it is not seen whether their calls wait, too. In a
+            # process it is, and a core is idle.
+            self._trial, _ = self._switch(verdict, f"tried {verdict.workers} {verdict.switch} beside the threads")
+            self._tried = now - self.began, lane.calls
+            return
+        old = self._chosen
+        self._chosen, _ = self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
+        self._trial = self._chosen
+        self._change = Change(not change.shared, 2 * change.settles)
+        self.close_lane(old)
+
+    def _judge(self, trial: int) -> None:
+        """Goes on with what was tried, or without it, once its calls have shown what they take there."""
+        lane, backend = self.dispatch.lanes[trial], self._live[trial].backend
+        if lane.calls < ENOUGH or not lane.busy or self._change is None or not self.dispatch.pending:
+            return
+        assert self.demand is not None
+        settles, old = self._change.settles, self._chosen
+        wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
+        # Where others have the cores that looks like waiting, too. As long as a thread's call keeps the GIL, which it
+        # does while it is ready and has no core, it is none.
+        since, before = self._tried
+        ended = self.dispatch.lanes[old].calls - before
+        turn = (self.clock.now() - self.began - since) / ended if ended else wall
+        verdict = self._advised_of(wall, min(wall, max(cpu, turn)), threads=True)
+        if verdict.switch != backend.name and self.demand.cpu_share < SURELY_WAITS:
+            self._change = Change(True, FORGETS * settles)
+            self._trial = old
+            self.close_lane(trial)
+            self.decide(f"went on without {backend.name}", verdict.why)
+            return
+        self._chosen, self._change = trial, Change(False, 2 * settles)
+        if self._policy.max_workers is None:
+            wanted = math.ceil(self._policy.cores / self.demand.cpu_share * ROUNDED)
+            self.dispatch.set_lane(trial, max(lane.wanted, min(wanted, CROWD * self._policy.cores, self.dispatch.left)))
+        self.close_lane(old)
+        self.decide(f"changed over again, to {lane.wanted} {backend.name}", f"there a call takes {self.demand}")
+
+    def _advised_of(self, wall: float, cpu: float, threads: bool) -> Verdict:
+        """The choice for what is left if its calls take so long, of which they compute for ``cpu`` seconds; in
+        ``threads`` they have filled the GIL."""
+        assert self.demand is not None
+        held = cpu if threads and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
         self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
         self._gil_known = self._effects_known = True
+        now = self.clock.now() - self.began
         verdict = self._policy.advise(self._seen_again(now))
         if verdict.ask is Ask.WIRE:
             self._find_out(Ask.WIRE)
             verdict = self._policy.advise(self._seen_again(now))
-        if verdict.switch is None or verdict.switch == current.name:
-            self.demand, self._gil_known = before  # what was measured alone tells more
-            return
-        self._switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
-        self._change = Change(not change.shared, 2 * change.settles)
-        self.close_lane(newest)
+        return verdict
 
     @property
     def _policy(self) -> Policy:
@@ -507,6 +573,7 @@ class AutoRun(Run):
     def _take_over(self, number: int, backend: Backend) -> None:
         """Has the calls go to the lane ``number`` from now on, or from when a worker is there."""
         self._change = Change(backend.capabilities.shares_memory)
+        self._chosen = self._trial = number
         assert self.demand is not None
         if backend.capabilities.startup > self.demand.wall:
             # Short calls go on here while the workers start; a long one would be waited for by all.
@@ -566,13 +633,17 @@ class AutoRun(Run):
         newest = max(self.dispatch.lanes)
         if newest == self.first or self.dispatch.lanes[newest].calls:
             return
-        self.decide("came back to the calling thread", f"no worker could be started: {self.dispatch.broken}")
+        back = "the calling thread" if self._trial == self._chosen else self._live[self._chosen].backend.name
+        self.decide(f"came back to {back}", f"no worker could be started: {self.dispatch.broken}")
         self.dispatch.broken = None
         self._retreat(newest)
 
     def _retreat(self, newest: int) -> None:
         self.dispatch.lanes[newest].open = False
         self.close_lane(newest)
+        if newest == self._trial != self._chosen:
+            self._trial = self._chosen  # those beside which it was tried go on
+            return
         self.dispatch.set_lane(self.first, 1)
         self._handover = None
 

@@ -20,7 +20,7 @@ from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from types import CellType, CodeType, FunctionType, ModuleType
     from typing import Any, Protocol
 
@@ -44,8 +44,13 @@ MAIN = "__main__"
 """Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
 
 IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
+_ATOMS = (int, float, complex, bool, str, bytes, type(None))
 _NAMELESS = (type(None), type(...), type(NotImplemented))
 """Types without an importable name that pickle knows."""
+
+
+_LOOK_AROUND = frozenset({"globals", "vars", "dir", "eval", "exec"})
+"""Built-ins by which code finds what it does not name."""
 
 
 class _NotPlain(Exception):
@@ -61,8 +66,10 @@ def dumps(
     reducers: dict[type, Callable[[Any], Any]],
     names: Names | None = None,
     functions: bool = True,
+    alone: Collection[FunctionType] = (),
 ) -> bytes | Pieces | None:
-    """``value`` for a worker, with plain functions by value; None where there is more to it.
+    """``value`` for a worker, with plain functions by value; None where there is more to it. ``alone``: importable
+    functions that go by value, too.
 
     ``reducers``: how things of these very types are pickled. ``names``: of classes that the receiver has. Without
     ``functions`` it is for the caller, whose own functions they would have to be. Raises what pickling the value
@@ -70,7 +77,7 @@ def dumps(
     """
     file = Sink()
     pickler = _Pickler(file, 5, buffer_callback=buffer_callback)
-    pickler.reducers, pickler.names, pickler.functions = reducers, names, functions
+    pickler.reducers, pickler.names, pickler.functions, pickler.alone = reducers, names, functions, alone
     try:
         pickler.dump(value)
     except _NotPlain:
@@ -82,6 +89,7 @@ class _Pickler(pickle.Pickler):
     reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own
     names: Names | None = None
     functions = True
+    alone: Collection[FunctionType] = ()
 
     def reducer_override(self, thing: Any) -> Any:
         kind = type(thing)
@@ -92,7 +100,7 @@ class _Pickler(pickle.Pickler):
         if (place := global_generator(thing)) is not None:
             return getattr, place
         if kind is FunctionType:
-            if importable(thing):
+            if thing not in self.alone and importable(thing):
                 return NotImplemented
             if not self.functions:
                 raise _NotPlain
@@ -135,6 +143,44 @@ def importable(thing: Any) -> bool:
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is thing
+
+
+def standing_alone(function: Any) -> set[FunctionType]:
+    """The function, with those that it names, if it is all in its code: it names nothing but built-ins and functions
+    like it. Else none.
+
+    Such a one needs its module as little in a worker as it does here. Importing that, and all that it imports, takes
+    longer than anything else on the way to a first result. Not one that names a number or a text, which another
+    function may bind anew, in the module that is imported there.
+    """
+    found: set[FunctionType] = set()
+    return found if _stands_alone(function, found) else set()
+
+
+def _stands_alone(function: Any, found: set[FunctionType]) -> bool:
+    if type(function) is not FunctionType or function.__closure__ is not None or function.__dict__:
+        return False
+    if function in found:
+        return True
+    if not importable(function) or _binds_globals(function.__code__):
+        return False
+    found.add(function)
+    builtins = __builtins__ if isinstance(__builtins__, dict) else vars(__builtins__)
+    everything = function.__globals__
+    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    named = global_names(function.__code__)
+    there = [everything[name] for name in named if name in everything]
+    return (
+        all(type(value) in _ATOMS for value in defaults)
+        and all(name in builtins and name not in _LOOK_AROUND for name in named if name not in everything)
+        and all(_stands_alone(value, found) for value in there)
+    )
+
+
+def _binds_globals(code: CodeType) -> bool:
+    others = _instructions()[1]
+    nested = [constant for constant in code.co_consts if type(constant) is CodeType]
+    return any(op in others for op in code.co_code[::2]) or any(map(_binds_globals, nested))
 
 
 def _reduced(function: FunctionType) -> Any:

@@ -20,8 +20,8 @@ FULL = 0.8
 OVERFULL = 1.15
 """... unless they use more than it allows: then they compute outside of it."""
 
-SPELL = 0.1
-"""Seconds that computing must have gone on in threads, twice: to start processes takes as long."""
+SPELL = 0.05
+"""Seconds that computing must have gone on in threads, twice: to start processes takes as long, and a core is idle."""
 
 BRIEF = 0.04
 """Seconds that waiting must have gone on in processes, twice: threads cost next to nothing."""
@@ -36,7 +36,7 @@ class Change(Slotted):
 
     __slots__ = ("_busy", "_calls", "_cpu", "_since", "_spell", "_streak", "settles", "shared")
 
-    def __init__(self, shared: bool, settles: float = SPELL) -> None:
+    def __init__(self, shared: bool, settles: float = 2 * SPELL) -> None:
         self.shared = shared
         self.settles = settles
         self._spell = SPELL if shared else BRIEF

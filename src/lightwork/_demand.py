@@ -14,7 +14,7 @@ from collections import deque
 from lightwork import _machine
 from lightwork._clock import alone
 from lightwork._lean import Lock
-from lightwork._record import Record
+from lightwork._record import Record, replace
 from lightwork._stats import relative_mad
 
 TYPE_CHECKING = False
@@ -61,6 +61,13 @@ class Demand(Record, frozen=True):
     def gil_share(self) -> float:
         """The part of the computing that is done under the GIL, 0 to 1."""
         return min(1.0, self.gil / self.cpu) if self.cpu > 0 else 0.0
+
+    def lasting(self, wall: float) -> Demand:
+        """That of calls which are alike but take ``wall`` seconds. What travels is the same."""
+        times = wall / self.wall if self.wall > 0 else 1.0
+        return replace(
+            self, wait=times * self.wait, cpu=times * self.cpu, gil=times * self.gil, hidden=times * self.hidden
+        )
 
     def __str__(self) -> str:
         computing = f"{self.cpu_share:.0%} computing".replace("%", " %")

@@ -207,6 +207,7 @@ class _Lane(Slotted):
         "peak",
         "prompt",
         "revocable",
+        "room",
         "starting",
         "stillborn",
         "target",
@@ -255,6 +256,8 @@ class _Lane(Slotted):
         self.open = open
         self.asked: int | None = None
         self.worn = False
+        self.room = NO_CAP
+        """Calls that may go out before it is looked what became of them."""
 
 
 def _plain_crash() -> type[WorkerCrashed]:
@@ -508,13 +511,16 @@ class Dispatch:
             self._retire(number, lane, instructions)
         if self.pending and lane.open:
             for name, worker in list(lane.idle.items()):
+                if lane.room <= 0:
+                    break
                 if self._has_room(lane, worker, 0):
+                    lane.room -= 1
                     worker.since = now
                     del lane.idle[name]
                     instructions.append(Send((number, name), self._next_batch(lane, worker)))
                     if not self.pending:
                         break
-            if self.pending:
+            if self.pending and lane.room > 0:
                 self._queue_ahead(number, lane, instructions)
             if self.pending and not lane.idle:
                 wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting

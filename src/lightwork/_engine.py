@@ -18,10 +18,10 @@ from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, W
 from lightwork._clock import Clock, SystemClock, process_cpu, thread_cpu
 from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._gate import opened, outside
-from lightwork._growth import Growth
+from lightwork._growth import Growth, Pace
 from lightwork._headroom import affordable
 from lightwork._library_threads import share
-from lightwork._machine import available_memory
+from lightwork._machine import available_memory, gil_enabled
 from lightwork._record import Record, fresh, replace
 from lightwork._report import Report
 from lightwork._sizes import shown
@@ -129,12 +129,14 @@ class Live:
     ``fewest``: workers that memory had room for when it had the least; ``sending`` and ``fetching``: the caller's CPU
     seconds for what travels."""
 
-    __slots__ = ("attendance", "backend", "crew", "each", "fetching", "fewest", "growth", "sending", "startup")
+    __slots__ = ("attendance", "backend", "crew", "each", "fetching", "fewest", "growth", "pace", "sending", "startup")
 
     def __init__(self, backend: Backend, crew: Crew, growth: Growth | None = None, startup: float = 0.0) -> None:
         self.backend = backend
         self.crew = crew
         self.growth = growth
+        threads = growth is not None and backend.capabilities.shares_memory and not backend.capabilities.coroutines
+        self.pace = Pace() if threads and gil_enabled() else None
         self.startup = startup
         self.each = 0
         self.fewest = NO_CAP
@@ -308,7 +310,8 @@ class Run:
                 lane = self.dispatch.lanes[number]
                 if live.backend.capabilities.memory and lane.workers:
                     self._mind_memory(number, live, len(lane.workers), lane.wanted)
-        while self._carry_out(now):
+        self._make_way()
+        while self._carry_out(now) or self._look_around():
             pass
 
     def send_alone(self, fn: Callable[..., Any], style: Style, item: Any) -> bool:
@@ -318,6 +321,25 @@ class Run:
             return False
         self._ship(instruction)
         return True
+
+    def _make_way(self) -> None:
+        for number, live in self._live.items():
+            if live.pace is not None:
+                lane = self.dispatch.lanes[number]
+                lane.room = live.pace.room(len(lane.workers) - len(lane.idle))
+
+    def _look_around(self) -> bool:
+        """Looks whether threads that have got as many calls as they may at once compute; returns whether there is room
+        for more."""
+        again = False
+        for number, live in self._live.items():
+            lane = self.dispatch.lanes[number]
+            if live.pace is not None and lane.room <= 0 and lane.idle and self.dispatch.pending and lane.open:
+                busy = len(lane.workers) - len(lane.idle)
+                live.pace.looked(busy, live.crew.glance())
+                lane.room = live.pace.room(busy)
+                again |= lane.room > 0
+        return again
 
     def _carry_out(self, now: float) -> bool:
         """Carries out the dispatch's instructions; returns whether they call for another look."""

@@ -6,9 +6,10 @@ import asyncio
 import copy
 import functools
 import os
+import statistics
 from collections.abc import Callable, Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lightwork import _reasons
@@ -46,6 +47,9 @@ class WrongRequest(ValueError):
 
 PROBE_SECONDS = 0.25
 """Seconds for measuring where one call's time goes, after the runs."""
+
+GOLDEN = 0.6180339887498949
+"""Whose multiples, modulo 1, are evenly spread however many they are."""
 
 LONG_CALL = 2.0
 """Seconds of one call above which it is not probed any more: the probe would call it again."""
@@ -383,7 +387,8 @@ class _Session:
         return counted
 
     def probe(self, entries: list[Measured]) -> Demand | None:
-        """Where the time of one call goes, from a few more calls; fills in what the model predicts from that."""
+        """Where the time of one call goes, from a few more calls; fills in what the model predicts from that and from
+        what a call takes in the plain loop: a few calls, made once, tell what for and not how long."""
         runs = [entry for entry in entries if entry.first is not None]
         if not runs or not self.items:
             return None
@@ -391,12 +396,15 @@ class _Session:
         if slowest > LONG_CALL:
             self.notes.append("One call takes so long that none was made for the model: there are no predictions.")
             return None
-        columns = list(zip(*self.fresh_items(), strict=True))
+        columns = list(zip(*_spread(self.fresh_items()), strict=True))
         if self.coroutine:  # in a thread of its own: a notebook's own thread runs a loop already
             with ThreadPoolExecutor(1) as thread:
                 profile = thread.submit(probe, self.fn, *columns, budget=PROBE_SECONDS).result()
         else:
             profile = probe(self.fn, *columns, budget=PROBE_SECONDS)
+        plain = next((statistics.median(one.counted) for one in runs if one.backend == "serial"), None)
+        if plain:
+            profile = replace(profile, demand=profile.demand.lasting(plain / len(self.items)))
         for entry in runs:
             entry.predicted = profile.predict(entry.backend, entry.workers or 1).seconds
         return profile.demand
@@ -482,6 +490,14 @@ class _Session:
         threads = by_name.get("threads")
         held = 0.0 if threads is not None and (threads.cpu or 0.0) > 1.3 else cpu
         return Facts(wall - cpu, cpu, held, 0.0, cores, gil, len(self.items))
+
+
+def _spread(items: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The items in another order, so that the first few, whichever number that is, are from everywhere among them:
+    where they are sorted by what they take, those at the beginning tell nothing of the others."""
+    total = len(items)
+    places = dict.fromkeys(int(number * GOLDEN % 1.0 * total) for number in range(1, total))
+    return [items[place] for place in [*places, *(rest for rest in range(total) if rest not in places)]]
 
 
 def _await_one_by_one(fn: Callable[..., Any], items: list[tuple[Any, ...]], results: list[Any]) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 from lightwork._auto import AutoRun
 from lightwork._backends._remote import VISIBLE
 from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._backends.threads import MOMENT
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, Turn, WorkerReady
 from lightwork._clock import ManualClock
 from lightwork._demand import Meter, Wire
@@ -32,6 +33,9 @@ from lightwork._model import MOST_THREADS
 from lightwork._policy import Ask, Candidate, Policy
 from lightwork._record import Record
 from lightwork._scout import LOOK, SLOWER
+
+TURN = 0.005
+"""Seconds after which a thread that computes gives the GIL away."""
 
 __all__ = ["ManualClock", "SimulatedMachine", "SimulatedRun", "Workload", "best_fixed", "fixed", "simulate"]
 
@@ -181,12 +185,18 @@ class _World:
     def compute(self, ready: float, seconds: float, shares_gil: bool) -> float:
         """When work that is ready to compute from ``ready`` on will have done so; whoever asks first comes first."""
         held = seconds * self.workload.gil if shares_gil and self.machine.gil else 0.0
-        begin = max(ready, self._cores[0])
+        begin = max(ready, min(self._cores))
         if held:
             begin = max(begin, self._gil)
             self._gil = begin + held
-        heapq.heapreplace(self._cores, begin + seconds)
+        # Not the core that is free first: those who stand in line for the GIL keep none of the others meanwhile.
+        place = max((core, number) for number, core in enumerate(self._cores) if core <= begin)[1]
+        self._cores[place] = begin + seconds
         return begin + seconds
+
+    def gil_is_held(self) -> bool:
+        """Whether somebody computes under it now. Who gives it up now and then gives it to others, too."""
+        return self.workload.gil == 1.0 and self._gil > self.clock.now()
 
     def happen(self, until: float) -> None:
         """Everything up to ``until``, at which the clock then stands."""
@@ -345,6 +355,12 @@ class _Crew(Crew):
             world.happen(max(until, world.clock.now()))
         events, self._events = self._events, []
         return events
+
+    def glance(self) -> float:
+        world = self._world
+        late = TURN if world.gil_is_held() else 0.0
+        world.happen(world.clock.now() + MOMENT + late)
+        return late
 
     def wake(self) -> None:
         """Nothing to do: nobody blocks."""

@@ -98,7 +98,7 @@ def test_an_initializer_that_dies(how):
 
 def test_a_module_that_kills_when_it_is_imported(tmp_path, monkeypatch):
     module = tmp_path / "deadly_module.py"
-    module.write_text("def f(x): return x\n")
+    module.write_text("SEEN = []\ndef f(x): return x, SEEN\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import deadly_module
 

@@ -314,7 +314,7 @@ def test_retire_says_nothing_and_close_is_idempotent(backend):
 
 
 def test_a_module_that_is_gone_is_named(backend, tmp_path, monkeypatch):
-    (tmp_path / "fleeting_module.py").write_text("def f(x): return x\n")
+    (tmp_path / "fleeting_module.py").write_text("SEEN = []\ndef f(x): return x, SEEN\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import fleeting_module
 

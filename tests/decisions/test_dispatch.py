@@ -618,3 +618,17 @@ def test_no_call_goes_past_those_that_wait():
     dispatch = one_by_one([abs], prompt=True)
     dispatch.handle(0, WorkerReady(1, 0.1), 0.0)
     assert dispatch.send_alone(len, "full", "item", 1.0) is None and dispatch.fed == 2
+
+
+def test_no_more_calls_go_out_than_there_is_room_for_until_the_next_look():
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4, fixed=1), max_queued=2)
+    dispatch.set_lane(0, 8)
+    dispatch.feed(abs, "one", range(20))
+    dispatch.plan(0.0)
+    for worker in range(8):
+        dispatch.started((0, worker))
+    for room, more in ((3, 3), (2, 2), (0, 0), (100, 3)):
+        dispatch.lanes[0].room = room
+        sent = [one for one in dispatch.plan(0.0) if isinstance(one, Send)]
+        assert len(sent) == more

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 import lightwork as lw
 from lightwork._backends._registry import backend
 from lightwork._demand import Demand
-from lightwork._growth import Growth
+from lightwork._growth import Growth, Pace
 from lightwork._policy import Ask, Candidate, Policy, Seen
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
@@ -202,3 +204,37 @@ def test_the_shortest_maps_know_what_handing_a_call_over_costs_at_least():
     from lightwork._worth import HANDED
 
     assert min(info.capabilities.per_item for name, info in lw.backends().items() if name != "serial") == HANDED
+
+
+def hand_out(pace: Pace, calls: int, late: Callable[[int], float], busy: int = 0) -> int:
+    """How many calls threads have once ``calls`` more were to be handed out; ``late``: the GIL, with so many busy."""
+    while calls:
+        room = min(pace.room(busy), calls)
+        busy, calls = busy + room, calls - room
+        if not calls or not room:
+            break
+        pace.looked(busy, late(busy))
+    return busy
+
+
+def test_threads_that_wait_get_all_calls_at_once():
+    assert hand_out(Pace(), 128, lambda busy: 1e-4) == 128
+
+
+def test_threads_that_compute_get_no_more_than_it_took_to_see_that():
+    pace = Pace()
+    assert hand_out(pace, 128, lambda busy: 0.005) == 8
+    # One has ended: another one takes its place, and that is all.
+    assert hand_out(pace, 127, lambda busy: 0.005, busy=7) == 8
+
+
+def test_threads_that_wait_again_get_more_again():
+    pace = Pace()
+    hand_out(pace, 128, lambda busy: 0.005)
+    assert hand_out(pace, 128, lambda busy: 1e-4) == 128
+
+
+def test_where_many_wait_already_and_the_gil_is_full_they_stay_as_many():
+    pace = Pace()
+    pace.looked(100, 0.01)
+    assert pace.room(99) == 1 and pace.room(100) == pace.room(120) == 0

@@ -9,5 +9,9 @@ if os.environ.get("LIGHTWORK_TEST_HANG") == "1":
     time.sleep(600)
 
 
+ADDED: list[int] = []
+"""What names something of its module needs it in a worker."""
+
+
 def square(x: int) -> int:
-    return x * x
+    return x * x + len(ADDED)

@@ -55,7 +55,7 @@ print(lw.map(uses, [1], backend="processes"))
 def test_what_a_function_takes_of_the_standard_library_is_told_to_the_starter(tmp_path):
     (tmp_path / "fractions.py").write_text("Fraction = str\n")
     (tmp_path / "near.py").write_text("import colorsys\nfrom far import through\n")
-    (tmp_path / "far.py").write_text("import near, wave\ndef through(x): return x\n")
+    (tmp_path / "far.py").write_text("import near, wave\ndef through(x): return wave and x\n")
     done = run("-W", "error", "-c", NEEDS, cwd=tmp_path)
     assert done.stderr == ""
     assert done.stdout == "['decimal', 'json'] True\nTrue\n() ()\n[('1', Decimal('1'), '1')]\n"

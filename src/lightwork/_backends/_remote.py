@@ -149,7 +149,7 @@ class RemoteCrew(Crew):
         self._events: list[Event] = []
         self._links: dict[int, _Link] = {}
         self._names = Sending()
-        self._functions = Functions(self._names)
+        self._functions = Functions(self._names, modules=terms.initializer is not None)
         self._cores = usable_cores()
         self._copying = Copying(self._cores > 1)
         self._copies = Copies(self._copying, by_caller=True)

@@ -6,7 +6,7 @@ import struct
 import weakref
 from collections import OrderedDict, deque
 
-from lightwork import _carried, _wire
+from lightwork import _by_code, _carried, _wire
 from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
@@ -51,8 +51,9 @@ class Functions:
     its model.
     """
 
-    def __init__(self, names: Sending) -> None:
-        self._names = names
+    def __init__(self, names: Sending, modules: bool = False) -> None:
+        """``modules``: functions are to find what an initializer has put into their modules."""
+        self._names, self._modules = names, modules
         self._held: OrderedDict[int, Function] = OrderedDict()
         self._gone: deque[tuple[int, int]] = deque()
         self._count = 0
@@ -65,7 +66,7 @@ class Functions:
             self._held.move_to_end(id(fn))
             return held, dropped
         self._count += 1
-        fresh = self._held[id(fn)] = _dumped(fn, self._count, self._gone, self._names)
+        fresh = self._held[id(fn)] = _dumped(fn, self._count, self._gone, self._names, self._modules)
         if len(self._held) > MOST_FUNCTIONS:
             dropped.append(self._held.popitem(last=False)[1].number)
         return fresh, dropped
@@ -81,7 +82,9 @@ class Functions:
         return dropped
 
 
-def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]], names: Sending) -> Function:
+def _dumped(
+    fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]], names: Sending, modules: bool
+) -> Function:
     key = id(fn)
     try:
         # Called in whatever thread the function ends.
@@ -96,7 +99,11 @@ def _dumped(fn: Callable[..., Any], number: int, gone: deque[tuple[int, int]], n
     try:
         handles: dict[Handle, int] = {}
         names.held, names.fresh = {}, function.classes  # it is for all workers
-        data, buffers = _wire.dump(fn, to_worker=True, handles=handles, names=names)
+        alone = set() if modules else _by_code.standing_alone(fn)
+        data = _by_code.dumps(fn, lambda _: True, {}, alone=alone) if alone else None
+        buffers: list[memoryview] = []
+        if not isinstance(data, bytes):
+            data, buffers = _wire.dump(fn, to_worker=True, handles=handles, names=names)
         head = FUNCTION.pack(number, len(module))
         function.parts = _wire.frame(_wire.FUNCTION, [head, module, data], buffers, handles=handles)
     except KeyboardInterrupt:

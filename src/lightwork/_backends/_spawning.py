@@ -135,6 +135,11 @@ def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
     where it is sent by value, that it itself names, and those that the other modules named there name. The starter
     imports them once, for all, and may: they start no threads. Others might."""
     names = getattr(fn, "__globals__", None)
+    if names is not None and not by_value:
+        from lightwork._by_code import standing_alone
+
+        if standing_alone(fn):
+            return ()
     if names is None:  # an object that can be called
         kind = type(fn).__module__
         names = {} if kind == "builtins" else getattr(sys.modules.get(kind), "__dict__", {})

@@ -130,6 +130,10 @@ class Crew(ABC):
         Returns how many calls could not be stopped and go on (threads).
         """
 
+    def glance(self) -> float:
+        """Lets the workers have the GIL for a moment; returns for how many seconds longer it was not to be had."""
+        return 0.0
+
     def inside(self) -> bool:
         """Whether the calling thread is one of the workers: one that waited for them would wait for itself."""
         return False

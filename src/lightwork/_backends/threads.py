@@ -35,6 +35,10 @@ GLIMPSE = 0.05
 """Seconds after which results are reported while their batch goes on with a call that takes longer."""
 
 
+MOMENT = 2e-4
+"""Seconds in which some threads begin calls that wait."""
+
+
 class _Worker:
     """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported. ``left``: the items of
     its submitted calls that have not begun. ``turn`` is held where all this changes."""
@@ -174,6 +178,11 @@ class ThreadCrew(Crew):
                 self._together = True
                 if (news := worker.news()) is not None:
                     self._reports.put(Finished(number, news, last=False))
+
+    def glance(self) -> float:
+        began = time.perf_counter()
+        time.sleep(MOMENT)
+        return time.perf_counter() - began - MOMENT
 
     def wake(self) -> None:
         self._reports.wake()

@@ -75,8 +75,11 @@ class Compared:
 
     @property
     def wrong(self) -> tuple[float, float, str] | None:
-        """How wrong the model was, as factors: that of the middle row, the largest, and which backend's that is."""
+        """How wrong the model was, as factors: that of the middle row, the largest, and which backend's that is. The
+        plain loop, from which the others are predicted, counts only where it is alone."""
         factors = {row.backend: max(row.off, 1 / row.off) for row in self.rows if row.off is not None}
+        if len(factors) > 1:
+            factors.pop("serial", None)
         if not factors:
             return None
         worst = max(factors, key=lambda backend: factors[backend])
