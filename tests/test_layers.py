@@ -32,7 +32,7 @@ FLOORS: dict[str, str] = {
     "_target _verdicts _hazards.* amapping checking comparing executor mapping probing testing",
     "package": "lightwork",
     "lab": "lab.*",
-    "command line": "cli __main__",
+    "command line": "cli.* __main__",
 }
 """From the ground up. A name is a module or ``folder.*``; ``lightwork`` is the package's own file."""
 
@@ -51,9 +51,9 @@ READS_THE_CLOCK = {
     "lab.*": "its experiments time bare threads and processes, as the reader would",
 }
 ASKS_THE_PLATFORM = {"_machine": "it is the place for that", "_platform": "it is the place for that"}
-PRINTS = {"cli": "it is the command line", "lab.*": "what the experiments' workers print is their evidence"}
-EXITS = {"cli": "it is the command line", "__main__": "it is the command line"}
-PARSES_ARGUMENTS = {"cli": "it is the command line"}
+PRINTS = {"cli.*": "it is the command line", "lab.*": "what the experiments' workers print is their evidence"}
+EXITS = {"cli.*": "it is the command line", "__main__": "it is the command line"}
+PARSES_ARGUMENTS = {"cli.*": "it is the command line"}
 
 CLOCKS = {"time", "perf_counter", "monotonic", "time_ns", "perf_counter_ns", "monotonic_ns", "clock_gettime"}
 PLATFORM = {("sys", name) for name in ("platform", "version_info", "hexversion", "implementation", "version")} | {
@@ -250,7 +250,7 @@ def test_only_the_command_line_parses_arguments() -> None:
         for module, line in importers(package)
         if not allowed(PARSES_ARGUMENTS, module)
     ]
-    assert not wrong, listing(wrong, "Arguments are parsed in cli.py; what they mean is an ordinary function.")
+    assert not wrong, listing(wrong, "Arguments are parsed in cli/; what they mean is an ordinary function.")
 
 
 def called(names: set[str]) -> Iterator[tuple[str, str, int]]:
@@ -262,7 +262,7 @@ def called(names: set[str]) -> Iterator[tuple[str, str, int]]:
 
 def test_only_the_command_line_prints() -> None:
     wrong = [f"{module}:{line} prints" for module, _, line in called({"print"}) if not allowed(PRINTS, module)]
-    assert not wrong, listing(wrong, "Return the text; cli.py prints it.")
+    assert not wrong, listing(wrong, "Return the text; cli/ prints it.")
 
 
 def test_only_the_command_line_exits() -> None:
@@ -272,7 +272,7 @@ def test_only_the_command_line_exits() -> None:
         for module, name, line in called({"exit", "quit", "SystemExit"})
         if not allowed(EXITS, module)
     ]
-    assert not wrong, listing(wrong, "Raise a LightworkError; cli.py turns it into a message and an exit code.")
+    assert not wrong, listing(wrong, "Raise a LightworkError; cli/ turns it into a message and an exit code.")
 
 
 def test_privileges_are_used() -> None:
