@@ -24,6 +24,7 @@ from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._lean import get_ident
 from lightwork._lock import Guarding, new_lock
+from lightwork._mapped import Mapped
 from lightwork._options import Settings, check_fit, how_many
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
@@ -32,8 +33,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
-
-    from lightwork._mapped import Mapped
 
     Drive = Callable[["LedFuture", float | None], None]
     Outcome = Future[Any] | Mapped
@@ -292,16 +291,17 @@ class Service:
     ) -> None:
         """Takes calls of a map, for whose outcomes nobody leads. Not after ``shutdown``."""
         self._taken, self._alone = self._taken + len(argses), 0
-        if self._router is None:
+        if self._router is None and len(argses) > 1:
             self._inbox.put(Works(fn, argses, futures, together))
             return
-        for args, future in zip(argses, futures, strict=True):  # each may be handed on by itself
+        for args, future in zip(argses, futures, strict=True):  # each may be handed on, or joined by the next
             self._inbox.put(Work(fn, args, {}, future, routed))
 
-    def proceed(self, future: Outcome) -> None:
-        """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
-        if not self.inline and not isinstance(future, LedFuture):
-            self._leave_to_thread()
+    def proceed(self, future: Outcome, count: int = 1) -> None:
+        """Sees to it that calls which were taken are made: by the service's thread, or here and now."""
+        if isinstance(future, Mapped):
+            if self._led or self._inbox.qsize() <= count:  # else the thread is awake, or was told to be
+                self._leave_to_thread()
             return
         if isinstance(future, LedFuture):
             if not self._led or self._asleep or self._driving.locked():

@@ -53,8 +53,9 @@ AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 AT_THE_END = "cannot schedule new futures after interpreter shutdown"
 IN_A_CHILD = "cannot schedule new futures in a forked process: the executor, its threads and workers are its parent's"
 
-MOMENT = 0.001
-"""Seconds for which the input of ``Executor.map`` is drawn before what was drawn begins."""
+HELPING = 1024
+"""Calls of a map that are handed over together, where their arguments are there. Those of an iterator, which may wait
+for what earlier calls do, begin one by one."""
 
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()
 
@@ -279,7 +280,8 @@ class Executor(BaseExecutor):
         calls = zip(*iterables, strict=False)
         futures: deque[Future[R] | Mapped]
         if buffersize is None and type(self).submit is Executor.submit:
-            futures = self._submit_all(fn, calls, chunksize)
+            helping = HELPING if all(isinstance(each, (list, tuple, range)) for each in iterables) else 1
+            futures = self._submit_all(fn, calls, helping, chunksize)
         else:
             futures = deque(self.submit(fn, *args) for args in itertools.islice(calls, buffersize))
         owner = weakref.ref(self)
@@ -302,17 +304,17 @@ class Executor(BaseExecutor):
         return results()
 
     def _submit_all(
-        self, fn: Callable[..., Any], calls: Iterator[tuple[Any, ...]], together: int
+        self, fn: Callable[..., Any], calls: Iterator[tuple[Any, ...]], helping: int, together: int
     ) -> deque[Future[Any] | Mapped]:
-        """What will have the results of a map's calls, in order. ``together``: how many the caller would have in one
-        message."""
+        """What will have the results of a map's calls, in order. ``helping``: how many are drawn before they begin;
+        ``together``: how many the caller would have in one message."""
         from lightwork._mapped import Drawing, Mapped
 
         if not callable(fn):
             raise TypeError(f"map needs a function first, not {type(fn).__name__} {fn!r}")
         drawing = Drawing()
         futures: deque[Future[Any] | Mapped] = deque()
-        while argses := _helping(calls):
+        while argses := list(itertools.islice(calls, helping)):
             routed = 0 if self._routes is None else self._routes.changes
             service = self._service_for(fn, argses[0], {})
             if service.inline or (self._routes is not None and self._routes.mean_processes(fn)):
@@ -322,7 +324,7 @@ class Executor(BaseExecutor):
             with self._lock:
                 self._accepts()
                 service.take_all(fn, argses, mapped, together, routed)
-            service.proceed(mapped[0])
+            service.proceed(mapped[0], len(mapped))
             futures.extend(mapped)
         return futures
 
@@ -407,17 +409,6 @@ def _cannot_kill(service: Service) -> BackendUnavailable:
     from lightwork.errors import BackendUnavailable
 
     return BackendUnavailable(f"the {service.name!r} backend cannot end a running call; backend='processes' can")
-
-
-def _helping(calls: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The arguments of the next calls, so many as are there within a moment; none when there are no more."""
-    found, now = [], SystemClock.now
-    end = now() + MOMENT
-    for args in calls:
-        found.append(args)
-        if now() >= end:
-            break
-    return found
 
 
 def _result_or_cancel(future: Future[R] | Mapped, timeout: float | None) -> R:
