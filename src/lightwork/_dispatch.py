@@ -346,6 +346,14 @@ class Dispatch:
         worker.sent[batch.id] = _Sent(batch)
         return Send((0, name), batch)
 
+    def feed_calls(self, fn: Callable[..., Any], style: Style, items: Sequence[Any], together: int) -> int:
+        """Adds calls each of which is waited for by itself; returns the index of the first. ``together``: so many may
+        go out together, if they are more than of others."""
+        first, together = self.fed, max(together, MOST_JOINED)
+        for at in range(0, len(items), together):
+            self.feed(fn, style, items[at : at + together])
+        return first
+
     def end_of_input(self) -> None:
         """No ``feed`` will follow."""
         self.more, self.away = False, 0.0

@@ -53,14 +53,24 @@ class Routes:
     def __init__(self) -> None:
         self._states: WeakKeyDictionary[CodeType, State] = WeakKeyDictionary()
         self._shares: WeakKeyDictionary[CodeType, list[float]] = WeakKeyDictionary()
+        self.changes = 0
+        """How often something was learnt that sends calls elsewhere."""
+
+    def _put(self, code: CodeType, state: State) -> None:
+        self._states[code] = state
+        self.changes += 1
 
     def compute(
         self, fn: Callable[..., Any], args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> bool:
         """Whether this call of ``fn`` is better made in a process. Without a GIL none is: threads compute at once."""
-        if not gil_enabled() or self._state(fn) not in ("tried", "computes"):
+        if not self.mean_processes(fn):
             return False
         return _plain_function(fn) and all(map(_plain, args)) and all(map(_plain, (kwargs or {}).values()))
+
+    def mean_processes(self, fn: Callable[..., Any]) -> bool:
+        """Whether calls of ``fn`` are better made in processes where nothing but results can come back."""
+        return gil_enabled() and self._state(fn) in ("tried", "computes")
 
     def known(self, fn: Callable[..., Any]) -> bool:
         """Whether a further call in a thread would tell nothing new."""
@@ -80,7 +90,7 @@ class Routes:
         code = _code(fn)
         if code is None or self.known(fn) or cpu < COMPUTES or cpu < WORTH_A_TRIAL * seconds / max(1, beside):
             return
-        self._states[code] = "tried" if _movable(fn, args, value, cpu) else "stays"
+        self._put(code, "tried" if _movable(fn, args, value, cpu) else "stays")
 
     def saw_in_process(self, fn: Callable[..., Any], seconds: float, cpu: float) -> None:
         """The same of a call in a process, where nobody else has the GIL."""
@@ -91,13 +101,13 @@ class Routes:
         shares.append(cpu / seconds)
         if len(shares) == TRIALS:
             # On a busy machine each waits for a core now and then; one that waits by itself always does.
-            self._states[code] = "computes" if max(shares) > MOSTLY_WAITING else "stays"
+            self._put(code, "computes" if max(shares) > MOSTLY_WAITING else "stays")
 
     def stay(self, fn: Callable[..., Any]) -> None:
         """A call of ``fn`` could not travel."""
         code = _code(fn)
         if code is not None:
-            self._states[code] = "stays"
+            self._put(code, "stays")
 
 
 routes = Routes()

@@ -24,16 +24,18 @@ from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._lean import RLock, attrgetter, deque, get_ident
 from lightwork._lock import Guarding, new_lock
+from lightwork._mapped import Mapped
 from lightwork._options import Settings, check_fit, how_many
 from lightwork._record import Slotted, replace
 from lightwork.errors import Failure, UnpicklableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
     Drive = Callable[["LedFuture", float | None], None]
+    Outcome = Future[Any] | Mapped
 else:
     Protocol = object
 
@@ -62,15 +64,32 @@ QUIET = 25
 class Work(Slotted):
     """A submitted call."""
 
-    __slots__ = ("args", "fn", "future", "kwargs")
+    __slots__ = ("args", "fn", "future", "kwargs", "routed")
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Outcome, routed: int
     ) -> None:
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
         self.future = future
+        self.routed = routed
+        """Changes of the router's mind that were known when it said who makes the call."""
+
+
+class Works(Slotted):
+    """Submitted calls of one function, whose futures ``Executor.map`` alone has. ``together``: so many of them may
+    travel in one message."""
+
+    __slots__ = ("argses", "fn", "futures", "together")
+
+    def __init__(
+        self, fn: Callable[..., Any], argses: Sequence[tuple[Any, ...]], futures: Sequence[Mapped], together: int
+    ) -> None:
+        self.fn = fn
+        self.argses = argses
+        self.futures = futures
+        self.together = together
 
 
 class _Condition(threading.Condition):
@@ -171,8 +190,11 @@ def forget_all() -> None:
 
 
 class Router(Protocol):
-    """Who knows which service a function's calls are for, where an executor has several."""
+    """Who knows which service a function's calls are for, where an executor has several. ``changes``: how often that
+    has changed for any function."""
 
+    @property
+    def changes(self) -> int: ...
     def learn(self, name: str, work: Work, seconds: float, cpu: float, beside: int, value: Any) -> None: ...
     def hand_on(self, name: str, work: Work) -> bool: ...
     def take_back(self, work: Work) -> bool: ...
@@ -202,17 +224,17 @@ class Service:
         self.name = made.name
         self.can_kill = made.capabilities.can_kill
         self._coroutines = made.capabilities.coroutines
-        self._inline = made.capabilities.in_caller
+        self.inline = made.capabilities.in_caller
         self._backend, self._settings = made, settings
-        self._inbox: SimpleQueue[Work] = SimpleQueue()
+        self._inbox: SimpleQueue[Work | Works] = SimpleQueue()
         self._condemned: SimpleQueue[Future[Any]] = SimpleQueue()
         self._lock = new_lock()
-        self._futures: dict[int, Future[Any]] = {}
+        self._futures: dict[int, Outcome] = {}
         self._indices: dict[int, int] = {}
         self._closing = self._cancelling = self._abandoned = False
         self._cancelled_at = 0.0
         self._broken: BaseException | None = None
-        self._router = None if self._coroutines or self._inline else router
+        self._router = None if self._coroutines or self.inline else router
         self._works: dict[int, Work] = {}
         """Calls that are not done, where there is a router."""
         self._run = self._opened()
@@ -234,7 +256,7 @@ class Service:
         self._taken = self._alone = 0
         """Calls that were taken; the last ones of them that came when there was no other."""
         self._thread: threading.Thread | None = None
-        if not self._inline:
+        if not self.inline:
             name, daemon = f"lightwork-{self.name}", _machine.daemon_threads()
             self._thread = threading.Thread(target=self._serve, name=name, daemon=daemon)
             _serving.add(self)
@@ -264,7 +286,7 @@ class Service:
 
     def future(self) -> Future[Any]:
         """What a call that is to be taken will have as its future."""
-        return Future() if self._inline else LedFuture(self)
+        return Future() if self.inline else LedFuture(self)
 
     def check(self, fn: Any) -> None:
         """BackendUnavailable where ``fn`` does not suit the backend, BrokenExecutor where the executor is broken."""
@@ -278,14 +300,36 @@ class Service:
         if is_coroutine_function(fn) != self._coroutines:
             check_fit(fn, self._backend, self._settings, is_coroutine_function(fn))
 
-    def take(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Future[Any]) -> None:
-        """Takes a call. Not after ``shutdown``."""
+    def take(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Outcome, routed: int = 0
+    ) -> None:
+        """Takes a call. Not after ``shutdown``. ``routed``: as of ``Work``."""
         self._taken += 1
         self._alone = 0 if self._futures else self._alone + 1
-        self._inbox.put(Work(fn, args, kwargs, future))
+        self._inbox.put(Work(fn, args, kwargs, future, routed))
 
-    def proceed(self, future: Future[Any]) -> None:
-        """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
+    def take_all(
+        self,
+        fn: Callable[..., Any],
+        argses: Sequence[tuple[Any, ...]],
+        futures: Sequence[Mapped],
+        together: int,
+        routed: int,
+    ) -> None:
+        """Takes calls of a map, for whose outcomes nobody leads. Not after ``shutdown``."""
+        self._taken, self._alone = self._taken + len(argses), 0
+        if self._router is None and len(argses) > 1:
+            self._inbox.put(Works(fn, argses, futures, together))
+            return
+        for args, future in zip(argses, futures, strict=True):  # each may be handed on, or joined by the next
+            self._inbox.put(Work(fn, args, {}, future, routed))
+
+    def proceed(self, future: Outcome, count: int = 1) -> None:
+        """Sees to it that calls which were taken are made: by the service's thread, or here and now."""
+        if isinstance(future, Mapped):
+            if self._led or self._inbox.qsize() <= count:  # else the thread is awake, or was told to be
+                self._leave_to_thread()
+            return
         if isinstance(future, LedFuture):
             if not self._led or self._asleep or self._driving.locked():
                 self._rouse()
@@ -389,7 +433,9 @@ class Service:
         self._leader = None
         torn.close()
         untouched = [self._inbox.get() for _ in range(self._inbox.qsize())]
-        lost = {*self._futures.values(), *([] if last is None else [last])} - {work.future for work in untouched}
+        lost = {*self._futures.values(), *([] if last is None else [last])} - {
+            future for work in untouched for future in _futures_of(work)
+        }
         self._futures.clear()
         self._indices.clear()
         self._works.clear()
@@ -421,7 +467,7 @@ class Service:
         """Takes no more calls."""
         self._cancelling |= cancel_futures
         self._closing = True
-        if self._inline:
+        if self.inline:
             self._run.close()
         else:
             self._leave_to_thread()
@@ -555,7 +601,13 @@ class Service:
         while not self._inbox.empty():  # whoever drives is the only one who takes
             work = self._inbox.get()
             if self._broken is not None:
-                _settle(work.future, self._broken_error())
+                for future in _futures_of(work):
+                    _settle(future, self._broken_error())
+                continue
+            if isinstance(work, Works):
+                items: list[Any] = [(args, {}) for args in work.argses]
+                first = dispatch.feed_calls(work.fn, "full", items, work.together)
+                self._futures.update(enumerate(work.futures, first))
                 continue
             self._enter(dispatch.feed_call(work.fn, "full", (work.args, work.kwargs)), work)
 
@@ -572,13 +624,13 @@ class Service:
             return future is not None
         if self._router is not None and not future.cancelled():
             work = self._works[index]
-            if self._router.hand_on(self.name, work):
+            if work.routed != self._router.changes and self._router.hand_on(self.name, work):
                 self._forget(index)
                 self._run.wake()  # whoever drives may have nothing to wait for now
                 return False
         return future.set_running_or_notify_cancel()
 
-    def _forget(self, index: int) -> Future[Any] | None:
+    def _forget(self, index: int) -> Outcome | None:
         if self._router is not None:
             self._works.pop(index, None)
         future = self._futures.pop(index, None)
@@ -659,7 +711,11 @@ def _never_left(value: Any) -> bool:
     return isinstance(value, Failure) and isinstance(value.exception, UnpicklableError) and not value.exception.begun
 
 
-def _settle(future: Future[Any], error: BaseException) -> None:
+def _futures_of(work: Work | Works) -> Sequence[Outcome]:
+    return work.futures if isinstance(work, Works) else (work.future,)
+
+
+def _settle(future: Outcome, error: BaseException) -> None:
     if not future.done() and (future.running() or future.set_running_or_notify_cancel()):
         future.set_exception(error)
 

@@ -5,6 +5,7 @@ Light to import, but for ``concurrent.futures``: where processes are named, the 
 
 from __future__ import annotations
 
+import itertools
 import sys
 import weakref
 from collections import deque
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._backends.base import Backend
+    from lightwork._mapped import Mapped
+    from lightwork._routing import Routes
     from lightwork._service import Service, Work
     from lightwork.errors import BackendUnavailable
 
@@ -49,6 +52,10 @@ _OPTIONS = (
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 AT_THE_END = "cannot schedule new futures after interpreter shutdown"
 IN_A_CHILD = "cannot schedule new futures in a forked process: the executor, its threads and workers are its parent's"
+
+HELPING = 1024
+"""Calls of a map that are handed over together, where their arguments are there. Those of an iterator, which may wait
+for what earlier calls do, begin one by one."""
 
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()
 
@@ -146,8 +153,13 @@ class Executor(BaseExecutor):
         self._refusal: str | None = None
         """Why no further call is taken, once that is so."""
         self._fixed = self._fixed_backend()
+        self._routes: Routes | None = None
         if self._fixed is not None:
             self._service(self._fixed)
+        else:
+            from lightwork._routing import routes
+
+            self._routes = routes
         _open.add(self)
 
     def _fixed_backend(self) -> str | None:
@@ -177,8 +189,8 @@ class Executor(BaseExecutor):
                 from lightwork._service import open_service
 
                 settings, router = self._settings, None
-                if self._fixed is None:
-                    router = _Router(self)
+                if self._routes is not None:
+                    router = _Router(self, self._routes)
                     if name == "processes":
                         from lightwork._options import for_cores
 
@@ -200,30 +212,34 @@ class Executor(BaseExecutor):
         """
         if not callable(fn):
             raise TypeError(f"submit needs a function first, not {type(fn).__name__} {fn!r}")
-        name = self._fixed or self._route(fn, args, kwargs)
-        service = self._services.get(name) or self._service(name)
-        service.check(fn)
+        routed = 0 if self._routes is None else self._routes.changes
+        service = self._service_for(fn, args, kwargs)
         future: Future[R] = service.future()
         with self._lock:  # a shutdown comes before this, or after it with the call
             self._accepts()
-            service.take(fn, args, kwargs, future)
+            service.take(fn, args, kwargs, future, routed)
         service.proceed(future)
         return future
+
+    def _service_for(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Service:
+        name = self._fixed or self._route(fn, args, kwargs)
+        service = self._services.get(name) or self._service(name)
+        service.check(fn)
+        return service
 
     def _route(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         names = self._settings.backend if isinstance(self._settings.backend, tuple) else ("threads", "processes")
         if is_coroutine_function(fn):
             return "asyncio"
-        if "processes" in names:
-            from lightwork._routing import routes
-
-            # A seed holds for the order of submission, which only one service knows.
-            if not self._settings.terms.seed_globals and routes.compute(fn, args, kwargs):
-                return "processes"
+        # A seed holds for the order of submission, which only one service knows.
+        seeded = self._settings.terms.seed_globals
+        if "processes" in names and not seeded and self._routes is not None and self._routes.compute(fn, args, kwargs):
+            return "processes"
         return next((name for name in names if name in ("threads", "serial")), names[0])
 
     def _hand_on(self, name: str, work: Work) -> bool:
         """Gives a call of the service ``name`` that has not begun to the one that it is for by now, if to another."""
+        routed = 0 if self._routes is None else self._routes.changes
         other = self._route(work.fn, work.args, work.kwargs)
         if other == name or other not in ("threads", "processes"):
             return False
@@ -231,7 +247,7 @@ class Executor(BaseExecutor):
             service = self._service(other)
             with self._lock:
                 self._accepts()
-                service.take(work.fn, work.args, work.kwargs, work.future)
+                service.take(work.fn, work.args, work.kwargs, work.future, routed)
         except (RuntimeError, OSError):  # it was shut down meanwhile, or the other cannot be had: made where it is
             return False
         if hasattr(work.future, "service"):
@@ -250,8 +266,8 @@ class Executor(BaseExecutor):
         """The results in order, as an iterator, as the standard library's ``Executor.map`` gives them.
 
         ``timeout``: seconds from this call until a result must be there, else TimeoutError. ``buffersize``: at most
-        so many calls are submitted whose results were not given out yet; default: all at once. ``chunksize`` is
-        accepted for compatibility: lightwork sizes its own messages.
+        so many calls are submitted whose results were not given out yet; default: all at once. ``chunksize``: so many
+        calls that take next to nothing may be in one message, 64 at least; lightwork sizes its messages by time.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -262,11 +278,12 @@ class Executor(BaseExecutor):
         now = SystemClock.now
         end = None if timeout is None else now() + timeout
         calls = zip(*iterables, strict=False)
-        futures: deque[Future[R]] = deque()
-        for args in calls:
-            futures.append(self.submit(fn, *args))
-            if buffersize is not None and len(futures) >= buffersize:
-                break
+        futures: deque[Future[R] | Mapped]
+        if buffersize is None and type(self).submit is Executor.submit:
+            helping = HELPING if all(isinstance(each, (list, tuple, range)) for each in iterables) else 1
+            futures = self._submit_all(fn, calls, helping, chunksize)
+        else:
+            futures = deque(self.submit(fn, *args) for args in itertools.islice(calls, buffersize))
         owner = weakref.ref(self)
 
         def results() -> Iterator[R]:
@@ -285,6 +302,31 @@ class Executor(BaseExecutor):
                     futures.pop().cancel()
 
         return results()
+
+    def _submit_all(
+        self, fn: Callable[..., Any], calls: Iterator[tuple[Any, ...]], helping: int, together: int
+    ) -> deque[Future[Any] | Mapped]:
+        """What will have the results of a map's calls, in order. ``helping``: how many are drawn before they begin;
+        ``together``: how many the caller would have in one message."""
+        from lightwork._mapped import Drawing, Mapped
+
+        if not callable(fn):
+            raise TypeError(f"map needs a function first, not {type(fn).__name__} {fn!r}")
+        drawing = Drawing()
+        futures: deque[Future[Any] | Mapped] = deque()
+        while argses := list(itertools.islice(calls, helping)):
+            routed = 0 if self._routes is None else self._routes.changes
+            service = self._service_for(fn, argses[0], {})
+            if service.inline or (self._routes is not None and self._routes.mean_processes(fn)):
+                futures.extend(self.submit(fn, *args) for args in argses)  # each call's arguments have a say
+                continue
+            mapped = [Mapped(drawing) for _ in argses]
+            with self._lock:
+                self._accepts()
+                service.take_all(fn, argses, mapped, together, routed)
+            service.proceed(mapped[0], len(mapped))
+            futures.extend(mapped)
+        return futures
 
     def kill(self, future: Future[Any]) -> bool:
         """Ends the call behind ``future``, running or not; False where it was done already.
@@ -369,7 +411,7 @@ def _cannot_kill(service: Service) -> BackendUnavailable:
     return BackendUnavailable(f"the {service.name!r} backend cannot end a running call; backend='processes' can")
 
 
-def _result_or_cancel(future: Future[R], timeout: float | None) -> R:
+def _result_or_cancel(future: Future[R] | Mapped, timeout: float | None) -> R:
     try:
         return future.result(timeout)
     finally:
@@ -380,10 +422,12 @@ def _result_or_cancel(future: Future[R], timeout: float | None) -> R:
 class _Router:
     """Says of an executor's calls which service they are for, without keeping an executor that nobody else holds."""
 
-    def __init__(self, executor: Executor) -> None:
-        from lightwork._routing import routes
-
+    def __init__(self, executor: Executor, routes: Routes) -> None:
         self._owner, self._routes = weakref.ref(executor), routes
+
+    @property
+    def changes(self) -> int:
+        return self._routes.changes
 
     def learn(self, name: str, work: Work, seconds: float, cpu: float, beside: int, value: Any) -> None:
         """A call of the service ``name`` has ended."""
