@@ -80,6 +80,7 @@ class Opening:
                 load,
                 caller=prelude.caller if prelude and taken else None,
                 delay=prelude.delay if prelude else None,
+                watcher=prelude.watcher if prelude and not taken else None,
             )
             self._make_run = begin
         self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
