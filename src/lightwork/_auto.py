@@ -549,7 +549,10 @@ class AutoRun(Run):
                 workers = max(workers, min(left, MANY))
         if self.total is None:
             self._input, self._further = self._drawing(), 2 * max(1, self.dispatch.done)
-        number = self.open(backend, workers, self._grow(backend, workers))
+        growth = self._grow(backend, workers)
+        if few and growth is not None:
+            growth.many = MANY  # nor do the others if that is all that it did
+        number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend
 

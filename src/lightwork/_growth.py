@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lightwork._record import Slotted
 
 STEP = 4
@@ -14,6 +16,13 @@ but hardly that far."""
 IDLE = 0.4
 """Part of the ceiling under which the workers' CPU use leaves room for more of them. Low, because computing threads
 on a busy machine use little, too."""
+
+MIXED, SATED = 0.6, 0.8
+"""CPU share of a call under which it is taken to do both, and part of the ceiling under which there are too few
+threads of such calls."""
+
+SPARE = 2
+"""Threads more than the ceiling takes when the calls take turns in waiting: they seldom do."""
 
 SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
@@ -79,9 +88,9 @@ class Growth(Slotted):
         self._rate = 0.0
 
     def look(self, now: float, hungry: bool, cpu: float) -> None:
-        """Whether nothing is computed: to be asked as long as there are fewer than ``many``. ``hungry``: calls wait for
-        a worker, and all that there are to be have one; ``cpu``: seconds that the process has used."""
-        if not hungry:
+        """Whether nothing is computed, which is to be found out as long as there are fewer than ``many``. ``hungry``:
+        calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used."""
+        if not hungry or self.workers >= self.many:
             self.due = self._look = None
         elif self._look is None:
             self._look, self.due = (now, cpu), now + BEAT
@@ -122,6 +131,10 @@ class Growth(Slotted):
             self.workers = min(step * self.workers, self.limit)
             # The step must bring a third of what it adds, or it was the last.
             self._rate = rate * (1 + (step - 1) / 3)
+        elif each > SHORT and WAITING <= share < MIXED and used < SATED * self.ceiling and rate > self._rate:
+            before = self.workers
+            self.workers = min(math.ceil(before * self.ceiling / used) + SPARE, self.limit)
+            self._rate = rate * (1 + (self.workers / before - 1) / 3)
         else:
             self.limit = max(self.workers, self._began)
         return self.workers

@@ -202,3 +202,31 @@ def test_the_shortest_maps_know_what_handing_a_call_over_costs_at_least():
     from lightwork._worth import HANDED
 
     assert min(info.capabilities.per_item for name, info in lw.backends().items() if name != "serial") == HANDED
+
+
+def test_threads_that_are_many_by_another_way_are_not_looked_at_any_more():
+    growth = Growth(1.0, 128, 2, 2, 6)
+    growth.look(0.0, True, 0.0)
+    assert growth.due is not None
+    growth.workers = 8
+    growth.look(0.02, True, 0.0)
+    assert growth.workers == 8 and growth.due is None
+
+
+def test_calls_that_do_both_have_as_many_threads_as_keep_the_cores_busy():
+    def parallel(threads):
+        return min(threads, 4.0)  # half of a call's time on one of two cores
+
+    assert 5 <= grow(0.01, 0.5, parallel, ceiling=2.0) <= 10
+    assert grow(0.01, 0.9, parallel, ceiling=2.0) == 2
+
+
+def test_there_are_threads_to_spare_for_calls_that_wait_now_and_then():
+    def workers(wait, cpu, calls=1000):
+        return policy(2, gil=False).workers("threads", Demand(wait, cpu), calls)
+
+    assert workers(0.0, 0.01) == workers(0.0005, 0.0095) - 1 == 2
+    assert workers(0.005, 0.005) == 6
+    assert workers(0.018, 0.002) == 28
+    assert workers(0.005, 0.005, calls=5) == 5
+    assert workers(1.0, 0.0) == 128
