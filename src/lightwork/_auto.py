@@ -550,8 +550,10 @@ class AutoRun(Run):
         if self.total is None:
             self._input, self._further = self._drawing(), 2 * max(1, self.dispatch.done)
         growth = self._grow(backend, workers)
-        if few and growth is not None:
-            growth.many = MANY  # nor do the others if that is all that it did
+        if growth is not None and self.demand is not None:
+            growth.both = few or self.demand.cpu_share < MOSTLY_COMPUTING
+            if few:
+                growth.many = MANY  # nor do the others if that is all that it did
         number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend

@@ -62,6 +62,7 @@ class Growth(Slotted):
         "_look",
         "_rate",
         "_since",
+        "both",
         "ceiling",
         "cores",
         "due",
@@ -73,6 +74,8 @@ class Growth(Slotted):
     def __init__(self, ceiling: float, limit: int, workers: int, cores: int = 0, many: int = 0) -> None:
         self.cores = cores
         self.many = many
+        self.both = True
+        """Whether calls may wait and compute: of calls that only compute a busy machine makes such ones, it seems."""
         self.due: float | None = None
         """When to look again, where that is not to wait for the end of a call."""
         self._look: tuple[float, float] | None = None
@@ -117,6 +120,7 @@ class Growth(Slotted):
         rate = done / (now - self._since)
         each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
+        helps = each > SHORT and rate > self._rate
         if self._crowd is not None:
             before, with_them = self._crowd
             self._crowd = None
@@ -126,12 +130,12 @@ class Growth(Slotted):
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
         elif first:
             pass
-        elif each > SHORT and share < WAITING and used < IDLE * self.ceiling and rate > self._rate:
+        elif helps and share < WAITING and used < IDLE * self.ceiling:
             step = STEP if used * STEP < self.ceiling else 2
             self.workers = min(step * self.workers, self.limit)
             # The step must bring a third of what it adds, or it was the last.
             self._rate = rate * (1 + (step - 1) / 3)
-        elif each > SHORT and WAITING <= share < MIXED and used < SATED * self.ceiling and rate > self._rate:
+        elif helps and self.both and WAITING <= share < MIXED and used < SATED * self.ceiling:
             before = self.workers
             self.workers = min(math.ceil(before * self.ceiling / used) + SPARE, self.limit)
             self._rate = rate * (1 + (self.workers / before - 1) / 3)

@@ -219,6 +219,9 @@ def test_calls_that_do_both_have_as_many_threads_as_keep_the_cores_busy():
 
     assert 5 <= grow(0.01, 0.5, parallel, ceiling=2.0) <= 10
     assert grow(0.01, 0.9, parallel, ceiling=2.0) == 2
+    known = Fed(2.0, 128, 2)
+    known.growth.both = False
+    assert known.feed(0.01, 0.5, parallel) == 2
 
 
 def test_there_are_threads_to_spare_for_calls_that_wait_now_and_then():
