@@ -128,7 +128,8 @@ class Opening:
         if turn is not None and self.scout is not None:
             self.scout.take_back()
         if prelude.calls:
-            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, sure=not self._waited_for_a_core())
+            sure = not self._waited_for_a_core()
+            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, prelude.children, sure)
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 
