@@ -552,8 +552,8 @@ class AutoRun(Run):
         growth = self._grow(backend, workers)
         if growth is not None and self.demand is not None:
             growth.both = few or self.demand.cpu_share < MOSTLY_COMPUTING
-            if few:
-                growth.many = MANY  # nor do the others if that is all that it did
+            if few or not growth.both:
+                growth.many = MANY  # later calls may wait
         number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend

@@ -17,6 +17,9 @@ IDLE = 0.4
 """Part of the ceiling under which the workers' CPU use leaves room for more of them. Low, because computing threads
 on a busy machine use little, too."""
 
+STILL = 0.08
+"""The same for calls that only computed so far: however busy the machine is, they would use more."""
+
 MIXED, SATED = 0.6, 0.8
 """CPU share of a call under which it is taken to do both, and part of the ceiling under which there are too few
 threads of such calls."""
@@ -99,7 +102,7 @@ class Growth(Slotted):
             self._look, self.due = (now, cpu), now + BEAT
         elif self.due is not None and now >= self.due:
             since, before = self._look
-            if cpu - before < IDLE * self.ceiling * (now - since):
+            if cpu - before < (IDLE if self.both else STILL) * self.ceiling * (now - since):
                 self.workers = self._began = self.many
                 self.due = None
             else:
@@ -120,7 +123,8 @@ class Growth(Slotted):
         rate = done / (now - self._since)
         each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
-        helps = each > SHORT and rate > self._rate
+        waits = share < WAITING and used < IDLE * self.ceiling
+        mixed = self.both and WAITING <= share < MIXED and used < SATED * self.ceiling
         if self._crowd is not None:
             before, with_them = self._crowd
             self._crowd = None
@@ -130,15 +134,17 @@ class Growth(Slotted):
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
         elif first:
             pass
-        elif helps and share < WAITING and used < IDLE * self.ceiling:
-            step = STEP if used * STEP < self.ceiling else 2
-            self.workers = min(step * self.workers, self.limit)
-            # The step must bring a third of what it adds, or it was the last.
-            self._rate = rate * (1 + (step - 1) / 3)
-        elif helps and self.both and WAITING <= share < MIXED and used < SATED * self.ceiling:
-            before = self.workers
-            self.workers = min(math.ceil(before * self.ceiling / used) + SPARE, self.limit)
-            self._rate = rate * (1 + (self.workers / before - 1) / 3)
-        else:
+        elif each <= SHORT or not (waits or mixed):
+            self._rate = 0.0  # what comes later may be otherwise
+        elif rate <= self._rate:
             self.limit = max(self.workers, self._began)
+        else:
+            before = self.workers
+            if waits:
+                self.workers = before * (STEP if used * STEP < self.ceiling else 2)
+            else:
+                self.workers = math.ceil(before * self.ceiling / used) + SPARE
+            self.workers = min(self.workers, self.limit)
+            # The step must bring a third of what it adds, or it was the last.
+            self._rate = rate * (1 + (self.workers / before - 1) / 3)
         return self.workers
