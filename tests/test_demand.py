@@ -94,6 +94,17 @@ def test_what_children_computed_for_calls_that_others_have_timed_is_no_waiting()
     assert meter.demand().cpu == pytest.approx(0.08) and meter.demand().wait == pytest.approx(0.02)
 
 
+def test_what_the_thread_has_to_wait_for_between_two_groups_was_not_lost_to_the_calls():
+    clocks = Clocks()
+    meter = clocks.meter()
+    for _ in range(3):
+        meter.begin()
+        clocks.pass_(0.01, thread=0.005)
+        meter.end()
+        clocks.pass_(0.02, delay=0.01)
+    assert meter.demand().wait == pytest.approx(0.005)
+
+
 def test_only_a_first_call_counts():
     assert observed(1, wall=3.0, thread=1.0).demand().wall == pytest.approx(3.0)
 
