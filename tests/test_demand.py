@@ -87,13 +87,6 @@ def test_what_others_have_timed_and_are_not_sure_of_counts_as_long_as_there_is_n
     assert meter.demand().wall == pytest.approx(0.01) and meter.demand().cpu_share == pytest.approx(1)
 
 
-def test_what_children_computed_for_calls_that_others_have_timed_is_no_waiting():
-    clocks = Clocks()
-    meter = clocks.meter()
-    meter.know(2, 0.2, 0.01, children=0.15)
-    assert meter.demand().cpu == pytest.approx(0.08) and meter.demand().wait == pytest.approx(0.02)
-
-
 def test_what_the_thread_has_to_wait_for_between_two_groups_was_not_lost_to_the_calls():
     clocks = Clocks()
     meter = clocks.meter()

@@ -131,11 +131,10 @@ class Meter:
         self._stretch: tuple[float, float, float] | None = None
         self._beside = self._beside_wall = 0.0
 
-    def know(self, calls: int, seconds: float, cpu: float, children: float = 0.0, sure: bool = True) -> None:
+    def know(self, calls: int, seconds: float, cpu: float, sure: bool = True) -> None:
         """The first group was timed by somebody else: ``seconds`` are what it would have taken alone, if that is
-        ``sure``; else they count only until there is another group. ``children`` computed for so long meanwhile."""
+        ``sure``; else they count only until there is another group."""
         self.first = (calls, seconds, cpu)
-        self._beside, self._beside_wall = children, seconds if children else 0.0
         if calls > 1 and sure:  # the first of them can have paid for little
             self.calls, self.seconds, self.cpu = calls, seconds, cpu
 

@@ -128,8 +128,7 @@ class Opening:
         if turn is not None and self.scout is not None:
             self.scout.take_back()
         if prelude.calls:
-            sure = not self._unclear()
-            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, prelude.children, sure)
+            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, sure=not self._unclear())
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 

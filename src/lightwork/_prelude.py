@@ -50,8 +50,7 @@ class Prelude:
     """The first calls, from position 0 on, and how they ended.
 
     ``total`` items there were when it began, ``calls`` were made. ``began`` on the system clock's scale, ``seconds``
-    and ``cpu`` of the calling thread in all of them, ``alone`` what they would have taken with nobody beside them,
-    ``children`` the CPU seconds of child processes that ended meanwhile, as far as anybody looked.
+    and ``cpu`` of the calling thread in all of them, ``alone`` what they would have taken with nobody beside them.
     ``failure`` is what the last one raised, ``interrupt`` the Ctrl-C that ended it. ``print``: index of an item
     and its fingerprint from before its call, where there are few. ``taken``: what goes on with them, where it was taken
     over inside a call.
@@ -75,7 +74,7 @@ class Prelude:
         self._delay: float | None = None
         self.watcher: Callable[[], float] | None = None
         """CPU seconds of the thread that looked on, and that may still be loading what it began to."""
-        self.seconds = self.alone = self.cpu = self.children = 0.0
+        self.seconds = self.alone = self.cpu = 0.0
         self.began = time.perf_counter()
         if 1 < total <= FEW and _context.watchable():
             self._be_watched(items[0], results, load, take_over)
@@ -132,10 +131,6 @@ class Prelude:
         if (watch := self._watch) is not None:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
             self.watcher = watch.own_cpu
-            if watch.children is not None:
-                from lightwork._machine import children_cpu
-
-                self.children = children_cpu() - watch.children
             self.taken = watch.dismiss()
         self._watch = None  # it has the results, which are to have this
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None

@@ -63,8 +63,6 @@ class Watch:
         self._error: BaseException | None = None
         self.delay: float | None = None
         """Seconds for which the caller's thread had been ready and had no core when this one began to load."""
-        self.children: float | None = None
-        """CPU seconds of child processes that had ended by then."""
         self._caller = _thread.get_native_id()
         self._caller_cpu = thread_cpu_clock(_thread.get_ident())
         self._cpu_began = self._caller_cpu()
@@ -168,11 +166,10 @@ class Watch:
 
     def _load_beside(self, busy: bool) -> None:
         if self.delay is None:
-            from lightwork._machine import children_cpu, gil_enabled, run_delay
+            from lightwork._machine import gil_enabled, run_delay
 
             own, caller, cpu = _thread.get_native_id(), self._caller, thread_cpu_clock(_thread.get_ident())
             before = self.delay = run_delay(caller) or 0.0
-            self.children = children_cpu()
             rivals = gil_enabled()  # without a GIL others keep nobody from anything but a core
             self._stolen = lambda: (
                 (run_delay(caller) or before) - before,
