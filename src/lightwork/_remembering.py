@@ -84,7 +84,9 @@ class RememberingRun(AutoRun):
         newest = max(self.dispatch.lanes)
         name, workers = self._live[newest].backend.name, self.dispatch.lanes[newest].target
         self._kept, self._gil_known = False, past.gil_known
-        self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
+        own = self._live[newest].backend.capabilities.per_item  # of the worker, which the calls do not ask for
+        walls, cpus = ([max(0.0, took - own) for took in all_] for all_ in (self._walls, self._cpus))
+        self.demand = self._instead = seen_since(past.demand, walls, cpus)
         over = not self.dispatch.more and not self.dispatch.pending
         if over or still(self._policy, self._seen(self.clock.now() - self.began), name):
             self.decide(f"forgot what was remembered, and stayed with {workers} {name}", why)
