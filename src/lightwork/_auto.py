@@ -551,7 +551,7 @@ class AutoRun(Run):
             self._input, self._further = self._drawing(), 2 * max(1, self.dispatch.done)
         growth = self._grow(backend, workers)
         if growth is not None and self.demand is not None:
-            growth.both = few or self.demand.cpu_share < MOSTLY_COMPUTING
+            growth.both = self.demand.cpu_share < MOSTLY_COMPUTING
             if few or not growth.both:
                 growth.many = MANY  # later calls may wait
         number = self.open(backend, workers, growth)

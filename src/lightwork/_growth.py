@@ -99,7 +99,7 @@ class Growth(Slotted):
         if not hungry or self.workers >= self.many:
             self.due = self._look = None
         elif self._look is None:
-            self._look, self.due = (now, cpu), now + BEAT
+            self._look, self.due = (now, cpu), now + (BEAT if self.both else SELDOM)
         elif self.due is not None and now >= self.due:
             since, before = self._look
             if cpu - before < (IDLE if self.both else STILL) * self.ceiling * (now - since):
