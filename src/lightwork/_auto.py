@@ -250,6 +250,8 @@ class AutoRun(Run):
         dispatch = self.dispatch
         if dispatch.broken is not None or dispatch.failure is not None or self._aside:
             return None
+        if turn.begun <= turn.batch.start:
+            return None  # that thread has had no core yet to begin with its first call
         self._running = lasted, cpu, turn.outcomes.count
         if not self._sample[0]:
             self._sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
