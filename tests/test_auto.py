@@ -8,6 +8,7 @@ import importlib
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -75,6 +76,25 @@ def test_computing_leaves_the_plain_loop_where_there_are_cores(work):
         assert used(report) - {"serial"}, report
         if lw.machine().gil:
             assert "processes" in used(report), report
+
+
+@pytest.mark.skipif(lw.machine().gil, reason="threads share a GIL")
+def test_without_a_gil_nothing_is_loaded_for_processes_that_nobody_needs():
+    code = """
+import sys, time
+import lightwork as lw
+
+def count(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+report = lw.map(count, [0.01] * 60).report
+assert report.backend == "threads" or lw.machine().cores == 1, report
+assert "lightwork._backends.processes" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def module_that_takes_long_to_import(tmp_path, monkeypatch, seconds, length=0.01):

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from lightwork import _machine
+from lightwork._clock import OwnCpu
 from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size
 from lightwork._wire_cost import measure_wire
 
@@ -84,6 +85,17 @@ def test_what_others_have_timed_and_are_not_sure_of_counts_as_long_as_there_is_n
     clocks.pass_(0.01, thread=0.01)
     meter.end()
     assert meter.demand().wall == pytest.approx(0.01) and meter.demand().cpu_share == pytest.approx(1)
+
+
+def test_what_the_thread_has_to_wait_for_between_two_groups_was_not_lost_to_the_calls():
+    clocks = Clocks()
+    meter = clocks.meter()
+    for _ in range(3):
+        meter.begin()
+        clocks.pass_(0.01, thread=0.005)
+        meter.end()
+        clocks.pass_(0.02, delay=0.01)
+    assert meter.demand().wait == pytest.approx(0.005)
 
 
 def test_only_a_first_call_counts():
@@ -311,3 +323,28 @@ print(lambdas.refused, lambdas.bytes_out > 200)
 def test_what_goes_by_value_is_measured_as_it_goes_when_its_class_is_known():
     found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50)
     assert found.stdout == "None True True True\nNone True\n", found.stderr
+
+
+def test_a_threads_processor_time_can_be_read_beside_it_and_after_its_end():
+    own, burnt, go = OwnCpu(), threading.Event(), threading.Event()
+    took = []
+
+    def work():
+        own.begins()
+        began = time.thread_time()
+        while time.thread_time() - began < 0.02:
+            pass
+        burnt.set()
+        assert go.wait(20)
+        own.ends()
+        took.append(time.thread_time())
+
+    assert own() == 0.0
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert burnt.wait(20)
+    assert own() >= 0.02
+    go.set()
+    thread.join()
+    if hasattr(time, "pthread_getcpuclockid"):
+        assert 0.02 <= own() <= took[0]

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 
 import pytest
 
@@ -405,3 +406,22 @@ def test_who_waits_for_a_core_is_not_taken_to_wait_for_something_else(monkeypatc
         patch.setattr("lightwork._prelude.time", Slow)
         results = lw.map(busy, [0.0005] * 600)
     assert results.report.demand is not None and results.report.demand.cpu_share > 0.5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "alone", "cpu", "unclear"),
+    [
+        (0.010, 0.010, 0.010, False),
+        (0.010, 0.010, 0.005, True),
+        (0.015, 0.005, 0.005, True),  # what it waited for was the GIL, or it waited by itself all the time
+        (1.000, 1.000, 0.500, False),
+        (0.010, 0.010, 0.0001, False),
+    ],
+)
+def test_what_waiting_was_is_told_by_one_more_call_where_that_is_short(seconds, alone, cpu, unclear):
+    from lightwork._calls import Terms
+    from lightwork._opening import Opening
+
+    opening = Opening(abs, [-1, -2], 2, "one", Terms(), [])
+    opening._prelude = types.SimpleNamespace(calls=1, delay=0.0, seconds=seconds, alone=alone, cpu=cpu)
+    assert opening._unclear() is unclear

@@ -316,6 +316,8 @@ class AutoRun(Run):
         dispatch = self.dispatch
         if dispatch.broken is not None or dispatch.failure is not None or self._aside:
             return None
+        if turn.begun <= turn.batch.start:
+            return None  # that thread has had no core yet to begin with its first call
         self._running = lasted, cpu, turn.outcomes.count
         if not self._sample[0]:
             self._sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
@@ -616,7 +618,12 @@ class AutoRun(Run):
                 workers = max(workers, min(left, MANY))
         if self.total is None:
             self._input, self._further = self._drawing(), 2 * max(1, self.dispatch.done)
-        number = self.open(backend, workers, self._grow(backend, workers))
+        growth = self._grow(backend, workers)
+        if growth is not None and self.demand is not None:
+            growth.both = self.demand.cpu_share < MOSTLY_COMPUTING
+            if few or not growth.both:
+                growth.many = MANY  # later calls may wait
+        number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend
 

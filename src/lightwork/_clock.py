@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import time
 
 from lightwork._typing import Protocol
@@ -53,6 +54,30 @@ def thread_cpu_clock(thread: int) -> Callable[[], float]:
         number = time.pthread_getcpuclockid(thread)
         return lambda: time.clock_gettime(number)
     return time.process_time
+
+
+class OwnCpu:
+    """CPU seconds of one thread, which says when it ``begins`` and ``ends``: others may read them at any time. Where
+    nobody can read another thread's clock: the process's."""
+
+    __slots__ = ("_read",)
+
+    def __init__(self) -> None:
+        self._read: Callable[[], float] = lambda: 0.0
+
+    def begins(self) -> None:
+        self._read = thread_cpu_clock(_thread.get_ident())
+
+    def ends(self) -> None:
+        if self._read is not time.process_time:
+            spent = thread_cpu()
+            self._read = lambda: spent
+
+    def __call__(self) -> float:
+        try:
+            return self._read()
+        except OSError:  # it has ended meanwhile, and left word
+            return self._read()
 
 
 def alone(lasted: float, cpu: float, delay: float, rival: float) -> float:

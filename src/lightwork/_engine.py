@@ -493,15 +493,15 @@ class Run:
             most = self.dispatch.lanes[number].wanted
             live.growth = None  # there would be a next time, and a next refusal, all the way
             self.decide(f"went on with {counted(most, live.backend.name)}", f"no more could be started: {scarce}")
-        if live.growth is not None:
+        if (growth := live.growth) is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
                 now = self.clock.now() - self.began
-                if live.growth.workers < live.growth.many:
-                    hungry = self.dispatch.pending > 0 and not lane.idle and len(lane.workers) >= lane.target
-                    live.growth.look(now, hungry, self.process_cpu())
-                workers = live.growth.observe(now, lane.calls, lane.busy, lane.cpu)
-                self.dispatch.set_lane(number, workers)
+                hungry = self.dispatch.pending > 0 and not lane.idle and len(lane.workers) >= lane.target
+                growth.look(now, hungry, self.process_cpu() if growth.workers < growth.many else 0.0)
+                self.dispatch.set_lane(number, growth.observe(now, lane.calls, lane.busy, lane.cpu))
+            else:
+                growth.due = None
 
     def _take_event(self, number: int, event: Event) -> None:
         live = self._live[number]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lightwork._record import Slotted
 
 STEP = 4
@@ -14,6 +16,16 @@ but hardly that far."""
 IDLE = 0.4
 """Part of the ceiling under which the workers' CPU use leaves room for more of them. Low, because computing threads
 on a busy machine use little, too."""
+
+STILL = 0.08
+"""The same for calls that only computed so far: however busy the machine is, they would use more."""
+
+MIXED, SATED = 0.6, 0.8
+"""CPU share of a call under which it is taken to do both, and part of the ceiling under which there are too few
+threads of such calls."""
+
+SPARE = 2
+"""Threads more than the ceiling takes when the calls take turns in waiting: they seldom do."""
 
 SHORT = 5e-4
 """Seconds: calls shorter than this are not waited for in more threads; handing them out costs as much."""
@@ -53,6 +65,7 @@ class Growth(Slotted):
         "_look",
         "_rate",
         "_since",
+        "both",
         "ceiling",
         "cores",
         "due",
@@ -64,6 +77,8 @@ class Growth(Slotted):
     def __init__(self, ceiling: float, limit: int, workers: int, cores: int = 0, many: int = 0) -> None:
         self.cores = cores
         self.many = many
+        self.both = True
+        """Whether calls may wait and compute: of calls that only compute a busy machine makes such ones, it seems."""
         self.due: float | None = None
         """When to look again, where that is not to wait for the end of a call."""
         self._look: tuple[float, float] | None = None
@@ -79,15 +94,15 @@ class Growth(Slotted):
         self._rate = 0.0
 
     def look(self, now: float, hungry: bool, cpu: float) -> None:
-        """Whether nothing is computed: to be asked as long as there are fewer than ``many``. ``hungry``: calls wait for
-        a worker, and all that there are to be have one; ``cpu``: seconds that the process has used."""
-        if not hungry:
+        """Whether nothing is computed, which is to be found out as long as there are fewer than ``many``. ``hungry``:
+        calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used."""
+        if not hungry or self.workers >= self.many:
             self.due = self._look = None
         elif self._look is None:
-            self._look, self.due = (now, cpu), now + BEAT
+            self._look, self.due = (now, cpu), now + (BEAT if self.both else SELDOM)
         elif self.due is not None and now >= self.due:
             since, before = self._look
-            if cpu - before < IDLE * self.ceiling * (now - since):
+            if cpu - before < (IDLE if self.both else STILL) * self.ceiling * (now - since):
                 self.workers = self._began = self.many
                 self.due = None
             else:
@@ -108,6 +123,8 @@ class Growth(Slotted):
         rate = done / (now - self._since)
         each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
+        waits = share < WAITING and used < IDLE * self.ceiling
+        mixed = self.both and WAITING <= share < MIXED and used < SATED * self.ceiling
         if self._crowd is not None:
             before, with_them = self._crowd
             self._crowd = None
@@ -117,13 +134,19 @@ class Growth(Slotted):
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
         elif first:
             pass
-        elif each > SHORT and share < WAITING and used < IDLE * self.ceiling and rate > self._rate:
-            step = STEP if used * STEP < self.ceiling else 2
-            self.workers = min(step * self.workers, self.limit)
-            # The step must bring a third of what it adds, or it was the last.
-            self._rate = rate * (1 + (step - 1) / 3)
-        else:
+        elif each <= SHORT or not (waits or mixed):
+            self._rate = 0.0  # what comes later may be otherwise
+        elif rate <= self._rate:
             self.limit = max(self.workers, self._began)
+        else:
+            before = self.workers
+            if waits:
+                self.workers = before * (STEP if used * STEP < self.ceiling else 2)
+            else:
+                self.workers = math.ceil(before * self.ceiling / used) + SPARE
+            self.workers = min(self.workers, self.limit)
+            # The step must bring a third of what it adds, or it was the last.
+            self._rate = rate * (1 + (self.workers / before - 1) / 3)
         return self.workers
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError
+from concurrent.futures._base import CANCELLED, FINISHED, PENDING, RUNNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
-
-    State = Literal["pending", "running", "cancelled", "done"]
+    from typing import Any
 
 
 class Drawing:
@@ -28,48 +27,48 @@ class Drawing:
 
 
 class Mapped:
-    """A call of a map. The methods are those of ``concurrent.futures.Future``."""
+    """A call of a map. Methods and states are those of ``concurrent.futures.Future``."""
 
     __slots__ = ("_drawing", "_error", "_state", "_value")
 
     def __init__(self, drawing: Drawing) -> None:
         self._drawing = drawing
-        self._state: State = "pending"
+        self._state = PENDING
         self._value: Any = None
         self._error: BaseException | None = None
 
     def done(self) -> bool:
-        return self._state in ("done", "cancelled")
+        return self._state in (FINISHED, CANCELLED)
 
     def running(self) -> bool:
-        return self._state == "running"
+        return self._state == RUNNING
 
     def cancelled(self) -> bool:
-        return self._state == "cancelled"
+        return self._state == CANCELLED
 
     def cancel(self) -> bool:
         with self._drawing.lock:
-            if self._state == "pending":
-                self._become("cancelled")
-            return self._state == "cancelled"
+            if self._state == PENDING:
+                self._become(CANCELLED)
+            return self._state == CANCELLED
 
     def set_running_or_notify_cancel(self) -> bool:
         with self._drawing.lock:
-            if self._state == "pending":
-                self._state = "running"
-            return self._state == "running"
+            if self._state == PENDING:
+                self._state = RUNNING
+            return self._state == RUNNING
 
     def set_result(self, value: Any) -> None:
         with self._drawing.lock:
             self._value = value
-            self._become("done")
+            self._become(FINISHED)
 
     def set_exception(self, error: BaseException) -> None:
         with self._drawing.lock:
             self._error = error
-            self._become("done")
+            self._become(FINISHED)
 
-    def _become(self, state: State) -> None:
+    def _become(self, state: str) -> None:
         """While the condition is held."""
         self._state = state
         if self._drawing.waits_for is self:
@@ -79,7 +78,7 @@ class Mapped:
         """For one thread at a time."""
         if not self.done():
             self._wait(timeout)
-        if self._state == "cancelled":
+        if self._state == CANCELLED:
             raise CancelledError
         if self._error is None:
             return self._value

@@ -80,6 +80,7 @@ class Opening:
                 load,
                 caller=prelude.caller if prelude and taken else None,
                 delay=prelude.delay if prelude else None,
+                watcher=prelude.watcher if prelude and not taken else None,
             )
             self._make_run = begin
         self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
@@ -127,7 +128,7 @@ class Opening:
         if turn is not None and self.scout is not None:
             self.scout.take_back()
         if prelude.calls:
-            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, sure=not self._waited_for_a_core())
+            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, sure=not self._unclear())
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 
@@ -169,7 +170,7 @@ class Opening:
         if last is None or last.failures or not last.count or last.position >= self._end or self.interrupt:
             return None
         wall, cpu = last.seconds / last.count, last.cpu / last.count
-        if len(outcomes) == 1 and self._waited_for_a_core():
+        if len(outcomes) == 1 and self._unclear():
             return last.position
         if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
             return last.position
@@ -179,14 +180,15 @@ class Opening:
         self.crew.patience = UNDISTURBED
         return last.position
 
-    def _waited_for_a_core(self) -> bool:
-        """Whether that may be what the prelude's calls did: what comes next tells."""
+    def _unclear(self) -> bool:
+        """Whether the prelude's calls may have waited for a core, or for something of their own while it was another
+        thread of this process that had the GIL: what comes next tells."""
         prelude = self._prelude
         if prelude is None or not prelude.calls:
             return False
         if prelude.delay is not None and prelude.cpu < SOME * prelude.alone:
             return False  # somebody looked on, and they hardly computed
-        return prelude.alone - prelude.cpu < BRIEF * prelude.calls and prelude.cpu < SURELY * prelude.alone
+        return prelude.alone - prelude.cpu < BRIEF * prelude.calls and prelude.cpu < SURELY * prelude.seconds
 
     def forget(self) -> None:
         """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""

@@ -574,8 +574,21 @@ def load(computes: bool = False) -> None:
     later."""
     for name in ("_auto", "_effects", "_captured", "_backends.threads"):
         __import__("lightwork." + name)
-    if computes:
+    if computes and gil_enabled():
         backend("processes")
+
+
+def _rivals(names: Sequence[str], waits: bool) -> list[Backend]:
+    """The backends that there is a choice of. Nobody does better than threads where calls wait, nor where there is no
+    GIL, and what they do not need takes its time to load."""
+    suffices = waits or not gil_enabled()
+    found = []
+    for name in names:
+        found.append(made := backend(name))
+        can = made.capabilities
+        if suffices and can.shares_memory and not can.in_caller and not can.coroutines:
+            break
+    return found
 
 
 def _auto(
@@ -587,8 +600,8 @@ def _auto(
     fn: Callable[..., Any],
 ) -> Run:
     if opening is not None and opening.computes and settings.max_workers != 1 and cores() > 1:
-        for name in _eligible(settings):  # before what decides is loaded
-            backend(name).hasten(fn)
+        for rival in _rivals(_eligible(settings), False):  # before what decides is loaded
+            rival.hasten(fn)
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 
@@ -600,11 +613,7 @@ def _auto(
     mine = cores()
 
     def policy(waits: bool) -> Policy:
-        others: list[Backend] = []
-        for name in names if settings.max_workers != 1 else ():
-            others.append(backend(name))
-            if waits and others[-1].capabilities.shares_memory and not others[-1].capabilities.in_caller:
-                break  # nobody does better then, and the others' modules take their time to load
+        others = _rivals(names, waits) if settings.max_workers != 1 else []
         candidates = tuple(
             Candidate(made.name, made.capabilities, made.unavailable())
             for made in others

@@ -13,7 +13,7 @@ from enum import Enum
 
 from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
-from lightwork._model import Prediction, predict, suggest_workers
+from lightwork._model import MOST_THREADS, Prediction, predict, suggest_workers
 from lightwork._record import Record, replace
 from lightwork._worth import MOSTLY_WAITING, WORTH_ASKING, computes, too_little
 
@@ -34,6 +34,10 @@ MOSTLY_COMPUTING = 0.7
 
 CROWD = 4
 """Processes for each core at most, for calls that do both: threads suit what mostly waits."""
+
+SPARE = 2.0
+"""Standard deviations of how many calls wait at a time for which there are threads to spare: that number varies like a
+Poisson one, so that just enough threads for its mean leave cores idle a tenth of the time or more."""
 
 CROWDED = 0.02
 """CPU share of a call above which a nested run stays in its thread: what looks like waiting there may be waiting for
@@ -237,7 +241,12 @@ class Policy(Record, frozen=True):
             # Workers that come one after another, each by f later, have done work W together after W/K + f(K-1)/2.
             most = math.sqrt(2 * calls * demand.wall / can.startup_each)
             suggested = max(1, min(suggested, math.ceil(most)))
-        if not can.local or can.shares_memory:
+        if can.shares_memory:
+            waiting = suggested * (1.0 - demand.cpu_share)
+            spare = int(SPARE * math.sqrt(waiting)) if demand.cpu_share < MOSTLY_COMPUTING else 0
+            most = MOST_THREADS if calls is None else min(MOST_THREADS, calls)
+            return max(suggested, min(suggested + spare, most))
+        if not can.local:
             return suggested
         # Each costs memory and a start, and on a busy machine what only computes looks as if it waited a little.
         waits_too = MOSTLY_WAITING < demand.cpu_share < MOSTLY_COMPUTING

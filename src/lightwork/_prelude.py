@@ -72,6 +72,8 @@ class Prelude:
         """The calling thread, by its ``ident`` and native id, where another one looks on."""
         self._watch: Watch | None = None
         self._delay: float | None = None
+        self.watcher: Callable[[], float] | None = None
+        """CPU seconds of the thread that looked on, and that may still be loading what it began to."""
         self.seconds = self.alone = self.cpu = 0.0
         self.began = time.perf_counter()
         if 1 < total <= FEW and _context.watchable():
@@ -128,12 +130,15 @@ class Prelude:
         self.cpu = time.thread_time() - self.cpu_began
         if (watch := self._watch) is not None:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
+            self.watcher = watch.own_cpu
             self.taken = watch.dismiss()
         self._watch = None  # it has the results, which are to have this
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None
         over = not ended and self.calls >= self.total
-        if over and (per_worker := sys.modules.get("lightwork._per_worker")):
-            per_worker.release(keep=self.held)
+        if over:
+            self.watcher = None  # this is the report now, which may be sent elsewhere
+            if per_worker := sys.modules.get("lightwork._per_worker"):
+                per_worker.release(keep=self.held)
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:

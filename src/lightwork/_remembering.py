@@ -87,7 +87,9 @@ class RememberingRun(AutoRun):
         self._kept, self._gil_known = False, past.gil_known
         self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
         over = not self.dispatch.more and not self.dispatch.pending
-        if over or still(self._policy, self._seen(self.clock.now() - self.began), name):
+        # Of calls that take less than to hand one over, a worker's times tell more of the worker.
+        plain = self.demand.wall > self._live[newest].backend.capabilities.per_call
+        if over or (plain and still(self._policy, self._seen(self.clock.now() - self.began), name)):
             self.decide(f"forgot what was remembered, and stayed with {counted(workers, name)}", why)
             return
         self.decide("forgot what was remembered, and went on in the calling thread", why)

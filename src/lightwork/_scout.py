@@ -20,9 +20,9 @@ import time
 from contextlib import contextmanager, suppress
 
 from lightwork import _context
-from lightwork._clock import Clock, SystemClock, alone, thread_cpu_clock
+from lightwork._clock import Clock, OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
-from lightwork._machine import run_delay
+from lightwork._machine import gil_enabled, run_delay
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 
@@ -56,7 +56,7 @@ class Scout:
     and how many of them were computing; ``run`` is it from then on. ``load`` loads what a run takes.
 
     ``caller``: the thread, by its ``ident`` and native id, that is inside a batch already; the one that makes the scout
-    is to ``look_at`` that, and then to ``watch``.
+    is to ``look_at`` that, and then to ``watch``. ``watcher``: CPU seconds of a thread that looked on before it.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Scout:
         clock: Clock | None = None,
         caller: tuple[int, int] | None = None,
         delay: float | None = None,
+        watcher: Callable[[], float] | None = None,
     ) -> None:
         self.run: Watched | None = None
         self.error: BaseException | None = None
@@ -75,7 +76,7 @@ class Scout:
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._baton = threading.RLock()
         self._alarm = threading.Lock()
-        self._own_cpu: Callable[[], float] = lambda: 0.0
+        self._own_cpu, self._watcher = OwnCpu(), watcher or OwnCpu()
         self._own_delay: Callable[[], float] = lambda: 0.0
         self._over = False
         self.loading = self.loaded = False
@@ -136,16 +137,17 @@ class Scout:
             raise interrupt
 
     def process_cpu(self) -> float:
-        """CPU seconds of this process but for the scout's own, which are no call's."""
-        return time.process_time() - self._own_cpu()
+        """CPU seconds of this process but for those of who looks on, which are no call's."""
+        return time.process_time() - self._own_cpu() - self._watcher()
 
     def meter(self) -> Meter:
         """One for the caller's calls, which knows of this thread beside them."""
         return Meter(process_cpu=self.process_cpu, run_delay=lambda: run_delay(self._caller), rival=self._rival)
 
     def _rival(self) -> float:
-        """Seconds in which this thread had the GIL or a core, or wanted one."""
-        return self._own_cpu() + self._own_delay()
+        """Seconds in which this thread had the GIL, or wanted it. Without one it keeps nobody from anything but a core,
+        and that is known of who wants it."""
+        return self._own_cpu() + self._own_delay() if gil_enabled() else 0.0
 
     def load(self) -> bool:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
@@ -187,12 +189,14 @@ class Scout:
         """What the scout's thread does."""
         _context.descend(self._depth)
         own = threading.get_native_id()
-        self._own_cpu, self._own_delay = thread_cpu_clock(threading.get_ident()), lambda: run_delay(own) or 0.0
+        self._own_cpu.begins()
+        self._own_delay = lambda: run_delay(own) or 0.0
         try:
             self._look_on()
         finally:
-            spent, delay = time.thread_time(), run_delay() or 0.0
-            self._own_cpu, self._own_delay = lambda: spent, lambda: delay
+            delay = run_delay() or 0.0
+            self._own_delay = lambda: delay
+            self._own_cpu.ends()
 
     def _look_on(self) -> None:
         pause = 0.0 if self._turn is not None else LOOK  # a call that has lasted already
@@ -228,6 +232,8 @@ class Scout:
                 if self.run is None and self._begin is not None:
                     with loading:
                         self.run = self._begin(turn, lasted, self._caller_cpu() - self._cpu_began)
+                    if self.run is not None:
+                        continue  # that took a while: the batch has lasted longer by now, or it is over
                 soon = None if self.run is None else self._look(self.run, turn, lasted)
                 if soon is None or soon > 0:
                     pause = max(LOOK, (SLOWER - 1) * lasted)

@@ -390,20 +390,27 @@ class Service:
     def _begin(self, future: LedFuture, _: float | None) -> None:
         self._leader = future
         if self._led and not self._wanted:
-            if self._broken is not None or self._cancelling or not self._send_alone():
+            if self._broken is not None or self._cancelling or not self._send_alone(future):
                 self._hand_out()
             self._begun = self._taken
         self._leader = None
 
-    def _send_alone(self) -> bool:
+    def _send_alone(self, future: LedFuture) -> bool:
         """Whether the only call, whose caller is still submitting it, could begin with nothing else looked at."""
-        work, run = self._inbox.get(), self._run
-        self._enter(run.dispatch.fed, work)
+        try:
+            work = self._inbox.get_nowait()
+        except Empty:  # another leader has taken it meanwhile
+            return False
+        if not isinstance(work, Work) or work.future is not future:
+            self._enter(work)
+            return False
         item = (work.args, work.kwargs)
+        run = self._run
+        self._keep(run.dispatch.fed, work)
         if not run.send_alone(work.fn, "full", item):
             run.dispatch.feed_call(work.fn, "full", item)
             return False
-        work.future._state = _base.RUNNING  # nobody else has it yet, who could cancel it or wait for it
+        future._state = _base.RUNNING  # nobody else has it yet, who could cancel it or wait for it
         return True
 
     def _lead(self, future: LedFuture, end: float | None) -> None:
@@ -597,21 +604,24 @@ class Service:
         return PATIENCE
 
     def _take_in(self) -> None:
-        dispatch = self._run.dispatch
         while not self._inbox.empty():  # whoever drives is the only one who takes
             work = self._inbox.get()
-            if self._broken is not None:
-                for future in _futures_of(work):
-                    _settle(future, self._broken_error())
+            if self._broken is None:
+                self._enter(work)
                 continue
-            if isinstance(work, Works):
-                items: list[Any] = [(args, {}) for args in work.argses]
-                first = dispatch.feed_calls(work.fn, "full", items, work.together)
-                self._futures.update(enumerate(work.futures, first))
-                continue
-            self._enter(dispatch.feed_call(work.fn, "full", (work.args, work.kwargs)), work)
+            for future in _futures_of(work):
+                _settle(future, self._broken_error())
 
-    def _enter(self, index: int, work: Work) -> None:
+    def _enter(self, work: Work | Works) -> None:
+        dispatch = self._run.dispatch
+        if isinstance(work, Work):
+            self._keep(dispatch.feed_call(work.fn, "full", (work.args, work.kwargs)), work)
+            return
+        items: list[Any] = [(args, {}) for args in work.argses]
+        first = dispatch.feed_calls(work.fn, "full", items, work.together)
+        self._futures.update(enumerate(work.futures, first))
+
+    def _keep(self, index: int, work: Work) -> None:
         self._futures[index] = work.future
         self._indices[id(work.future)] = index
         if self._router is not None:

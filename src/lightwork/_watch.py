@@ -11,7 +11,7 @@ import _thread
 import sys
 from contextvars import copy_context
 
-from lightwork._clock import SystemClock, alone, thread_cpu_clock
+from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._turns import LOADING, QuickTurns, Unforked
 from lightwork._worth import WORTH_ASKING, computes, too_little
 
@@ -66,6 +66,7 @@ class Watch:
         self._caller = _thread.get_native_id()
         self._caller_cpu = thread_cpu_clock(_thread.get_ident())
         self._cpu_began = self._caller_cpu()
+        self.own_cpu = OwnCpu()
         self._stolen: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
         self.begun = 0
         self._began, self._since = began, SystemClock.now()
@@ -116,6 +117,7 @@ class Watch:
     # the watching side
 
     def _look_on(self) -> None:
+        self.own_cpu.begins()
         try:
             taken = self._taken_over()
         except BaseException as error:  # noqa: BLE001 - raised again where the caller is back
@@ -124,6 +126,7 @@ class Watch:
             taken.watch()
         stolen = self._stolen()
         self._stolen = lambda: stolen
+        self.own_cpu.ends()
 
     def _taken_over(self) -> Taken | None:
         pause = LOOK
@@ -163,9 +166,13 @@ class Watch:
 
     def _load_beside(self, busy: bool) -> None:
         if self.delay is None:
-            from lightwork._machine import run_delay
+            from lightwork._machine import gil_enabled, run_delay
 
             own, caller, cpu = _thread.get_native_id(), self._caller, thread_cpu_clock(_thread.get_ident())
             before = self.delay = run_delay(caller) or 0.0
-            self._stolen = lambda: ((run_delay(caller) or before) - before, cpu() + (run_delay(own) or 0.0))
+            rivals = gil_enabled()  # without a GIL others keep nobody from anything but a core
+            self._stolen = lambda: (
+                (run_delay(caller) or before) - before,
+                cpu() + (run_delay(own) or 0.0) if rivals else 0.0,
+            )
         self._load(busy)

@@ -59,6 +59,36 @@ def test_a_scout_that_was_rung_for_twice_ends():
     assert scout.load()
 
 
+def test_what_a_run_is_shown_is_how_long_the_batch_has_lasted_when_the_run_is_there():
+    """It may take longer to be made than the batch had lasted before."""
+    from lightwork._clock import ManualClock
+    from lightwork._scout import LOOK, Scout
+
+    clock, seen, looked = ManualClock(), [], threading.Event()
+
+    class Shown:
+        def look_in(self, turn, lasted, cpu):
+            seen.append(lasted)
+            looked.set()
+
+        def overtake(self, events):
+            raise AssertionError("nobody has told anything")
+
+        def wake(self):
+            looked.set()
+
+    def begin(turn, lasted, cpu):
+        clock.advance(10.0)
+        return Shown()
+
+    scout = Scout(begin, clock=clock)
+    with scout(turn(1)):
+        clock.advance(2 * LOOK)
+        assert looked.wait(10)
+    scout.dismiss()
+    assert seen and seen[0] > 5.0
+
+
 @pytest.mark.timeout(30)
 def test_four_long_waits_overlap_from_the_first_one_on():
     together = threading.Barrier(4)
