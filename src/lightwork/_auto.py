@@ -582,7 +582,7 @@ class AutoRun(Run):
             self._handover = number
         else:
             self.close_lane(self.first)
-            if backend.capabilities.can_revoke:
+            if backend.capabilities.can_revoke and not backend.capabilities.shares_memory:
                 self._left = self.clock.now()
 
     def timeout(self, timeout: float | None) -> float | None:

@@ -207,7 +207,7 @@ class Run:
         capabilities = backend.capabilities
         # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
         cap = max(1, (self.plan.window or MOST_AHEAD) // (4 * max(1, workers))) if self.plan.lazy else 1 << 16
-        revocable = capabilities.can_revoke or (capabilities.can_revoke_submitted and self.plan.submitted)
+        revocable = capabilities.can_revoke
         shared = SHARED if revocable else 0.0
         batching = Batching(capabilities.per_call, self.plan.chunksize, cap, shared=shared)
         if capabilities.in_caller:

@@ -242,7 +242,7 @@ class _Workers(Backend):
             per_call=real.per_call,
             per_item=real.per_item,
             startup_each=machine.thread_start if threads else machine.fork,
-            can_revoke=not threads,
+            can_revoke=True,
             **_CAPABILITIES,
         )
 

@@ -51,8 +51,8 @@ def run_batch(
 def run_batch_in_copies(
     outcomes: Outcomes, batch: Batch, left: deque[Any], terms: Terms, backend: str, context: contextvars.Context
 ) -> None:
-    """The same in a worker thread: every call runs in a copy of ``context`` of its own. ``left``: the items of a batch
-    of submitted calls, the last of which others may take back.
+    """The same in a worker thread: every call runs in a copy of ``context`` of its own. ``left``: the batch's items, the
+    last of which others may take back.
 
     A KeyboardInterrupt here was raised by the function itself (a real one reaches the main thread alone) and is a
     failure like another.
@@ -143,7 +143,7 @@ def _from(items: Sequence[Any], position: int) -> Iterator[Any]:
 
 def _in_copies(batch: Batch, left: deque[Any], context: contextvars.Context, outcomes: Outcomes) -> None:
     fn, style, values, failures = batch.fn, batch.style, outcomes.values, outcomes.failures
-    copy, add, items = context.copy, values.append, iter(batch.items)
+    copy, add, items = context.copy, values.append, _taken(left)
     while True:
         try:
             if style == "one":
@@ -153,11 +153,7 @@ def _in_copies(batch: Batch, left: deque[Any], context: contextvars.Context, out
                 for item in items:
                     add(copy().run(fn, *item))
             else:
-                while left:
-                    try:
-                        args, kwargs = left.popleft()
-                    except IndexError:  # the last one was just taken back
-                        return
+                for args, kwargs in items:
                     add(copy().run(fn, *args, **kwargs))
             return
         except StopIteration as stop:
@@ -165,6 +161,13 @@ def _in_copies(batch: Batch, left: deque[Any], context: contextvars.Context, out
         except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
             failures[len(values)] = raised
         add(None)
+
+
+def _taken(left: deque[Any]) -> Iterator[Any]:
+    """The items, each as it is asked for: those behind it may be gone by then."""
+    with suppress(IndexError):
+        while True:
+            yield left.popleft()
 
 
 def _one_by_one(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:

@@ -54,8 +54,6 @@ class Capabilities(Record, frozen=True):
     """Seconds of overhead for one call in a long batch, pickling aside."""
     can_revoke: bool = False
     """Calls that a worker has not begun can be taken back from it."""
-    can_revoke_submitted: bool = False
-    """The same of calls that were submitted to an executor, and of no others."""
     memory: int = 0
     """Bytes that a worker takes of this machine's memory before its first call; 0: nothing to mind."""
     can_limit_memory: bool = False

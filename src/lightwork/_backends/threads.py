@@ -41,7 +41,7 @@ MOMENT = 2e-4
 
 class _Worker:
     """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported. ``left``: the items of
-    its submitted calls that have not begun. ``turn`` is held where all this changes."""
+    its calls that have not begun. ``turn`` is held where all this changes."""
 
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
@@ -56,7 +56,7 @@ class _Worker:
         """A batch begins."""
         with self.turn:
             self.batch, self.outcomes, self.reported = batch, Outcomes(batch.id, 0, []), 0
-            self.left.extend(batch.items if batch.style == "full" else ())
+            self.left.extend(batch.items)
             return self.outcomes
 
     def news(self) -> Outcomes | None:
@@ -83,7 +83,7 @@ class ThreadCrew(Crew):
         self._reports = Reports(self)
         self._started = 0
         self._together = False
-        """Whether a worker may have several submitted calls."""
+        """Whether a worker may have several calls."""
         self._closed = threading.Event()
         self._standing_in = True
         _context.mark_records()
@@ -132,7 +132,7 @@ class ThreadCrew(Crew):
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
 
     def send(self, worker: int, batch: Batch) -> None:
-        self._together |= batch.style == "full" and batch.stop > 1
+        self._together |= batch.stop > 1
         self._workers[worker].inbox.put(batch)
 
     def revoke(self, worker: int) -> None:
@@ -169,11 +169,11 @@ class ThreadCrew(Crew):
         return self._reports.take(0.0)
 
     def _glimpse(self) -> None:
-        """Reports what has ended of batches of submitted calls: each of them is waited for by itself."""
+        """Reports what has ended of batches that go on: somebody may wait for it."""
         self._together = False
         for number, worker in self._workers.items():
             with worker.turn:
-                if worker.batch is None or worker.batch.style != "full" or worker.batch.stop == 1:
+                if worker.batch is None or worker.batch.stop == 1:
                     continue
                 self._together = True
                 if (news := worker.news()) is not None:
@@ -241,7 +241,7 @@ class ThreadBackend(Backend):
         per_call=2e-5,
         per_item=2e-6,
         can_show_stacks=True,
-        can_revoke_submitted=True,
+        can_revoke=True,
     )
 
     def open(self, terms: Terms) -> ThreadCrew:
