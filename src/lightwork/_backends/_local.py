@@ -51,8 +51,8 @@ def run_batch(
 def run_batch_in_copies(
     outcomes: Outcomes, batch: Batch, left: deque[Any], terms: Terms, backend: str, context: contextvars.Context
 ) -> None:
-    """The same in a worker thread: every call runs in a copy of ``context`` of its own. ``left``: the batch's items, the
-    last of which others may take back.
+    """The same in a worker thread: every call runs in a copy of ``context`` of its own. ``left``: the batch's items,
+    the last of which others may take back.
 
     A KeyboardInterrupt here was raised by the function itself (a real one reaches the main thread alone) and is a
     failure like another.
