@@ -69,8 +69,17 @@ def test_a_notebook():
 
 def test_a_module_that_maps_when_it_is_imported_is_named(tmp_path):
     (tmp_path / "careless.py").write_text(
-        "import lightwork as lw\ndef f(x): return x\nprint(lw.map(f, [1], backend='processes', errors='return'))\n"
+        "import lightwork as lw\nHERE = 1\ndef f(x): return x + HERE\n"
+        "print(lw.map(f, [1], backend='processes', errors='return'))\n"
     )
     done = run("-c", "import careless", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert "careless" in done.stdout + done.stderr
     assert "CalledWhileImporting" in done.stdout + done.stderr
+
+
+def test_a_module_may_map_when_it_is_imported_what_needs_nothing_of_it(tmp_path):
+    (tmp_path / "careless.py").write_text(
+        "import lightwork as lw\ndef f(x): return x + 1\nprint(lw.map(f, [1], backend='processes'))\n"
+    )
+    done = run("-c", "import careless", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert (done.stdout, done.stderr) == ("[2]\n", "")
