@@ -284,7 +284,7 @@ class AutoRun(Run):
         """The choice for what is left if its calls take so long, of which they compute for ``cpu`` seconds; in
         ``threads`` they have filled the GIL."""
         assert self.demand is not None
-        held = cpu if threads and gil_enabled() else min(cpu, self.demand.gil_share * cpu)
+        held = cpu if threads and self._policy.gil else min(cpu, self.demand.gil_share * cpu)
         self.demand = replace(self.demand, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
         self._gil_known = self._effects_known = True
         now = self.clock.now() - self.began

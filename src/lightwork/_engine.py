@@ -21,7 +21,7 @@ from lightwork._gate import opened, outside
 from lightwork._growth import Growth, Pace
 from lightwork._headroom import affordable
 from lightwork._library_threads import share
-from lightwork._machine import available_memory, gil_enabled
+from lightwork._machine import available_memory
 from lightwork._record import Record, fresh, replace
 from lightwork._report import Report
 from lightwork._sizes import shown
@@ -135,8 +135,9 @@ class Live:
         self.backend = backend
         self.crew = crew
         self.growth = growth
-        threads = growth is not None and backend.capabilities.shares_memory and not backend.capabilities.coroutines
-        self.pace = Pace() if threads and gil_enabled() else None
+        in_line = growth is not None and growth.ceiling <= 1  # for the GIL, or for the only core
+        threads = backend.capabilities.shares_memory and not backend.capabilities.coroutines
+        self.pace = Pace() if in_line and threads else None
         self.startup = startup
         self.each = 0
         self.fewest = NO_CAP
