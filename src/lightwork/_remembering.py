@@ -25,6 +25,10 @@ MOST_NOTED = 256
 """Batches whose times are noted."""
 
 
+UNCLEAR = 5.0
+"""Times as long as to hand a call over: of calls that seem to take less, a worker's times tell more of the worker."""
+
+
 class RememberingRun(AutoRun):
     """A run that has a ``memory``. Where that holds a past, no call is made to learn."""
 
@@ -87,8 +91,7 @@ class RememberingRun(AutoRun):
         self._kept, self._gil_known = False, past.gil_known
         self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
         over = not self.dispatch.more and not self.dispatch.pending
-        # Of calls that take less than to hand one over, a worker's times tell more of the worker.
-        plain = self.demand.wall > self._live[newest].backend.capabilities.per_call
+        plain = self.demand.wall > UNCLEAR * self._live[newest].backend.capabilities.per_call
         if over or (plain and still(self._policy, self._seen(self.clock.now() - self.began), name)):
             self.decide(f"forgot what was remembered, and stayed with {counted(workers, name)}", why)
             return

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 SLICE = 0.1
 """Seconds after which a waiter looks for itself, and whether those that it waits for are alive."""
+SURE = 3
+"""Slices after which a thread that had been started before has begun, and can be seen."""
 MOST_WAITERS = 1000
 
 ORDER, HIGH, WAITERS = 16, 17, 18
@@ -171,7 +173,7 @@ class Monitor:
         can be woken; ``give_up`` once in a slice; ``group``, where it is a function, inside the guard before it parks.
         """
         deadline = None if timeout is None else _now() + timeout
-        words, record, ticket, at, found = self._words, -1, 0, 0, None
+        words, record, ticket, at, slices, found = self._words, -1, 0, 0, 0, None
         semaphore: Any = None
         try:
             while True:
@@ -191,7 +193,7 @@ class Monitor:
                             passed, record = self._leave(record, ticket, ticket & 0xFF), -1
                         return None
                     if record < 0:
-                        self._refuse_to_block(timeout)
+                        self._refuse_to_block()
                         record = self._park(group() if callable(group) else group)
                         at = _RECORDS + 8 * record
                         ticket, semaphore = words[at + _TICKET], self._semaphore(record)
@@ -200,6 +202,8 @@ class Monitor:
                         words[at + _STATE] = WAITING
                         self._rearmed()
                         armed = True
+                    if slices == SURE and timeout is None:
+                        self._refuse_to_wait_for_ever()
                 except BaseException:
                     _native.consistent(self._mutex)
                     raise
@@ -214,6 +218,7 @@ class Monitor:
                     parked = None
                 left = SLICE if deadline is None else min(SLICE, deadline - _now())
                 if left > 0 and not _native.sleep(semaphore, left):
+                    slices += 1
                     if give_up is not None and give_up():
                         return None
                     self._tend()
@@ -286,14 +291,18 @@ class Monitor:
         """Inside the guard: takes back what dead processes held; returns the semaphores to post."""
         return []
 
-    def _refuse_to_block(self, timeout: float | None) -> None:
-        """Raises RuntimeError where waiting would stop an event loop, or could never end."""
+    def _refuse_to_block(self) -> None:
+        """Raises RuntimeError where waiting would stop an event loop."""
         if running_loop() is not None:
             raise RuntimeError(
                 f"this would block the event loop of this thread until {self._what()}; {self._in_a_loop()}"
             )
+
+    def _refuse_to_wait_for_ever(self) -> None:
+        """Inside the guard, so that nobody comes and is gone between the attempt and this: raises RuntimeError where
+        there is nobody who could."""
         known_here_alone = not self._shared and self._forks == me.forks
-        if timeout is None and known_here_alone and _context.backend() == "serial" and is_alone():
+        if known_here_alone and _context.backend() == "serial" and is_alone():
             raise RuntimeError(
                 f"this call of a serial map would wait for ever until {self._what()}: its items run one after another "
                 'in this thread, and nobody else has this object; use backend="threads" or "processes", or lw.gather, '
