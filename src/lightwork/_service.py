@@ -315,20 +315,24 @@ class Service:
         futures: Sequence[Mapped],
         together: int,
         routed: int,
-    ) -> None:
-        """Takes calls of a map, for whose outcomes nobody leads. Not after ``shutdown``."""
+    ) -> bool:
+        """Takes calls of a map, for whose outcomes nobody leads. Not after ``shutdown``, and for one thread at a time.
+
+        Returns whether to ``proceed``: not where others are to be taken in before these, of which the thread was told,
+        or is about to be.
+        """
         self._taken, self._alone = self._taken + len(argses), 0
         if self._router is None and len(argses) > 1:
             self._inbox.put(Works(fn, argses, futures, together))
-            return
-        for args, future in zip(argses, futures, strict=True):  # each may be handed on, or joined by the next
-            self._inbox.put(Work(fn, args, {}, future, routed))
+        else:
+            for args, future in zip(argses, futures, strict=True):  # each may be handed on, or joined by the next
+                self._inbox.put(Work(fn, args, {}, future, routed))
+        return self._led or self._inbox.qsize() <= len(argses)
 
-    def proceed(self, future: Outcome, count: int = 1) -> None:
-        """Sees to it that calls which were taken are made: by the service's thread, or here and now."""
+    def proceed(self, future: Outcome) -> None:
+        """Sees to it that a call which was taken is made: by the service's thread, or here and now."""
         if isinstance(future, Mapped):
-            if self._led or self._inbox.qsize() <= count:  # else the thread is awake, or was told to be
-                self._leave_to_thread()
+            self._leave_to_thread()
             return
         if isinstance(future, LedFuture):
             if not self._led or self._asleep or self._driving.locked():

@@ -323,8 +323,9 @@ class Executor(BaseExecutor):
             mapped = [Mapped(drawing) for _ in argses]
             with self._lock:
                 self._accepts()
-                service.take_all(fn, argses, mapped, together, routed)
-            service.proceed(mapped[0], len(mapped))
+                unknown = service.take_all(fn, argses, mapped, together, routed)
+            if unknown:
+                service.proceed(mapped[0])
             futures.extend(mapped)
         return futures
 

@@ -182,3 +182,18 @@ def test_who_overrides_submit_sees_the_calls_of_a_map():
     with Own(2, backend="threads") as executor:
         assert list(executor.map(jobs.double, range(3))) == [0, 2, 4]
     assert seen == [(0,), (1,), (2,)]
+
+
+def test_maps_of_several_threads_on_one_executor(executor):
+    """None of them sleeps on because each leaves it to another one to wake who makes the calls."""
+
+    def mapping(wide):
+        for turn in range(30):
+            items = range(wide + 1)
+            assert list(executor.map(jobs.double, items if turn % 2 else iter(items), timeout=30)) == [
+                2 * x for x in items
+            ]
+
+    with cf.ThreadPoolExecutor(6) as threads:
+        for future in [threads.submit(mapping, wide) for wide in range(6)]:
+            future.result()
