@@ -108,6 +108,11 @@ def has_items(module: Any, where: dict[str, str | None]) -> bool:
     )
 
 
+def listed(names: str | None) -> list[str] | None:
+    """What stands between the commas, if anything was given."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
 def positive(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
     """Refuses what is not above 0, not finite, or not a number."""
     if value is not None and not (value > 0 and math.isfinite(value)):

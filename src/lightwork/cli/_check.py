@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lightwork.cli._arguments import finite_items, has_items, load_target, takes_items
+from lightwork.cli._arguments import finite_items, has_items, listed, load_target, takes_items
 from lightwork.cli._terminal import FAILED, USAGE, Stop, colourful, fail, prints_to_stderr, put, width
 
 
@@ -18,14 +18,13 @@ def check(target: str, backends: str | None, as_json: bool, **where: str | None)
     Items are optional. Exit codes: 1 if something would fail in a backend that lightwork may choose by itself (or that
     --backends names), 0 if nothing would; what would only change results or cost time does not count.
     """
-    names = None if backends is None else [name.strip() for name in backends.split(",") if name.strip()]
     with prints_to_stderr():
         found = load_target(target)
         items = finite_items(found.module, where) if has_items(found.module, where) else None
         from lightwork import checking
 
         try:
-            findings = checking.check(found.function, *([] if items is None else [items]), backends=names)
+            findings = checking.check(found.function, *([] if items is None else [items]), backends=listed(backends))
         except ValueError as error:
             fail(str(error), USAGE)
     if as_json:

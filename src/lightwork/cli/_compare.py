@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from lightwork.cli._arguments import finite_items, load_target, max_workers_option, takes_items, writable
+from lightwork.cli._arguments import finite_items, listed, load_target, max_workers_option, takes_items, writable
 from lightwork.cli._terminal import (
     FAILED,
     USAGE,
@@ -41,7 +41,6 @@ def compare(
 
     Every run gets fresh copies of the items; TARGET is called many times for each.
     """
-    names = None if backends is None else [name.strip() for name in backends.split(",") if name.strip()]
     with prints_to_stderr():
         found = load_target(target)
         items = finite_items(found.module, where)
@@ -49,7 +48,7 @@ def compare(
 
         try:
             comparison = comparing.compare(
-                found.function, items, backends=names, max_workers=max_workers, rounds=rounds, progress=True
+                found.function, items, backends=listed(backends), max_workers=max_workers, rounds=rounds, progress=True
             )
         except comparing.WrongRequest as error:
             fail(str(error), USAGE)
