@@ -23,9 +23,9 @@ FLOORS: dict[str, str] = {
     "wire": "_pieces _wire _wire_cost _by_code _by_value _class_names _classes _decorated _culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
-    "decisions": "_account _advice _batching _bytecode _captured _change _dispatch _effects "
-    "_fingerprint _flow _growth _headroom _model _past "
-    "_policy _report _shared _worth",
+    "decisions": "_account _advice _backlog _batching _bytecode _captured _change _dispatch _effects "
+    "_fingerprint _flow _growth _headroom _lanes _model _past "
+    "_policy _report _shared _submitted _worth",
     "engine": "_auto _engine _memory _opening _prelude _remembering _scout _watch _watchdog",
     "report": "report.*",
     "surface": "_collecting _doctor _gathering _items _json_lines _mapped _options _reasons _routing _service "

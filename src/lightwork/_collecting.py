@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from lightwork._dispatch import Chunk, Reorder
+from lightwork._dispatch import Chunk
 from lightwork._engine import Run, Source
 from lightwork._gate import guarded, strike
 from lightwork._lean import suppress
@@ -17,7 +17,7 @@ from lightwork.errors import PARTIAL, Failure, Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, MutableSequence, Sequence
     from types import TracebackType
     from typing import Any, NoReturn, Self
 
@@ -301,3 +301,29 @@ class Stream(Iterator[R]):
     def __del__(self) -> None:
         if hasattr(self, "_run") and not self._run.closed:
             self._run.close()
+
+
+class Reorder:
+    """Puts chunks back into the input's order."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, Chunk] = {}
+
+    def put(self, chunk: Chunk) -> None:
+        """Takes in a chunk; chunks never overlap. What was placed needs no ordering."""
+        if chunk.values:
+            self.waiting[chunk.first] = chunk
+
+    def move(self, results: MutableSequence[Any], first: int = 0, stop: Failure | None = None) -> None:
+        """Appends to ``results``, which begin with the call of index ``first``, what comes next in them; not the
+        failure ``stop`` and what follows it.
+
+        What comes next is told by the results alone: so a Ctrl-C between two steps puts none into a wrong place.
+        """
+        while True:
+            index = first + len(results)
+            chunk = self.waiting.get(index)
+            if chunk is None or (stop is not None and stop.index <= index):
+                return
+            results.extend(chunk.values if stop is None else chunk.values[: stop.index - index])
+            del self.waiting[index]

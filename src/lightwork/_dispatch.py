@@ -15,17 +15,16 @@ may have begun is never sent again.
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-
+from lightwork._backlog import Backlog, Block, rest_of
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Event, Finished, Revoked, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._lanes import Lane, Sent, Worker
 from lightwork._record import Record, Slotted
 from lightwork.errors import CallTimeout, Failure, LightworkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableSequence, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from lightwork._calls import Style
@@ -34,23 +33,8 @@ if TYPE_CHECKING:
 WorkerId = tuple[int, int]
 """Lane (one a crew) and the worker's number in that crew."""
 
-NO_CAP = 1 << 30
-"""Workers: a lane never has so many."""
-
-MOST_JOINED = 64
-"""Calls that came one by one and may go out together, at most: once they are out they cannot be cancelled."""
-
-STANDSTILL = 1.0
-"""Seconds after which more workers than are wanted help where calls may wait for some that came before them."""
-
-DEEP = 64
-"""Calls that must be pending for that: while fewer are they begin nearly in the order in which they came."""
-
 LATE = 0.2
 """Seconds that a batch may take before idle workers are given what is left of it. None is meant to take so long."""
-
-PROMPTLY = 0.02
-"""The same where each call is waited for by itself, for any workers: such batches are meant to take 1 ms."""
 
 STILLBORN_LIMIT = 5
 """Workers of a lane that may die before they became ready, with no other ready and no call done in between, before the
@@ -129,137 +113,6 @@ class Rules(Record, frozen=True):
     max_tasks_per_child: int | None = None
 
 
-class _Block(Slotted):
-    """Pending calls with consecutive indices, ``first + at … first + end - 1``, cut from the left. ``joined``: those
-    that came one by one, behind which others may be put."""
-
-    __slots__ = ("at", "end", "first", "fn", "items", "joined", "style")
-
-    def __init__(
-        self, fn: Callable[..., Any], style: Style, first: int, items: Sequence[Any], end: int, at: int = 0
-    ) -> None:
-        self.fn = fn
-        self.style = style
-        self.first = first
-        self.items = items
-        self.end = end
-        self.at = at
-        self.joined: list[Any] | None = None
-
-    def __len__(self) -> int:
-        return self.end - self.at
-
-
-class _Sent(Slotted):
-    """A batch with a worker; calls before ``done`` are reported, the last ``untimed`` of them without their time: the
-    next report has it."""
-
-    __slots__ = ("batch", "done", "untimed")
-
-    def __init__(self, batch: Batch, done: int = 0, untimed: int = 0) -> None:
-        self.batch = batch
-        self.done = done
-        self.untimed = untimed
-
-
-class _Worker(Slotted):
-    """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
-    more of what it has, ``asked``: so that others of its lane come first next time. ``worn``: it said that it will
-    begin nothing more. ``warm``: it has ended a call."""
-
-    __slots__ = ("asked", "given", "ready", "revoked", "sent", "since", "warm", "worn")
-
-    def __init__(
-        self,
-        sent: dict[int, _Sent] | None = None,
-        ready: bool = False,
-        since: float = 0.0,
-        revoked: bool = False,
-        given: int = 0,
-        worn: bool = False,
-    ) -> None:
-        self.sent: dict[int, _Sent] = {} if sent is None else sent
-        self.worn = worn
-        self.asked = self.warm = False
-        self.ready = ready
-        self.since = since
-        self.revoked = revoked
-        self.given = given
-
-
-class _Lane(Slotted):
-    """``asked``: the worker whose answer is awaited to the question what it has not begun. ``worn``: whether one of its
-    workers ever was."""
-
-    __slots__ = (
-        "asked",
-        "batching",
-        "busy",
-        "calls",
-        "cap",
-        "cpu",
-        "crash",
-        "held",
-        "helpers",
-        "idle",
-        "max_queued",
-        "open",
-        "peak",
-        "prompt",
-        "revocable",
-        "room",
-        "starting",
-        "stillborn",
-        "target",
-        "wanted",
-        "whole",
-        "workers",
-        "worn",
-    )
-
-    def __init__(
-        self,
-        batching: Batching,
-        max_queued: int,
-        crash: Callable[[], type[WorkerCrashed]],
-        whole: bool = False,
-        revocable: bool = False,
-        target: int = 0,
-        peak: int = 0,
-        workers: dict[int, _Worker] | None = None,
-        starting: int = 0,
-        stillborn: int = 0,
-        calls: int = 0,
-        busy: float = 0.0,
-        cpu: float = 0.0,
-        open: bool = True,
-        prompt: bool = False,
-    ) -> None:
-        self.prompt = prompt
-        self.batching = batching
-        self.max_queued = max_queued
-        self.crash = crash
-        self.whole = whole
-        self.revocable = revocable
-        self.target = self.wanted = target
-        self.cap = NO_CAP
-        self.held = self.helpers = 0
-        self.peak = peak
-        self.workers: dict[int, _Worker] = {} if workers is None else workers
-        # Those of them that have nothing: with a thousand workers nobody is to look through all at every event.
-        self.idle: dict[int, _Worker] = {name: one for name, one in self.workers.items() if not one.sent}
-        self.starting = starting
-        self.stillborn = stillborn
-        self.calls = calls
-        self.busy = busy
-        self.cpu = cpu
-        self.open = open
-        self.asked: int | None = None
-        self.worn = False
-        self.room = NO_CAP
-        """Calls that may go out before it is looked what became of them."""
-
-
 def _plain_crash() -> type[WorkerCrashed]:
     from lightwork._crashed import WorkerCrashed  # see there
 
@@ -269,23 +122,24 @@ def _plain_crash() -> type[WorkerCrashed]:
 class Dispatch:
     """The state of one run."""
 
+    soonest = LATE
+    """Seconds before which no worker is asked for what it has not begun."""
+
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.lanes: dict[int, _Lane] = {}
+        self.lanes: dict[int, Lane] = {}
         self.fed = 0
         self.done = 0
         self.failed = 0
         self.retried = 0
         self.lost = 0
-        self.pending = 0
         self.more = True
         self.away = 0.0
         """Seconds for which nobody looks here while the input is asked for more."""
         self.total: int | None = None
         self.failure: Failure | None = None
         self.broken: BaseException | None = None
-        self._blocks: deque[_Block] = deque()
-        self._delayed: list[tuple[float, int, _Block]] = []
+        self._backlog = Backlog()
         self._attempts: dict[int, int] = {}
         self._condemned: set[int] = set()
         self._chunks: list[Chunk] = []
@@ -293,8 +147,7 @@ class Dispatch:
 
     def let_go(self) -> None:
         """The run is over: keeps no item and no result, only what is counted."""
-        self._blocks.clear()
-        self._delayed.clear()
+        self._backlog.clear()
         self._chunks.clear()
         for lane in self.lanes.values():
             for worker in lane.workers.values():
@@ -307,51 +160,8 @@ class Dispatch:
         first = self.fed
         count = len(items) if count is None else count
         if count:
-            self._blocks.append(_Block(fn, style, first, items, count))
+            self._backlog.add(Block(fn, style, first, items, count))
             self.fed += count
-            self.pending += count
-        return first
-
-    def feed_call(self, fn: Callable[..., Any], style: Style, item: Any) -> int:
-        """Adds one call, to go with those before it where they are of the same function; returns its index."""
-        index = self.fed
-        last = self._blocks[-1] if self._blocks else None
-        if last is None or last.joined is None or last.fn is not fn or last.end == MOST_JOINED:
-            self._blocks.append(last := _Block(fn, style, index, [], 0))
-            last.joined = last.items = []
-        last.joined.append(item)
-        last.end += 1
-        self.fed += 1
-        self.pending += 1
-        return index
-
-    def send_alone(self, fn: Callable[..., Any], style: Style, item: Any, now: float) -> Send | None:
-        """Adds a call for which a worker is free, and gives it to that worker, where nothing else is to be decided:
-        as ``feed_call`` and ``plan`` would, in a third of the time. None, and nothing is done, where there is more to
-        it."""
-        lane = self.lanes[0]
-        if self.pending or self._delayed or len(self.lanes) > 1 or self.rules.max_tasks_per_child is not None:
-            return None
-        if not lane.idle or not lane.open or lane.worn or lane.helpers or len(lane.workers) > lane.target:
-            return None
-        name, worker = next(iter(lane.idle.items()))
-        if not worker.ready or worker.asked or worker.revoked:
-            return None
-        batch = Batch(self._batches, fn, style, self.fed, [item])
-        self.fed += 1
-        self._batches += 1
-        del lane.idle[name]
-        worker.since = now
-        worker.given += 1
-        worker.sent[batch.id] = _Sent(batch)
-        return Send((0, name), batch)
-
-    def feed_calls(self, fn: Callable[..., Any], style: Style, items: Sequence[Any], together: int) -> int:
-        """Adds calls each of which is waited for by itself; returns the index of the first. ``together``: so many may
-        go out together, if they are more than of others."""
-        first, together = self.fed, max(together, MOST_JOINED)
-        for at in range(0, len(items), together):
-            self.feed(fn, style, items[at : at + together])
         return first
 
     def end_of_input(self) -> None:
@@ -364,9 +174,15 @@ class Dispatch:
         return not self.more and self.done == self.fed
 
     @property
+    def pending(self) -> int:
+        """Calls that could begin now and are with nobody."""
+        return self._backlog.count
+
+    @property
     def left(self) -> int:
         """Calls that are with nobody, those included that are not drawn yet where their number is known."""
-        return self.pending if self.total is None else max(self.pending, self.total - self.fed + self.pending)
+        pending = self._backlog.count
+        return pending if self.total is None else max(pending, self.total - self.fed + pending)
 
     # workers
 
@@ -378,34 +194,31 @@ class Dispatch:
         crash: Callable[[], type[WorkerCrashed]] | None = None,
         whole: bool = False,
         revocable: bool = False,
-        prompt: bool = False,
     ) -> None:
         """Makes a crew known, with no worker wanted yet.
 
         ``crash`` gives the class for calls that its workers' deaths cost; ``whole``: a batch may be all that there is,
         for its worker hands back what it does not come to; ``revocable``: what a worker has not begun can be taken
-        back; ``prompt``: it is as soon as that is late, for whoever is free first.
+        back.
         """
-        self.lanes[lane] = _Lane(batching, max_queued, crash or _plain_crash, whole, revocable, prompt=prompt)
+        self.lanes[lane] = Lane(batching, max_queued, crash or _plain_crash, whole, revocable)
 
     def set_lane(self, lane: int, target: int) -> None:
         """Wants ``target`` workers in a lane: more are started when there is work, idle ones too many retire."""
-        one = self.lanes[lane]
-        one.wanted = target
-        one.target = min(target, one.cap) + one.helpers
-        if one.held and one.target:
-            one.target = max(1, one.target - one.held)
+        self.lanes[lane].want(target)
 
     def cap_lane(self, lane: int, most: int) -> None:
         """A lane has at most so many workers, and at least 1, whatever is wanted."""
-        self.lanes[lane].cap = max(1, most)
-        self.set_lane(lane, self.lanes[lane].wanted)
+        one = self.lanes[lane]
+        one.cap = max(1, most)
+        one.want(one.wanted)
 
     def hold_back(self, lane: int, count: int) -> None:
         """A lane has so many workers less than are wanted, but at least 1: for now others have what they would use."""
-        if self.lanes[lane].held != count:
-            self.lanes[lane].held = count
-            self.set_lane(lane, self.lanes[lane].wanted)
+        one = self.lanes[lane]
+        if one.held != count:
+            one.held = count
+            one.want(one.wanted)
 
     def not_started(self, lane: int, count: int) -> None:
         """So many workers of a ``Start`` were not, and will not be, started."""
@@ -413,10 +226,7 @@ class Dispatch:
 
     def started(self, worker: WorkerId) -> None:
         """A ``Start`` was carried out for this worker."""
-        lane = self.lanes[worker[0]]
-        lane.starting -= 1
-        lane.workers[worker[1]] = lane.idle[worker[1]] = _Worker()
-        lane.peak = max(lane.peak, len(lane.workers))
+        self.lanes[worker[0]].started(worker[1])
 
     def drop(self, to: WorkerId, batch: Batch, position: int) -> bool:
         """Nobody wants the result of the call at ``position`` of a batch that is being sent: it is done, and what comes
@@ -424,7 +234,7 @@ class Dispatch:
         lane = self.lanes[to[0]]
         worker = lane.workers[to[1]]
         if position + 1 < batch.stop:
-            self._put_back(_rest(batch, position + 1))
+            self._backlog.put_back(rest_of(batch, position + 1))
         worker.given -= batch.stop - position
         batch.items, batch.end = batch.items[:position], None
         self._emit(Chunk(batch.first + position, [None]))
@@ -444,31 +254,16 @@ class Dispatch:
         found = {}
         for number, lane in self.lanes.items():
             for name, worker in lane.workers.items():
-                for sent in worker.sent.values():
-                    found[number, name] = sent.batch.first + sent.done, worker.ready
-                    break
+                if (head := worker.head) is not None:
+                    found[number, name] = head.batch.first + head.done, worker.ready
         return found
-
-    def condemn(self, index: int) -> WorkerId | None:
-        """Gives a call no further attempt; returns the worker that runs it or would next, or None as long as none does.
-
-        It may be a worker that is starting, and that may hang.
-        """
-        for number, lane in self.lanes.items():
-            for name, worker in lane.workers.items():
-                sent = next(iter(worker.sent.values()), None)
-                if sent is not None and sent.batch.first + sent.done == index:
-                    self._attempts[index] = self.rules.retries
-                    self._condemned.add(index)
-                    return number, name
-        return None
 
     # decisions
 
     def plan(self, now: float) -> list[Instruction]:
         """What to do now. Carry all of it out, in this order."""
-        while self._delayed and self._delayed[0][0] <= now:
-            self._put_back(heapq.heappop(self._delayed)[2])
+        if self._backlog.delayed:
+            self._backlog.ripen(now)
         instructions: list[Instruction] = []
         # The newest first: it is the one that is to take over.
         for number, lane in reversed(self.lanes.items()):
@@ -478,46 +273,29 @@ class Dispatch:
 
     def next_deadline(self) -> float | None:
         """When ``plan`` has something to do even without an event."""
-        times = [self._delayed[0][0]] if self._delayed else []
+        times = [] if (due := self._backlog.due) is None else [due]
         for lane in self.lanes.values():
             if self._takes_back(lane):
                 for worker in lane.workers.values():
-                    if worker.sent and self._holds_back(worker):
-                        times.append(self._late(lane, worker))
-            if self.pending:
-                times += self._stuck(lane)[lane.helpers :]
+                    if worker.sent and worker.holds_back():
+                        times.append(self._late(worker))
         return min(times, default=None)
 
-    def _takes_back(self, lane: _Lane) -> bool:
+    def _takes_back(self, lane: Lane) -> bool:
         """Whether another worker would take what one has and has not begun."""
-        if not (lane.revocable and lane.open):
+        if self._backlog.count or not (lane.revocable and lane.open):
             return False
-        idles = not self.pending and (len(lane.workers) < lane.target or bool(lane.idle))
-        return idles or (lane.prompt and lane.target > 1)
+        return len(lane.workers) < lane.target or bool(lane.idle)
 
-    @staticmethod
-    def _late(lane: _Lane, worker: _Worker) -> float:
+    def _late(self, worker: Worker) -> float:
         """When that is to be."""
-        return worker.since + (PROMPTLY if lane.prompt and worker.warm else LATE)
+        return worker.since + self.soonest
 
-    @staticmethod
-    def _holds_back(worker: _Worker) -> bool:
-        """Whether a worker has calls that it does not seem to have begun."""
-        if worker.revoked or not worker.sent:
-            return False
-        head = next(iter(worker.sent.values()))
-        return len(worker.sent) > 1 or head.batch.stop - head.done > 1 or not worker.ready
-
-    def _plan_lane(self, number: int, lane: _Lane, instructions: list[Instruction], now: float) -> None:
-        busy = len(lane.idle) < len(lane.workers)
-        if lane.prompt and (lane.helpers or (busy and self.pending)):
-            helpers = sum(due <= now for due in self._stuck(lane))
-            if helpers != lane.helpers:
-                lane.helpers = helpers
-                self.set_lane(number, lane.wanted)
+    def _plan_lane(self, number: int, lane: Lane, instructions: list[Instruction], now: float) -> None:
+        backlog = self._backlog
         if lane.worn or len(lane.workers) > lane.target or self.rules.max_tasks_per_child is not None:
             self._retire(number, lane, instructions)
-        if self.pending and lane.open:
+        if backlog.count and lane.open:
             for name, worker in list(lane.idle.items()):
                 if lane.room <= 0:
                     break
@@ -526,12 +304,12 @@ class Dispatch:
                     worker.since = now
                     del lane.idle[name]
                     instructions.append(Send((number, name), self._next_batch(lane, worker)))
-                    if not self.pending:
+                    if not backlog.count:
                         break
-            if self.pending and lane.room > 0:
+            if backlog.count and lane.room > 0:
                 self._queue_ahead(number, lane, instructions)
-            if self.pending and not lane.idle:
-                wanted = min(lane.target - len(lane.workers), self.pending) - lane.starting
+            if backlog.count and not lane.idle:
+                wanted = min(lane.target - len(lane.workers), backlog.count) - lane.starting
                 if wanted > 0:
                     lane.starting += wanted
                     instructions.append(Start(number, wanted))
@@ -539,43 +317,26 @@ class Dispatch:
             self._take_one(number, lane, instructions)
         if self._takes_back(lane):
             for name, worker in lane.workers.items():
-                if now - worker.since >= PROMPTLY and now >= self._late(lane, worker) and self._holds_back(worker):
+                if now - worker.since >= self.soonest and now >= self._late(worker) and worker.holds_back():
                     worker.revoked = True
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)
                     instructions.append(Revoke((number, name)))
 
-    def _queue_ahead(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+    def _queue_ahead(self, number: int, lane: Lane, instructions: list[Instruction]) -> None:
         """Gives workers further batches behind short ones."""
         for depth in range(1, lane.max_queued):
-            if not (self.pending and self._queues_ahead(lane, 1)):
+            if not (self._backlog.count and self._queues_ahead(lane, 1)):
                 return
             for name, worker in lane.workers.items():
-                if not self.pending:
+                if not self._backlog.count:
                     return
                 if len(worker.sent) == depth and self._has_room(lane, worker, depth):
                     instructions.append(Send((number, name), self._next_batch(lane, worker)))
 
-    def _stuck(self, lane: _Lane) -> list[float]:
-        """From when on another worker is to help, one for each that is at a call that came after one that is pending.
-
-        As many calls as there are workers may wait for each other. They would all be running had they begun in the
-        order in which they came. A call that is pending for another attempt has begun in its turn.
-        """
-        if not (lane.prompt and lane.revocable and self.pending):
-            return []
-        firsts = (block.first + block.at for block in self._blocks)
-        pending = next((index for index in firsts if index not in self._attempts), self.fed)
-        found = []
-        for worker in lane.workers.values():
-            head = next(iter(worker.sent.values()), None)
-            if head is not None and head.batch.first + head.done > pending:
-                found.append(worker.since + STANDSTILL)
-        return sorted(found)
-
-    def _waited_for(self, lane: _Lane) -> bool:
+    def _waited_for(self, lane: Lane) -> bool:
         """Whether a lane that has not ended a call yet keeps the last ones, for which another one has time."""
-        if self.pending or not lane.revocable or lane.asked is not None:
+        if self._backlog.count or not lane.revocable or lane.asked is not None:
             return False
         return any(
             other is not lane and other.open and other.target and (other.idle or not other.workers)
@@ -583,7 +344,7 @@ class Dispatch:
         )
 
     @staticmethod
-    def _take_one(number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+    def _take_one(number: int, lane: Lane, instructions: list[Instruction]) -> None:
         """Takes back what one worker has not begun: it may be long in importing what it needs. The last that came
         first; the others may be about to begin."""
         for name, worker in reversed(lane.workers.items()):
@@ -593,7 +354,7 @@ class Dispatch:
                 instructions.append(Revoke((number, name)))
                 return
 
-    def _retire(self, number: int, lane: _Lane, instructions: list[Instruction]) -> None:
+    def _retire(self, number: int, lane: Lane, instructions: list[Instruction]) -> None:
         """Lets idle workers go that are too many or worn: before others get calls, which they may only when there are
         not too many."""
         limit = self.rules.max_tasks_per_child
@@ -604,11 +365,11 @@ class Dispatch:
                 del lane.workers[name], lane.idle[name]
                 surplus -= 1
                 instructions.append(Retire((number, name)))
-                if worn and self.pending and lane.open and len(lane.workers) + lane.starting < lane.target:
+                if worn and self._backlog.count and lane.open and len(lane.workers) + lane.starting < lane.target:
                     lane.starting += 1
                     instructions.append(Start(number, 1))
 
-    def _has_room(self, lane: _Lane, worker: _Worker, depth: int) -> bool:
+    def _has_room(self, lane: Lane, worker: Worker, depth: int) -> bool:
         if len(lane.workers) > lane.target or worker.revoked or worker.worn:
             return False
         if worker.asked and not lane.calls:
@@ -618,50 +379,35 @@ class Dispatch:
             return False
         if depth == 0:
             return True
-        if self.pending <= len(lane.workers) and not self.away:
+        if self._backlog.count <= len(lane.workers) and not self.away:
             return False  # toward the end every call is kept for whoever is free first
-        ahead = sum(len(sent.batch.items) - sent.done for sent in worker.sent.values())
-        return worker.ready and self._queues_ahead(lane, ahead)
+        return worker.ready and self._queues_ahead(lane, worker.ahead)
 
-    def _queues_ahead(self, lane: _Lane, calls: int) -> bool:
+    def _queues_ahead(self, lane: Lane, calls: int) -> bool:
         return lane.batching.queue_ahead(calls, self.away if lane.revocable else 0.0)
 
-    def _next_batch(self, lane: _Lane, worker: _Worker) -> Batch:
-        block = self._blocks[0]
-        limit = self.rules.max_tasks_per_child
-        at, size = block.at, block.end - block.at
-        if lane.prompt and self.pending < DEEP:
-            size = 1
-        elif size > 1:
-            size = min(size, lane.batching.size(self.left, max(lane.target, 1), self.more and self.total is None))
-            if limit is not None:
-                size = min(size, limit - worker.given)
+    def _next_batch(self, lane: Lane, worker: Worker) -> Batch:
+        backlog, limit = self._backlog, self.rules.max_tasks_per_child
+        block = backlog.blocks[0]
         if len(block.items) < block.end:
             self.broken = self.broken or RuntimeError("the list of items became shorter while its items were mapped")
-            block.items = [*block.items, *[None] * (block.end - len(block.items))]
-        if lane.whole and lane.batching.fixed is None and limit is None:
-            size = len(block)
-            batch = Batch(self._batches, block.fn, block.style, block.first, block.items, at, block.end)
-        else:
-            items = block.items if size == len(block.items) else block.items[at : at + size]
-            batch = Batch(self._batches, block.fn, block.style, block.first + at, items)
-        block.at += size
-        if block.at == block.end:
-            self._blocks.popleft()
+            block.fill_up()
+        size: int | None = None
+        if not lane.whole or lane.batching.fixed is not None or limit is not None:
+            size = block.end - block.at
+            if size > 1:
+                size = min(size, self._size(lane))
+                if limit is not None:
+                    size = min(size, limit - worker.given)
+        batch = backlog.cut(self._batches, size)
         self._batches += 1
-        self.pending -= size
-        worker.given += size
-        worker.sent[batch.id] = _Sent(batch, batch.start)
+        worker.given += batch.stop - batch.start
+        worker.sent[batch.id] = Sent(batch, batch.start)
         return batch
 
-    def _put_back(self, block: _Block) -> None:
-        """Calls are pending again, in their place."""
-        sooner = []
-        while self._blocks and self._blocks[0].first + self._blocks[0].at < block.first + block.at:
-            sooner.append(self._blocks.popleft())
-        self._blocks.appendleft(block)
-        self._blocks.extendleft(reversed(sooner))
-        self.pending += len(block)
+    def _size(self, lane: Lane) -> int:
+        """Calls that the next batch is meant to have."""
+        return lane.batching.size(self.left, max(lane.target, 1), self.more and self.total is None)
 
     # events
 
@@ -677,21 +423,20 @@ class Dispatch:
                 worker.ready = True
                 lane.stillborn = 0
         elif isinstance(event, WorkerLost):
-            self._lost(lane_number, event, now)
+            self._lost(lane, event, now)
         elif isinstance(event, Revoked):
             self._revoked(lane, event)
         elif isinstance(event, WorkerFailed):
-            lane.idle.pop(event.worker, None)
-            if (failed := lane.workers.pop(event.worker, None)) is not None:
+            if (failed := lane.gone(event.worker)) is not None:
                 self._take_back(failed, None)
             if lane.peak == len(lane.workers) + 1:
                 lane.peak -= 1  # it never was one more
             if event.scarce and lane.workers:
-                self.set_lane(lane_number, min(lane.wanted, len(lane.workers)))
+                lane.want(min(lane.wanted, len(lane.workers)))
             else:
                 self.broken = self.broken or event.exception
 
-    def _finished(self, lane: _Lane, event: Finished, now: float) -> None:
+    def _finished(self, lane: Lane, event: Finished, now: float) -> None:
         outcomes = event.outcomes
         worker = lane.workers[event.worker]
         if event.worn:
@@ -718,7 +463,7 @@ class Dispatch:
             worker.revoked = worker.revoked and bool(worker.sent)
             if (left := batch.stop - sent.done) > 0:
                 worker.given -= left
-                self._put_back(_rest(batch, sent.done))
+                self._backlog.put_back(rest_of(batch, sent.done))
         first = batch.first + outcomes.start
         if not outcomes.failures:
             if self._attempts:
@@ -751,11 +496,11 @@ class Dispatch:
         if attempts <= rules.retries and isinstance(exception, rules.retry_on) and self.failure is None:
             self._attempts[index] = attempts
             self.retried += 1
-            block = _Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1)
+            block = Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1)
             if rules.retry_delay > 0:
-                heapq.heappush(self._delayed, (now + rules.retry_delay, index, block))
+                self._backlog.delay(block, now + rules.retry_delay)
             else:
-                self._put_back(block)
+                self._backlog.put_back(block)
             return
         failure = Failure(index, exception, attempts)
         self.failed += 1
@@ -763,7 +508,7 @@ class Dispatch:
             self.failure = failure
         self._emit(Chunk(index, [failure], failed=1))
 
-    def _revoked(self, lane: _Lane, event: Revoked) -> None:
+    def _revoked(self, lane: Lane, event: Revoked) -> None:
         worker = lane.workers.get(event.worker)
         if worker is None or not event.positions:
             return
@@ -773,7 +518,7 @@ class Dispatch:
                 position += 1  # it ends with its worker, whose end is on its way, and does not begin elsewhere
             if position < batch.stop:
                 worker.given -= batch.stop - position
-                self._put_back(_rest(batch, position))
+                self._backlog.put_back(rest_of(batch, position))
                 batch.end = position
             if not position:
                 del worker.sent[number]
@@ -781,16 +526,14 @@ class Dispatch:
         if not worker.sent:
             lane.idle[event.worker] = worker
 
-    def _lost(self, lane_number: int, event: WorkerLost, now: float) -> None:
-        lane = self.lanes[lane_number]
-        worker = lane.workers.pop(event.worker, None)
-        lane.idle.pop(event.worker, None)
+    def _lost(self, lane: Lane, event: WorkerLost, now: float) -> None:
+        worker = lane.gone(event.worker)
         if worker is None:
             return
         self.lost += 1
         if event.death.starved:
             # It was one too many. As memory may run out within milliseconds, no measurement will have said so.
-            self.set_lane(lane_number, max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
+            lane.want(max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
         running = event.running
         head = next(iter(worker.sent.items()), None)
         if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
@@ -808,7 +551,7 @@ class Dispatch:
                 f"{event.death.reason}"
             )
 
-    def _take_back(self, worker: _Worker, running: tuple[int, int] | None) -> tuple[Batch, int] | None:
+    def _take_back(self, worker: Worker, running: tuple[int, int] | None) -> tuple[Batch, int] | None:
         """Makes pending again what a worker had not begun; returns the call that it was running."""
         broken_off = None
         for batch_id, sent in reversed(worker.sent.items()):
@@ -816,10 +559,10 @@ class Dispatch:
             if running is not None and running[0] == batch_id:
                 broken_off, rest = (batch, running[1]), running[1] + 1
             if rest < batch.stop:
-                self._put_back(_rest(batch, rest))
+                self._backlog.put_back(rest_of(batch, rest))
         return broken_off
 
-    def _cause(self, lane: _Lane, index: int, death: Death) -> LightworkError:
+    def _cause(self, lane: Lane, index: int, death: Death) -> LightworkError:
         if death.timed_out:
             return CallTimeout(index, self.rules.call_timeout or 0.0)
         return lane.crash()(index, death.pid, death.signal, death.exitcode, death.reason)
@@ -835,34 +578,3 @@ class Dispatch:
         """Calls that were done since the last ``take``, in the order in which they ended."""
         chunks, self._chunks = self._chunks, []
         return chunks
-
-
-def _rest(batch: Batch, position: int) -> _Block:
-    """The calls of a batch from ``position`` on."""
-    return _Block(batch.fn, batch.style, batch.first, batch.items, batch.stop, position)
-
-
-class Reorder:
-    """Puts chunks back into the input's order."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[int, Chunk] = {}
-
-    def put(self, chunk: Chunk) -> None:
-        """Takes in a chunk; chunks never overlap. What was placed needs no ordering."""
-        if chunk.values:
-            self.waiting[chunk.first] = chunk
-
-    def move(self, results: MutableSequence[Any], first: int = 0, stop: Failure | None = None) -> None:
-        """Appends to ``results``, which begin with the call of index ``first``, what comes next in them; not the
-        failure ``stop`` and what follows it.
-
-        What comes next is told by the results alone: so a Ctrl-C between two steps puts none into a wrong place.
-        """
-        while True:
-            index = first + len(results)
-            chunk = self.waiting.get(index)
-            if chunk is None or (stop is not None and stop.index <= index):
-                return
-            results.extend(chunk.values if stop is None else chunk.values[: stop.index - index])
-            del self.waiting[index]

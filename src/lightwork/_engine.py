@@ -16,10 +16,11 @@ from lightwork._backends.base import Backend, Crew
 from lightwork._batching import SHARED, Batching
 from lightwork._calls import Event, Finished, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import Clock, SystemClock, process_cpu, thread_cpu
-from lightwork._dispatch import NO_CAP, Chunk, Dispatch, Retire, Rules, Send, Start
+from lightwork._dispatch import Chunk, Dispatch, Retire, Rules, Send, Start
 from lightwork._gate import opened, outside
 from lightwork._growth import Growth, Pace
 from lightwork._headroom import affordable
+from lightwork._lanes import NO_CAP
 from lightwork._library_threads import share
 from lightwork._machine import available_memory
 from lightwork._record import Record, fresh, replace
@@ -178,7 +179,7 @@ class Run:
         self.clock: Clock = clock or SystemClock()
         self.plan = plan
         self.began = self.clock.now()
-        self.dispatch = Dispatch(plan.rules)
+        self.dispatch = self.dispatch_of(plan.rules)
         self.consumed = 0
         self.decisions = plan.decisions
         self.unstoppable = 0
@@ -198,6 +199,7 @@ class Run:
         self._locks = None if watch is None else watch(self.began)
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 
+    dispatch_of: type[Dispatch] = Dispatch
     process_cpu = staticmethod(process_cpu)
 
     # crews
@@ -222,7 +224,6 @@ class Run:
             backend.crash_error,
             whole=capabilities.in_caller and not self.plan.lazy,
             revocable=revocable,
-            prompt=self.plan.submitted,
         )
         self.dispatch.set_lane(number, workers)
         crew = None if number else self.plan.crew
@@ -314,14 +315,6 @@ class Run:
         self._make_way()
         while self._carry_out(now) or self._look_around():
             pass
-
-    def send_alone(self, fn: Callable[..., Any], style: Style, item: Any) -> bool:
-        """Begins a call at once, without asking ``on_send``; whether that could be."""
-        now = self.clock.now()
-        if now >= self._memory_look or (instruction := self.dispatch.send_alone(fn, style, item, now)) is None:
-            return False
-        self._ship(instruction)
-        return True
 
     def _make_way(self) -> None:
         for number, live in self._live.items():

@@ -27,6 +27,7 @@ from lightwork._lock import Guarding, new_lock
 from lightwork._mapped import Mapped
 from lightwork._options import Settings, check_fit, how_many
 from lightwork._record import Slotted, replace
+from lightwork._submitted import Submitted
 from lightwork.errors import Failure, UnpicklableError
 
 TYPE_CHECKING = False
@@ -203,10 +204,21 @@ class Router(Protocol):
 class _ServiceRun(Run):
     """A run whose calls come one by one, each with a function of its own."""
 
+    dispatch: Submitted
+    dispatch_of = Submitted
+
     def __init__(self, plan: Plan, saw: Callable[[int, Outcomes, int], None] | None) -> None:
         super().__init__(plan)
         self._saw = saw
         self._warm: set[int] = set()
+
+    def send_alone(self, fn: Callable[..., Any], item: Any) -> bool:
+        """Begins a call at once, without asking ``on_send``; whether that could be."""
+        now = self.clock.now()
+        if now >= self._memory_look or (instruction := self.dispatch.send_alone(fn, "full", item, now)) is None:
+            return False
+        self._ship(instruction)
+        return True
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
         if live.backend.capabilities.needs_pickling and event.worker not in self._warm:
@@ -411,7 +423,7 @@ class Service:
         item = (work.args, work.kwargs)
         run = self._run
         self._keep(run.dispatch.fed, work)
-        if not run.send_alone(work.fn, "full", item):
+        if not run.send_alone(work.fn, item):
             run.dispatch.feed_call(work.fn, "full", item)
             return False
         future._state = _base.RUNNING  # nobody else has it yet, who could cancel it or wait for it

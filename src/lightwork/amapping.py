@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, TypeVar, Unpack, cast
 
 from lightwork._backends.coroutines import OwnLoopCrew
-from lightwork._collecting import fail, fail_if_broken, remember, sort
-from lightwork._dispatch import Reorder
+from lightwork._collecting import Reorder, fail, fail_if_broken, remember, sort
 from lightwork._engine import Run, Source
 from lightwork._options import Options, prepare, settle
 from lightwork._report import Report

@@ -12,19 +12,9 @@ from hypothesis import strategies as st
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
-from lightwork._dispatch import (
-    LATE,
-    PROMPTLY,
-    STANDSTILL,
-    STILLBORN_LIMIT,
-    Dispatch,
-    Reorder,
-    Retire,
-    Revoke,
-    Rules,
-    Send,
-    Start,
-)
+from lightwork._collecting import Reorder
+from lightwork._dispatch import LATE, STILLBORN_LIMIT, Dispatch, Retire, Revoke, Rules, Send, Start
+from lightwork._submitted import DEEP, PROMPTLY, STANDSTILL, Submitted
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
 
@@ -228,7 +218,7 @@ def test_workers_that_die_before_they_are_ready_do_no_harm_while_others_finish_c
 
 
 def test_calls_that_were_to_be_ended_while_their_workers_start_are_no_sign_of_trouble():
-    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch = Submitted(Rules(stop_on_failure=False))
     dispatch.add_lane(0, Batching(1e-4, 1), 1)
     dispatch.set_lane(0, 1)
     dispatch.feed(abs, "one", list(range(9)))
@@ -337,7 +327,7 @@ def test_a_batch_is_never_empty_nor_meant_to_be_long(calls, seconds, pending, wo
 
 
 def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_it_began():
-    dispatch = Dispatch(Rules(stop_on_failure=False, retries=3))
+    dispatch = Submitted(Rules(stop_on_failure=False, retries=3))
     dispatch.add_lane(0, Batching(1e-4, 1), 1)
     dispatch.set_lane(0, 1)
     dispatch.feed(abs, "one", [1, 2])
@@ -354,7 +344,7 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_its_worker_died_before_i
 
 def test_a_condemned_call_does_not_begin_elsewhere_when_it_was_taken_back_before_it_began():
     """An executor that cancels: a worker hangs before it is ready, and another one idles."""
-    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch = Submitted(Rules(stop_on_failure=False))
     dispatch.add_lane(0, Batching(1e-4, 1), 2, revocable=True)
     dispatch.set_lane(0, 2)
     dispatch.feed(abs, "one", [1, 2])
@@ -389,10 +379,10 @@ def test_a_call_that_was_dropped_or_could_not_be_sent_says_nothing_of_its_worker
     assert dispatch.running() == {(0, 1): (2, False)}
 
 
-def one_by_one(calls, prompt=False, workers=1):
+def one_by_one(calls, workers=1):
     """A dispatch of one worker that was given calls one after another, and has done one in no time."""
-    dispatch = Dispatch(Rules(stop_on_failure=False))
-    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1, revocable=prompt, prompt=prompt)
+    dispatch = Submitted(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1, revocable=True)
     dispatch.set_lane(0, workers)
     for number, fn in enumerate([abs, *calls]):
         assert dispatch.feed_call(fn, "one", number) == number
@@ -406,20 +396,29 @@ def one_by_one(calls, prompt=False, workers=1):
 
 
 def test_calls_that_came_one_by_one_go_together_with_those_of_their_function():
-    dispatch = one_by_one([abs] * 5 + [len] + [abs] * 2)
+    dispatch = one_by_one([abs] * 5 + [len] + [abs] * DEEP)
     (send,) = dispatch.plan(0.0)
     assert send.batch.items == [1, 2, 3, 4, 5] and send.batch.fn is abs
-    assert dispatch.feed_call(abs, "one", 9) == 9
+    last = DEEP + 7
+    assert dispatch.feed_call(abs, "one", last) == last
     dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, [1] * 5, seconds=1e-5), last=True), 0.0)
     (send,) = dispatch.plan(0.0)
     assert send.batch.items == [6] and send.batch.fn is len
     dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, [1], seconds=1e-5), last=True), 0.0)
     (send,) = dispatch.plan(0.0)
-    assert send.batch.items == [7, 8, 9] and dispatch.pending == 0
+    together = len(send.batch.items)
+    assert send.batch.items == list(range(7, 7 + together)) and together > 5
+    assert dispatch.pending == DEEP + 1 - together
+
+
+def test_while_few_wait_calls_that_came_one_by_one_go_one_by_one():
+    dispatch = one_by_one([abs] * (DEEP - 1))
+    (send,) = dispatch.plan(0.0)
+    assert send.batch.items == [1]
 
 
 def test_where_calls_may_wait_for_some_that_came_before_them_another_worker_helps_out():
-    dispatch = one_by_one([abs] * 200, prompt=True, workers=2)
+    dispatch = one_by_one([abs] * 200, workers=2)
     ahead = next(each.batch for each in dispatch.plan(0.0) if isinstance(each, Send))
     dispatch.started((0, 2))  # it was wanted from the beginning
     (send,) = dispatch.plan(0.0)
@@ -444,8 +443,8 @@ def test_where_calls_may_wait_for_some_that_came_before_them_another_worker_help
 
 def test_another_attempt_at_a_call_is_no_reason_for_more_workers_than_are_wanted():
     """The others are at long calls that came after it, as they should be."""
-    dispatch = Dispatch(Rules(retries=1, stop_on_failure=False))
-    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1, revocable=True, prompt=True)
+    dispatch = Submitted(Rules(retries=1, stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 1, shared=1e-3), 1, revocable=True)
     dispatch.set_lane(0, 2)
     for number in range(4):
         dispatch.feed_call(abs, "one", number)
@@ -460,21 +459,21 @@ def test_another_attempt_at_a_call_is_no_reason_for_more_workers_than_are_wanted
     assert dispatch.lanes[0].helpers == 0 and dispatch.lanes[0].target == 2
 
 
-@pytest.mark.parametrize("position", range(5))
+@pytest.mark.parametrize("position", range(8))
 def test_what_nobody_wants_is_left_out_of_a_batch(position):
-    dispatch = one_by_one([abs] * 5)
+    dispatch = one_by_one([abs] * DEEP)
     (send,) = dispatch.plan(0.0)
+    assert send.batch.items == list(range(1, 9))
     assert dispatch.drop(send.worker, send.batch, position) == (position > 0)
     assert [chunk.first for chunk in dispatch.take()] == [1 + position]
     done = list(range(1, position + 1))
-    assert send.batch.items == done and dispatch.pending == 4 - position
+    assert send.batch.items == done and dispatch.pending == DEEP - 1 - position
     if done:
         dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, done, seconds=1e-5), last=True), 0.0)
-    if position < 4:
+    if position < 7:
         (send,) = dispatch.plan(0.0)
-        assert send.batch.items == list(range(position + 2, 6))
-        dispatch.handle(0, Finished(1, Outcomes(send.batch.id, 0, send.batch.items, seconds=1e-5), last=True), 0.0)
-    assert dispatch.done == dispatch.fed == 6 and dispatch.pending == 0
+        assert send.batch.items[0] == position + 2
+    assert dispatch.done == 2 + position and dispatch.fed == DEEP + 1
 
 
 STARVED = Death(1, 9, None, "was killed by the kernel for lack of memory", starved=True)
@@ -596,7 +595,7 @@ def test_as_long_as_the_caller_computes_there_is_one_worker_less_and_then_all_of
 def test_a_call_alone_goes_the_way_of_all_others():
     ways = []
     for alone in (True, False):
-        dispatch = one_by_one([], prompt=True)
+        dispatch = one_by_one([])
         dispatch.handle(0, WorkerReady(1, 0.1), 0.0)
         if alone:
             send = dispatch.send_alone(len, "full", "item", 1.0)
@@ -615,7 +614,7 @@ def test_a_call_alone_goes_the_way_of_all_others():
 
 
 def test_no_call_goes_past_those_that_wait():
-    dispatch = one_by_one([abs], prompt=True)
+    dispatch = one_by_one([abs])
     dispatch.handle(0, WorkerReady(1, 0.1), 0.0)
     assert dispatch.send_alone(len, "full", "item", 1.0) is None and dispatch.fed == 2
 
