@@ -15,7 +15,7 @@ def test_ctrl_c_leaves_no_lock_taken(made):
     program = f"""
         import signal
         from lightwork._lock import new_lock
-        from lightwork._service import _Condition
+        from lightwork._futures import _Condition
         guard = {made}
         def strike(*_):
             raise KeyboardInterrupt

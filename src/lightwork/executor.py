@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from lightwork._backends.base import Backend
     from lightwork._mapped import Mapped
+    from lightwork._outstanding import Work
     from lightwork._routing import Routes
-    from lightwork._service import Service, Work
+    from lightwork._service import Service
     from lightwork.errors import BackendUnavailable
 
 R = TypeVar("R")

@@ -68,7 +68,7 @@ class Standing(lw.Executor):
     @property
     def _broken(self) -> bool:
         """The one private attribute of CPython's executors that the suite reads only to wait for what it tests."""
-        return any(service._broken is not None for service in self._services.values())
+        return any(service.broken is not None for service in self._services.values())
 
 
 def install() -> None:
