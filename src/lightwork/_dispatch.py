@@ -317,7 +317,7 @@ class Dispatch:
             self._take_one(number, lane, instructions)
         if self._takes_back(lane):
             for name, worker in lane.workers.items():
-                if now - worker.since >= self.soonest and now >= self._late(worker) and worker.holds_back():
+                if now >= worker.since + self.soonest and now >= self._late(worker) and worker.holds_back():
                     worker.revoked = True
                     # The call that runs takes so long at least: what is taken back goes out in smaller batches.
                     lane.batching.observe(1, now - worker.since)
@@ -490,6 +490,10 @@ class Dispatch:
         self._emit(Chunk(begin, run))
 
     def _failed(self, batch: Batch, index: int, exception: BaseException, now: float) -> None:
+        if batch.style == "star" and type(exception) is TypeError:
+            from lightwork._spread import explained
+
+            exception = explained(exception, batch.items[index - batch.first], index)
         attempts = self._attempts.pop(index, 0) + 1
         self._condemned.discard(index)
         rules = self.rules

@@ -58,6 +58,19 @@ def test_starmap(way):
     assert lw.starmap(way.fn(jobs.add), [(1, 2), (3, 4)], backend=way.name) == [3, 7]
 
 
+@pytest.mark.parametrize("items", [[1, 2], [(1, 2), 3]], ids=["all", "one"])
+def test_starmap_of_what_is_no_tuple_names_the_item_and_the_remedy(way, items):
+    wrong = len(items[:-1]) if isinstance(items[0], tuple) else 0
+    words = rf"item {wrong} is no tuple of arguments but of type int: {items[wrong]}\. .*lw\.map"
+    with pytest.raises(TypeError, match=words):
+        lw.starmap(way.fn(jobs.add), items, backend=way.name)
+
+
+def test_a_type_error_of_the_function_itself_stays_what_it_is(way):
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        lw.starmap(way.fn(jobs.add), [(1,)], backend=way.name)
+
+
 def test_closures_and_lambdas(way):
     offset = 7
     assert lw.map(way.fn(lambda x: x + offset), range(4), backend=way.name) == [7, 8, 9, 10]
