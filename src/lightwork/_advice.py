@@ -258,7 +258,7 @@ def too_few_threads(case: Case) -> Iterator[Finding]:
         return
     if report.backend == "threads" and lane.idle > 0.5 * lane.busy:
         return
-    if any(one.what.startswith("went on with ") for one in report.decisions):
+    if any(one.fewer for one in report.decisions):
         return  # the system refused more than there were, and the report says so
     best = case.predicted("threads")
     if case.gain(best) < 1.3 or (report.backend == "threads" and lane.workers > 0.6 * best.workers):

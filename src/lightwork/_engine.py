@@ -380,7 +380,7 @@ class Run:
             live.fewest = most
             what = f"went on with {most} instead of {wanted} {live.backend.name}"
             why = f"a worker takes {shown(live.each)}, and {shown(available or 0)} of memory are available"
-            self.decide(what, why)
+            self.decide(what, why, fewer=True)
         return most
 
     def _send(self, instruction: Send) -> bool:
@@ -486,7 +486,8 @@ class Run:
         if scarce is not None and self.dispatch.broken is None:
             most = self.dispatch.lanes[number].wanted
             live.growth = None  # there would be a next time, and a next refusal, all the way
-            self.decide(f"went on with {counted(most, live.backend.name)}", f"no more could be started: {scarce}")
+            what = f"went on with {counted(most, live.backend.name)}"
+            self.decide(what, f"no more could be started: {scarce}", fewer=True)
         if (growth := live.growth) is not None:
             lane = self.dispatch.lanes[number]
             if lane.target:
@@ -516,6 +517,7 @@ class Run:
             self.decide(
                 f"went on with at most {counted(most, live.backend.name)}",
                 "the kernel killed a worker for lack of memory: max_memory would end the call that takes too much",
+                fewer=True,
             )
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
@@ -636,6 +638,6 @@ class Run:
             idle = max(0.0, present - lane.busy)
         return Lane(live.backend.name, lane.peak, lane.calls, lane.busy, lane.cpu, starting, idle, travel)
 
-    def decide(self, what: str, why: str) -> None:
+    def decide(self, what: str, why: str, fewer: bool = False) -> None:
         """Notes a decision for the report."""
-        self.decisions.append(Decision(self.clock.now() - self.began, what, why))
+        self.decisions.append(Decision(self.clock.now() - self.began, what, why, fewer))

@@ -58,11 +58,15 @@ class Span(Slotted):
 
 
 class Decision(Record, frozen=True):
-    """What was decided ``at`` seconds after the run's start, and the evidence, each a full sentence."""
+    """What was decided ``at`` seconds after the run's start, and the evidence, each a full sentence.
+
+    ``fewer``: to go on with fewer workers than were wanted, as the system has no room for more.
+    """
 
     at: float
     what: str
     why: str
+    fewer: bool = False
 
 
 class Lane(Record, frozen=True):

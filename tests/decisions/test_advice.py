@@ -181,7 +181,7 @@ def test_waits_that_are_too_few_at_a_time():
 
 
 def test_no_more_are_advised_than_the_system_allowed():
-    refused = (Decision(0.1, "went on with 4 threads", "no more could be started: can't start new thread"),)
+    refused = (Decision(0.1, "went on with 4 threads", "no more could be started: can't start new thread", fewer=True),)
     told = found(ran("threads", 100, 0.5, Lane("threads", 4, 100, busy=2.0, cpu=0.01), decisions=refused))
     assert "more-workers" not in told
 
