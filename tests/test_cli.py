@@ -252,6 +252,8 @@ def test_a_full_disk_is_said(work, args):
         (["probe", "math:sqrt", "--items", "[]"], "no items"),
         (["comprae", "math:sqrt"], "Did you mean compare?"),
         (["math:sqrt"], "lightwork compare math:sqrt"),
+        (["memory", "lsit"], "Did you mean list?"),
+        (["memory", "nothing"], "There is no command 'nothing'."),
         (["lab", "cpu-thread"], "Did you mean cpu-threads?"),
         (["lab", "--sleep", "0"], "above 0"),
         (["lab", "--sleep", "nan"], "above 0"),

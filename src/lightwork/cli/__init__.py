@@ -8,7 +8,6 @@ What the user's function prints goes to standard error, so that standard output 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import click
 
 from lightwork import __version__
 from lightwork.cli import _check, _compare, _doctor, _lab, _map, _memory, _probe, _stacks
+from lightwork.cli._arguments import Commands
 from lightwork.cli._terminal import FINE, INTERRUPTED, USAGE, Stop, output, say, width, write_what_the_terminal_can
 
 
@@ -42,8 +42,8 @@ def main(args: Sequence[str] | None = None) -> int:
     return FINE
 
 
-class _Commands(click.Group):
-    """A group that answers a misspelt command with the nearest one, and minds where its output goes."""
+class _Commands(Commands):
+    """The command line's own, which minds where its output goes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with output():
@@ -56,17 +56,9 @@ class _Commands(click.Group):
         with output():
             return super().invoke(ctx)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            if not near and ":" in args[0]:
-                hint = f" Did you mean lightwork compare {args[0]}?"
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
+    def meant(self, name: str, known: list[str]) -> str | None:
+        """As ``Commands.meant``; or the command that a target stands before."""
+        return super().meant(name, known) or (f"lightwork compare {name}" if ":" in name else None)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})

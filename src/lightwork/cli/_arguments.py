@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import os
@@ -14,6 +15,25 @@ from lightwork.cli._terminal import USAGE, fail, fail_with, say
 from lightwork.errors import InvalidTarget
 
 EXAMPLE = "For example: --items 'range(100)', --glob 'data/*.txt', --lines names.txt, --json records.jsonl"
+
+
+class Commands(click.Group):
+    """A group that answers a misspelt command with the nearest one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            near = self.meant(args[0], self.list_commands(ctx))
+            hint = f" Did you mean {near}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
+
+    def meant(self, name: str, known: list[str]) -> str | None:
+        """The command that a misspelt name most likely stands for."""
+        return next(iter(difflib.get_close_matches(name, known, 1)), None)
+
 
 _ITEM_OPTIONS = (
     click.argument("target"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from lightwork.cli._arguments import Commands
 from lightwork.cli._terminal import USAGE, fail, put, width
 
 
-@click.group(no_args_is_help=False)
+@click.group(cls=Commands, no_args_is_help=False)
 def memory() -> None:
     """Show or clear what lightwork remembers of functions (lw.config(memory=PATH), LIGHTWORK_MEMORY)."""
 
