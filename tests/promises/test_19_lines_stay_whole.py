@@ -67,6 +67,22 @@ def test_auto_s_records_know_their_item_too():
     assert sorted(text.getvalue().splitlines()) == sorted(f"{x}|item {x} speaks" for x in range(20))
 
 
+@pytest.mark.parametrize(("speaks", "told"), [("logging", "WARNING:root:item 1"), ("logging.getLogger()", "item 1")])
+def test_records_look_as_a_plain_loop_would_have_them_where_nobody_has_configured_logging(speaks, told):
+    """``logging.warning`` configures logging where nobody has; a logger's own method does not."""
+    program = f"""
+import logging
+import lightwork as lw
+def say(x):
+    {speaks}.warning("item %s", x)
+[say(x) for x in [1]] if LOOP else lw.map(say, [1], backend="processes")
+"""
+    for loop in ("True", "False"):
+        run = [sys.executable, "-c", program.replace("LOOP", loop)]
+        done = subprocess.run(run, capture_output=True, text=True, timeout=50)
+        assert done.stderr == f"{told}\n"
+
+
 @pytest.mark.parametrize("backend", ["threads", "processes"])
 def test_a_line_without_its_end_is_shown_when_the_call_ends(capsys, backend):
     lw.map(lambda x: print(x, end=""), range(5), backend=backend, max_workers=2)

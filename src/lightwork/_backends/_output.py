@@ -17,6 +17,7 @@ from lightwork._lean import Lock, pickle, suppress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
     from typing import Any, BinaryIO, TextIO
 
     Send = Callable[[Sequence[_wire.Part]], None]
@@ -26,7 +27,7 @@ STDOUT, STDERR = 1, 2
 LONGEST = 64 * 1024
 """Characters of a line that are kept for its end; a longer one is sent in pieces."""
 
-_PLAIN = (int, float, str, type(None))
+_PLAIN = (int, float, str, bool, type(None))
 
 
 class Lines(io.TextIOBase):
@@ -213,6 +214,7 @@ def forward_records(send: Send) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             attributes = dict(record.__dict__, msg=record.getMessage(), args=None, exc_info=None)
             attributes["lightwork_index"] = _context.index()
+            attributes["lightwork_configures"] = _by_the_module(logging)
             if record.exc_info and not record.exc_text:
                 attributes["exc_text"] = logging.Formatter().formatException(record.exc_info)
             try:
@@ -224,11 +226,22 @@ def forward_records(send: Send) -> None:
     logging.root.addHandler(Forward())
 
 
+def _by_the_module(logging: ModuleType) -> bool:
+    """Whether a record comes from one of logging's own functions, such as ``logging.warning``: where nobody has
+    configured logging, these do."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_back.f_globals is logging.__dict__:
+        frame = frame.f_back
+    return getattr(getattr(logging, frame.f_code.co_name, None), "__code__", None) is frame.f_code
+
+
 def log(body: memoryview) -> None:
     """Hands a worker's record to the caller's logger of the same name."""
     import logging
 
     attributes: dict[str, Any] = _wire.load(body)
+    if attributes.pop("lightwork_configures", False) and not logging.root.handlers:
+        logging.basicConfig()
     logger = logging.getLogger(attributes["name"])
     if logger.isEnabledFor(attributes["levelno"]):
         logger.handle(logging.makeLogRecord(attributes))
