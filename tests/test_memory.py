@@ -336,6 +336,17 @@ def test_a_damaged_file_is_set_aside_and_not_destroyed(file):
     assert decision == "began with 20 threads", "the new file is used"
 
 
+def test_a_warning_names_the_caller_s_line(file):
+    file.write_text("name,points\nada,17\n")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(file)
+    (told,) = [each for each in caught if each.category is RuntimeWarning]
+    code = run.__code__
+    assert told.filename == code.co_filename
+    assert code.co_firstlineno < told.lineno <= code.co_firstlineno + 2
+
+
 def test_a_file_that_never_was_a_database_is_left_alone(file):
     file.write_text("name,points\nada,17\n")
     told, decision = warned(file)

@@ -8,6 +8,7 @@ map goes on as without. A file that is no database any more is set aside, not de
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -277,7 +278,15 @@ def _told_once(path: str) -> Iterator[None]:
 def _warn(path: str, what: str) -> None:
     if path not in _told:
         _told.add(path)
-        warnings.warn(f"lightwork's memory {path} {what}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"lightwork's memory {path} {what}", RuntimeWarning, stacklevel=_depth())
+
+
+def _depth() -> int:
+    """How many frames from the one that asks the caller of lightwork is, whose line a warning is to name."""
+    own, depth, frame = (os.path.dirname(__file__), contextlib.__file__), 1, sys._getframe(1)  # noqa: PTH120
+    while frame.f_code.co_filename.startswith(own) and frame.f_back is not None:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def _past(row: tuple[Any, ...]) -> Past:
