@@ -221,6 +221,9 @@ class Stream(Iterator[R]):
     def __iter__(self) -> Stream[R]:
         return self
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("results of lw.imap that are still to come cannot be sent; list(...) has them")
+
     def __next__(self) -> R:
         if not self._ready:
             with guarded():

@@ -77,11 +77,19 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, FunctionType):
         yield from _parts_of_function(value)
         return
-    if isinstance(value, (type, ModuleType)):
+    if isinstance(value, (type, ModuleType)) or _refuses(value):
         return
     for name, inner in list(_state(value).items())[:MOST_PARTS]:
         yield f".{name}", inner
     yield from _reduced(value)
+
+
+def _refuses(value: Any) -> bool:
+    """Whether it is the object itself that will not be pickled, whatever is in it."""
+    kind = type(value)
+    if all(getattr(kind, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__")):
+        return False
+    return not crosses(value, lambda whole: whole.__reduce_ex__(pickle.HIGHEST_PROTOCOL))
 
 
 def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:

@@ -1,9 +1,11 @@
-"""What decorators of the standard library make of a function, by value: cloudpickle meets a lock, weak references or a
-generator in it."""
+"""What the standard library makes of other things, by value: of functions its decorators, in which cloudpickle meets a
+lock, weak references or a generator; of types ``ctypes``, whose arrays have no methods of their own to be sent."""
 
 from __future__ import annotations
 
 import functools
+import operator
+import sys
 from contextlib import _AsyncGeneratorContextManager, _GeneratorContextManager
 from types import CodeType, FunctionType
 from typing import Any
@@ -27,7 +29,15 @@ def reduced(thing: Any) -> Any:
         return _dispatching, (thing.__name__,), (known, own), None, None, _register
     if kind in (_GeneratorContextManager, _AsyncGeneratorContextManager) and hasattr(thing, "func"):  # not yet entered
         return kind, (thing.func, thing.args, thing.kwds)
+    if isinstance(thing, type) and _is_array_type(thing) and not importable(thing):
+        return operator.mul, (thing._type_, thing._length_)  # type: ignore[attr-defined]
     return NotImplemented
+
+
+def _is_array_type(kind: type) -> bool:
+    """Whether it is what ``ctypes.c_int * 4`` makes."""
+    array = getattr(sys.modules.get("_ctypes"), "Array", None)
+    return array is not None and kind.__bases__ == (array,)
 
 
 def _property(function: Any, name: str | None) -> Any:

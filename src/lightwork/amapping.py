@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Generic, TypeVar, Unpack, cast
+from typing import Any, Generic, NoReturn, TypeVar, Unpack, cast
 
 from lightwork._backends.coroutines import OwnLoopCrew
 from lightwork._collecting import Reorder, fail, fail_if_broken, remember, sort
@@ -142,6 +142,9 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
 
     def __aiter__(self) -> AsyncStream[R]:
         return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("results of lw.aimap that are still to come cannot be sent; a list of them can")
 
     async def __anext__(self) -> R:
         run = self._run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import os
 import threading
 import time
@@ -80,3 +82,24 @@ def test_a_result_that_cannot_be_unpickled(count):
     for _ in range(5):
         with pytest.raises(lw.UnpicklableError, match=r"could not be unpickled in the caller's process: .*not here"):
             lw.map(lambda one: one, [OneWay() for _ in range(count)], backend="processes", max_workers=2)
+
+
+async def stream():
+    return lw.aimap(abs, [1])
+
+
+@pytest.mark.parametrize("make", [lambda: lw.imap(abs, [1]), lambda: asyncio.run(stream())], ids=["imap", "aimap"])
+def test_results_that_are_still_to_come_are_named_as_what_cannot_cross(make):
+    with pytest.raises(lw.UnpicklableError, match=r"item is a \w*Stream .*still to come.* list") as told:
+        lw.map(len, [make()], backend="processes")
+    assert told.value.path == "item"
+
+
+def total(array):
+    return type(array)(*(2 * each for each in array))
+
+
+def test_an_array_of_ctypes_crosses_in_both_directions():
+    array = (ctypes.c_int * 3)(1, 2, 3)
+    (doubled,) = lw.map(total, [array], backend="processes")
+    assert list(doubled) == [2, 4, 6] and type(doubled) is type(array)
