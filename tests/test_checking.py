@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import lightwork as lw
-from lightwork import _machine
+from lightwork import _inventory, _machine
 from lightwork._extensions import extension
 from lightwork.cli import main
 
@@ -381,11 +381,11 @@ def multiplies(x):
 def test_library_threads(monkeypatch):
     pytest.importorskip("numpy")
     monkeypatch.setattr(_machine, "usable_cores", lambda: 4)
-    monkeypatch.setattr(_machine, "blas_threads", lambda: [_machine.Pool("openblas", 4, "/lib/blas.so")])
+    monkeypatch.setattr(_inventory, "blas_threads", lambda: [_inventory.Pool("openblas", 4, "/lib/blas.so")])
     (found,) = lw.check(multiplies, [1], backends="threads")
     assert (found.rule, found.verdict) == ("library-threads", "costs time") and "16 of them on 4 cores" in found.what
     assert not lw.check(clean, [1], backends="threads")
-    monkeypatch.setattr(_machine, "blas_threads", lambda: [_machine.Pool("openblas", 1, "/lib/blas.so")])
+    monkeypatch.setattr(_inventory, "blas_threads", lambda: [_inventory.Pool("openblas", 1, "/lib/blas.so")])
     assert not lw.check(multiplies, [1], backends="threads")
 
 

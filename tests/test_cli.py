@@ -14,9 +14,9 @@ import pytest
 import lightwork
 from lightwork import cli
 from lightwork._doctor import RULES, Evidence, diagnose, look
+from lightwork._inventory import Pool
 from lightwork._items import InvalidItems, from_expression, from_json, from_lines
 from lightwork._json_lines import encode
-from lightwork._machine import Pool
 
 WORK = """
 import dataclasses, time

@@ -8,15 +8,13 @@ import sys
 
 import pytest
 
-from lightwork import _machine
+from lightwork import _inventory, _machine
+from lightwork._inventory import Machine, machine, parse_fields
 from lightwork._machine import (
-    Machine,
     cpu_quota,
     group_folders,
-    machine,
     parse_cfs_quota,
     parse_cpu_max,
-    parse_fields,
     parse_groups,
     parse_memory_limit,
     parse_mounts,
@@ -122,7 +120,7 @@ def test_memory_by_group(tmp_path):
         "a/memory.stat": "anon 1\ninactive_file 1000000\n",
         "memory.max": "max",
     }
-    total, limit, available = _machine._memory(system(tmp_path, "0::/a\n", files))
+    total, limit, available = _inventory._memory(system(tmp_path, "0::/a\n", files))
     assert (total, limit, available) == (8000 * 1024, 4096000, 4096000 - 2000000)
 
 
@@ -134,7 +132,7 @@ def test_fields():
     "may, quota, cores", [(8, None, 8), (8, 1.5, 2), (8, 0.2, 1), (2, 16.0, 2), (8, 3.0, 3), (1, 0.5, 1)]
 )
 def test_cores_by_affinity_and_quota(may, quota, cores):
-    assert _machine._usable(may, quota) == cores
+    assert _machine.usable(may, quota) == cores
 
 
 def test_this_machine():
@@ -161,7 +159,8 @@ def test_it_says_start_methods_as_multiprocessing_does():
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
 def test_affinity_is_seen():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from lightwork._machine import machine, usable_cores; print(machine().cores, usable_cores())"
+    code += "from lightwork._inventory import machine\nfrom lightwork._machine import usable_cores\n"
+    code += "print(machine().cores, usable_cores())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert said.stdout.split() == ["1", "1"]
 
@@ -182,7 +181,7 @@ def test_the_text_of_a_limited_machine():
 
 def test_blas_pools_are_found():
     pytest.importorskip("numpy")
-    for pool in _machine.blas_threads():
+    for pool in _inventory.blas_threads():
         assert pool.threads >= 1 and pool.library
 
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lightwork._demand import Demand
-from lightwork._machine import machine
+from lightwork._inventory import machine
 from lightwork._reasons import Facts, advice, reason
 from lightwork._report import Report
 from lightwork._stats import Interval

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lightwork import _signatures
     from lightwork._backends._registry import backends
     from lightwork._context import numpy_rng, rng
+    from lightwork._inventory import Machine, machine
     from lightwork._kit.barrier import Barrier
     from lightwork._kit.condition import Condition
     from lightwork._kit.event import Event
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from lightwork._kit.queues import Queue
     from lightwork._kit.semaphore import Semaphore
     from lightwork._kit.sharing import share
-    from lightwork._machine import Machine, machine
     from lightwork._options import Options, config
     from lightwork._per_worker import per_worker
     from lightwork._report import Report
@@ -66,7 +66,7 @@ _HOMES = {
     "_kit.queues": ("Queue",),
     "_kit.semaphore": ("Semaphore",),
     "_kit.sharing": ("share",),
-    "_machine": ("Machine", "machine"),
+    "_inventory": ("Machine", "machine"),
     "_options": ("Options", "config"),
     "_report": ("Report",),
     "_trace": ("Progress",),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightwork._backends._registry import NAMES, backends
-from lightwork._machine import Machine, Pool, blas_threads, machine
+from lightwork._inventory import Machine, Pool, blas_threads, machine
 from lightwork._record import asdict
 
 FEW_FILES = 512

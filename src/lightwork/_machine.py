@@ -19,8 +19,6 @@ import os
 import sys
 from functools import cache
 
-from lightwork._record import Record
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,61 +26,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_PERIOD = 100_000  # µs; the kernel's own default, for a cpu.max that names a quota alone
 _NO_LIMIT = 1 << 60  # bytes; version 1 groups write "no limit" as a number near 2**63, rounded to pages
-
-
-class Machine(Record, frozen=True):
-    """What there is here. Memory in bytes; None where a limit does not exist or cannot be found out."""
-
-    cores: int
-    """Cores that computing work can use: by affinity and quota, at least 1."""
-    affinity: int
-    """Cores that this process may run on."""
-    cpu_count: int
-    """Logical cores of the machine, whoever may use them."""
-    quota: float | None
-    """Cores' worth of CPU time that the control group grants (1.5: 150 ms in each 100 ms), or None."""
-    memory_total: int | None
-    memory_limit: int | None
-    """What the control group allows, where that is less than the machine has."""
-    memory_available: int | None
-    """What can be taken now without swapping and within the limit."""
-    python: str
-    implementation: str
-    gil: bool
-    """The GIL is enabled now."""
-    free_threaded: bool
-    """The build can run without the GIL (an import may still have turned it on: see ``gil``)."""
-    start_methods: tuple[str, ...]
-    """Ways to start a process, as ``multiprocessing`` names them."""
-    interpreters: str | None
-    """None: sub-interpreters can be used. Otherwise the reason why not."""
-    platform: str
-
-    @property
-    def capacity(self) -> float:
-        """Cores' worth of CPU time that can be had for long: ``cores``, or the quota where that is less."""
-        return float(self.affinity) if self.quota is None else min(float(self.affinity), self.quota)
-
-    def __str__(self) -> str:
-        limits = [f"{self.cpu_count} in the machine", f"{self.affinity} by affinity"]
-        limits.append("no quota" if self.quota is None else f"a quota of {self.quota:g}")
-        gil = "with the GIL" if self.gil else "without the GIL"
-        build = "free-threaded build, " if self.free_threaded else ""
-        lines = [
-            f"{self.cores} usable {'core' if self.cores == 1 else 'cores'} ({', '.join(limits)})",
-            f"memory: {_size(self.memory_available)} available of {_size(self.memory_total)}"
-            + ("" if self.memory_limit is None else f", limited to {_size(self.memory_limit)}"),
-            f"{self.implementation} {self.python} on {self.platform} ({build}{gil})",
-            f"processes start by: {', '.join(self.start_methods)}",
-            "sub-interpreters: " + ("yes" if self.interpreters is None else self.interpreters),
-        ]
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-def _size(count: int | None) -> str:
-    return "unknown" if count is None else f"{count / 2**30:.1f} GiB"
 
 
 # --- parsing: pure functions of text
@@ -116,16 +59,6 @@ def parse_memory_limit(text: str) -> int | None:
     except ValueError:
         return None
     return limit if 0 < limit < _NO_LIMIT else None
-
-
-def parse_fields(text: str) -> dict[str, int]:
-    """The numbers of a file such as /proc/meminfo or memory.stat by name, in bytes where it says kB."""
-    fields: dict[str, int] = {}
-    for line in text.splitlines():
-        words = line.replace(":", " ").split()
-        if len(words) >= 2 and words[1].isdigit():
-            fields[words[0]] = int(words[1]) * (1024 if words[2:] == ["kB"] else 1)
-    return fields
 
 
 def parse_groups(text: str) -> dict[str, str]:
@@ -177,7 +110,8 @@ def group_folders(path: str, root: str, mount: str) -> Iterator[str]:
 # --- reading the system
 
 
-def _read(path: str) -> str | None:
+def read(path: str) -> str | None:
+    """What a file of the system says; None where there is none."""
     try:
         # Bare calls: ``read_text`` takes three times as long, and the first workers wait for these files.
         file = os.open(path, os.O_RDONLY)
@@ -191,10 +125,10 @@ def _read(path: str) -> str | None:
 
 @cache
 def _groups_and_mounts(proc: str) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
-    return parse_groups(_read(f"{proc}/self/cgroup") or ""), parse_mounts(_read(f"{proc}/self/mountinfo") or "")
+    return parse_groups(read(f"{proc}/self/cgroup") or ""), parse_mounts(read(f"{proc}/self/mountinfo") or "")
 
 
-def _folders(controller: str, proc: str) -> Iterator[tuple[str, bool]]:
+def folders(controller: str, proc: str) -> Iterator[tuple[str, bool]]:
     """The folders that may limit this process, with whether they are of version 2."""
     groups, mounts = _groups_and_mounts(proc)
     for name in (controller, ""):
@@ -206,38 +140,13 @@ def _folders(controller: str, proc: str) -> Iterator[tuple[str, bool]]:
 def cpu_quota(proc: str = "/proc") -> float | None:
     """Cores' worth of CPU time granted by the tightest of this process's control groups, or None."""
     found = []
-    for folder, version2 in _folders("cpu", proc):
+    for folder, version2 in folders("cpu", proc):
         if version2:
-            found.append(parse_cpu_max(_read(f"{folder}/cpu.max") or ""))
+            found.append(parse_cpu_max(read(f"{folder}/cpu.max") or ""))
         else:
-            quota, period = _read(f"{folder}/cpu.cfs_quota_us"), _read(f"{folder}/cpu.cfs_period_us")
+            quota, period = read(f"{folder}/cpu.cfs_quota_us"), read(f"{folder}/cpu.cfs_period_us")
             found.append(parse_cfs_quota(quota or "", period or ""))
     return min((quota for quota in found if quota is not None), default=None)
-
-
-def _memory(proc: str = "/proc") -> tuple[int | None, int | None, int | None]:
-    """(total, limit, available) in bytes."""
-    fields = parse_fields(_read(f"{proc}/meminfo") or "")
-    if not fields:
-        import psutil  # systems without /proc: macOS
-
-        memory = psutil.virtual_memory()
-        return memory.total, None, memory.available
-    total, available = fields.get("MemTotal"), fields.get("MemAvailable")
-    tightest: int | None = None
-    for folder, version2 in _folders("memory", proc):
-        most, now = ("max", "current") if version2 else ("limit_in_bytes", "usage_in_bytes")
-        limit = parse_memory_limit(_read(f"{folder}/memory.{most}") or "")
-        if limit is None or (total is not None and limit >= total):
-            continue
-        tightest = limit if tightest is None else min(tightest, limit)
-        used = parse_memory_limit(_read(f"{folder}/memory.{now}") or "")
-        stat = parse_fields(_read(f"{folder}/memory.stat") or "")
-        # File pages not in use are counted as used, but are given back on demand.
-        cached = stat.get("inactive_file", 0) if version2 else stat.get("total_inactive_file", 0)
-        room = max(0, limit - max(0, (used or 0) - cached))
-        available = room if available is None else min(available, room)
-    return total, tightest, available
 
 
 @cache
@@ -245,9 +154,9 @@ def _memory_groups(proc: str) -> tuple[tuple[int, str, str, bytes], ...]:
     """This process's groups that limit memory: the limit, the files with the usage and the statistics, and the name
     there of the file pages that are not in use."""
     found = []
-    for folder, version2 in _folders("memory", proc):
+    for folder, version2 in folders("memory", proc):
         most, now = ("max", "current") if version2 else ("limit_in_bytes", "usage_in_bytes")
-        limit = parse_memory_limit(_read(f"{folder}/memory.{most}") or "")
+        limit = parse_memory_limit(read(f"{folder}/memory.{most}") or "")
         if limit is not None:
             cached = b"\ninactive_file " if version2 else b"\ntotal_inactive_file "
             found.append((limit, f"{folder}/memory.{now}", f"{folder}/memory.stat", cached))
@@ -310,10 +219,11 @@ def usable_cores() -> int:
     A quota of 1.5 counts as 2 cores: with one worker a third of the grant would be lost, with two the kernel
     pauses both now and then, and all of it is used. (The JVM and Go's GOMAXPROCS round up as well.)
     """
-    return _usable(affinity(), _cached_quota())
+    return usable(affinity(), _cached_quota())
 
 
-def _usable(cores: int, quota: float | None) -> int:
+def usable(cores: int, quota: float | None) -> int:
+    """Cores that computing work can use, of those that it may run on."""
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
@@ -372,7 +282,7 @@ def default_start_method() -> str:
 def interpreters_missing() -> str | None:
     """None if sub-interpreters can be used from Python, else the reason and the remedy."""
     if sys.version_info < (3, 14):
-        return f"they need Python 3.14 or later (this is {_version()})"
+        return f"they need Python 3.14 or later (this is {version()})"
     from importlib.util import find_spec
 
     if find_spec("concurrent.interpreters") is None:
@@ -428,45 +338,16 @@ def children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-class Pool(Record, frozen=True):
-    """Threads that a numerical library keeps for itself: its name ("openblas"), how many, and its file."""
-
-    library: str
-    threads: int
-    path: str
-
-
-def blas_threads() -> list[Pool]:
-    """The thread pools of BLAS and OpenMP libraries that this process has loaded so far. Loads none."""
-    from threadpoolctl import threadpool_info
-
-    return [Pool(pool["internal_api"], pool["num_threads"], pool["filepath"]) for pool in threadpool_info()]
-
-
-def _version() -> str:
+def version() -> str:
+    """This interpreter's release, whatever it is a preview of: "3.13.5"."""
     return ".".join(map(str, sys.version_info[:3]))
 
 
-_IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy"}
+def implementation() -> str:
+    """The name of this Python: "cpython"."""
+    return sys.implementation.name
 
 
-def machine() -> Machine:
-    """Looks at this machine and this Python, as of now (takes 1 to 3 ms)."""
-    may, quota = affinity(), cpu_quota()
-    total, limit, available = _memory()
-    return Machine(
-        cores=_usable(may, quota),
-        affinity=may,
-        cpu_count=os.cpu_count() or may,
-        quota=quota,
-        memory_total=total,
-        memory_limit=limit,
-        memory_available=available,
-        python=_version(),
-        implementation=_IMPLEMENTATIONS.get(sys.implementation.name, sys.implementation.name),
-        gil=gil_enabled(),
-        free_threaded=free_threaded_build(),
-        start_methods=start_methods(),
-        interpreters=interpreters_missing(),
-        platform=sys.platform,
-    )
+def platform() -> str:
+    """What this Python was built for: "linux", "darwin"."""
+    return sys.platform

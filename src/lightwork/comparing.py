@@ -20,7 +20,7 @@ from lightwork._captured import ties
 from lightwork._clock import SystemClock
 from lightwork._demand import Demand
 from lightwork._effects import effects
-from lightwork._machine import machine
+from lightwork._inventory import machine
 from lightwork._options import _positive, _refuse_unknown
 from lightwork._reasons import Facts
 from lightwork._sameness import Same, first_difference

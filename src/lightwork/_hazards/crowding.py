@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from lightwork import _machine
+from lightwork import _inventory, _machine
 from lightwork._finding import COSTS, FAILS, GOOD_TO_KNOW, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject, Use
 
@@ -77,7 +77,7 @@ def library_threads(subject: Subject) -> Iterator[Finding]:
     cores = _machine.usable_cores()
     if use is None or not subject.parallel or cores == 1:
         return
-    busiest = max(_machine.blas_threads(), key=lambda pool: pool.threads, default=None)
+    busiest = max(_inventory.blas_threads(), key=lambda pool: pool.threads, default=None)
     if busiest is None:
         yield Finding(
             "library-threads",
