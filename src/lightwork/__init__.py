@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # type checkers know this name; importing it from typing 
 if TYPE_CHECKING:
     from lightwork import _signatures
     from lightwork._backends._registry import backends
+    from lightwork._config import config
     from lightwork._context import numpy_rng, rng
     from lightwork._inventory import Machine, machine
     from lightwork._kit.barrier import Barrier
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from lightwork._kit.queues import Queue
     from lightwork._kit.semaphore import Semaphore
     from lightwork._kit.sharing import share
-    from lightwork._options import Options, config
+    from lightwork._options import Options
     from lightwork._per_worker import per_worker
     from lightwork._report import Report
     from lightwork._trace import Progress
@@ -67,7 +68,8 @@ _HOMES = {
     "_kit.semaphore": ("Semaphore",),
     "_kit.sharing": ("share",),
     "_inventory": ("Machine", "machine"),
-    "_options": ("Options", "config"),
+    "_config": ("config",),
+    "_options": ("Options",),
     "_report": ("Report",),
     "_trace": ("Progress",),
     "amapping": ("aimap", "amap"),

@@ -10,7 +10,8 @@ from lightwork._engine import Run, Source
 from lightwork._gate import guarded, strike
 from lightwork._lean import suppress
 from lightwork._opening import Opening
-from lightwork._options import begins_here, load, prepare, remembered, settle
+from lightwork._options import settle
+from lightwork._preparing import begins_here, load, prepare, remembered
 from lightwork._report import Report
 from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted

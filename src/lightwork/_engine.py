@@ -28,7 +28,6 @@ from lightwork._report import Report
 from lightwork._sizes import shown
 from lightwork._sizes import workers as counted
 from lightwork._trace import Decision, Lane, Progress, Span
-from lightwork._watchdog import Watchdog, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._calls import Style
+    from lightwork._watchdog import Watchdog
 
 
 TRIAL_BATCH = 0.002
@@ -185,7 +185,11 @@ class Run:
         self.unstoppable = 0
         self._replaced = False
         self._memory_look = math.inf
-        self._watchdog = None if plan.stall_timeout is None else Watchdog(plan.stall_timeout)
+        self._watchdog: Watchdog | None = None
+        if plan.stall_timeout is not None:
+            from lightwork._watchdog import Watchdog
+
+            self._watchdog = Watchdog(plan.stall_timeout)
         self.sent = 0
         self.closed = False
         self._ended: float | None = None
@@ -467,6 +471,8 @@ class Run:
                 stacks |= {(number, worker): text for worker, text in live.crew.stacks(busy).items()}
         self.decide("showed what the workers do, on stderr", f"no call had ended for {watchdog.seconds:g} s")
         if sys.stderr is not None:
+            from lightwork._watchdog import words
+
             sys.stderr.write(words(watchdog.seconds, now, watchdog.running, stacks))
 
     def _take_in(self, number: int, live: Live, timeout: float | None) -> None:

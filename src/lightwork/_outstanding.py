@@ -17,7 +17,8 @@ from lightwork._dispatch import Chunk
 from lightwork._engine import Live, Plan, Run
 from lightwork._futures import CANCELLED
 from lightwork._mapped import Mapped
-from lightwork._options import Settings, how_many
+from lightwork._options import Settings
+from lightwork._preparing import how_many
 from lightwork._record import Slotted
 from lightwork._submitted import Submitted
 from lightwork.errors import Failure, UnpicklableError

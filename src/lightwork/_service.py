@@ -22,8 +22,9 @@ from lightwork._futures import DONE, LedFuture
 from lightwork._lean import get_ident
 from lightwork._lock import new_lock
 from lightwork._mapped import Mapped
-from lightwork._options import Settings, check_fit
+from lightwork._options import Settings
 from lightwork._outstanding import Outstanding, Router, Work, Works
+from lightwork._preparing import check_fit
 from lightwork._record import replace
 
 TYPE_CHECKING = False

@@ -10,7 +10,8 @@ from typing import Any, Generic, NoReturn, TypeVar, Unpack, cast
 from lightwork._backends.coroutines import OwnLoopCrew
 from lightwork._collecting import Reorder, fail, fail_if_broken, remember, sort
 from lightwork._engine import Run, Source
-from lightwork._options import Options, prepare, settle
+from lightwork._options import Options, settle
+from lightwork._preparing import prepare
 from lightwork._report import Report
 from lightwork.mapping import Results, _checked
 

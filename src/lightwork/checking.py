@@ -14,7 +14,7 @@ from lightwork._backends import _registry
 from lightwork._finding import FAILS, ORDER, PROBLEMS, UNKNOWN, Finding
 from lightwork._hazards import crossing, crowding, imports, state
 from lightwork._hazards.subject import Subject
-from lightwork._options import AUTO
+from lightwork._preparing import AUTO
 from lightwork._record import asdict
 from lightwork._trace import wrapped
 

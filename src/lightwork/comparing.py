@@ -21,7 +21,7 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Demand
 from lightwork._effects import effects
 from lightwork._inventory import machine
-from lightwork._options import _positive, _refuse_unknown
+from lightwork._options import positive, refuse_unknown
 from lightwork._reasons import Facts
 from lightwork._sameness import Same, first_difference
 from lightwork._stats import Interval
@@ -102,10 +102,10 @@ def compare(
     does not is no error: its row has the reason.
     """
     _checked("compare", fn, iterables)
-    _refuse_unknown(unknown, OPTIONS)
-    _positive("rounds", rounds)
+    refuse_unknown(unknown, OPTIONS)
+    positive("rounds", rounds)
     if max_workers is not None:
-        _positive("max_workers", max_workers)
+        positive("max_workers", max_workers)
     else:
         _check_environment()
     items = finite(*iterables)

@@ -167,7 +167,7 @@ class Executor(BaseExecutor):
         """The name of the one backend to use; None where functions are to be routed."""
         from lightwork._backends._registry import backend
         from lightwork._backends.base import Backend
-        from lightwork._options import needs_processes
+        from lightwork._preparing import needs_processes
 
         settings = self._settings
         chosen = settings.backend
@@ -193,7 +193,7 @@ class Executor(BaseExecutor):
                 if self._routes is not None:
                     router = _Router(self, self._routes)
                     if name == "processes":
-                        from lightwork._options import for_cores
+                        from lightwork._preparing import for_cores
 
                         settings = for_cores(settings)
                         # It counts its calls from 0, too: they draw other numbers than those in threads.

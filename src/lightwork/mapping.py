@@ -206,10 +206,10 @@ def _load(fn: object = None) -> None:
     """Loads what a longer map takes. ``fn``: what it calls, if that computes."""
     if fn is not None:
         _foresee(fn)
-    from lightwork import _collecting, _options
+    from lightwork import _collecting, _preparing
 
     assert _collecting
-    _options.load(computes=fn is not None)
+    _preparing.load(computes=fn is not None)
 
 
 def _foresee(fn: object) -> None:
