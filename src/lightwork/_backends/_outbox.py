@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 import time
 
 from lightwork import _wire
+from lightwork._backends._frames import ENDED, RESULTS, ROW
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
 from lightwork._backends._rows import Row
 from lightwork._handles import Handle
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
 PROMPT = 0.010
 """Seconds that a finished result waits for more at most; so a frame costs under 1 % of the time it stands for."""
-
-RESULTS = struct.Struct("<IB?xxddd")
-"""Number of the batch, whether it is the batch's end (ENDED, WORN_OUT), whether something of the batch's buffers is in
-use beyond that (a FREE frame follows when it is not any more), when its calls began, their seconds, their CPU seconds.
-Entries follow, as in the ledger; the frame's buffers belong to the last one. In a RESULT_ROW follow ROW and the row."""
-ENDED, WORN_OUT = 1, 2
-"""Ends of a batch; WORN_OUT: it may be early, and the worker is to be given nothing more, but to be replaced."""
-ROW = struct.Struct("<BxxxII")
-"""Kind, position of the first value, count."""
 
 
 class Post:

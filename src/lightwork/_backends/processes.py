@@ -10,7 +10,6 @@ import os
 import sys
 
 from lightwork import _platform
-from lightwork._backends import _stacks
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._spawning import hasten, open_channel
 from lightwork._backends._starter import (
@@ -137,6 +136,8 @@ class ProcessLauncher(Launcher):
                 self._line.send(REQUEST.pack(KILL, WITH_GROUP if group else 0, worker, 0.0))
 
     def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        from lightwork._backends import _stacks  # as seldom as it is asked for
+
         pids = {self._pids[worker]: worker for worker in workers if worker in self._pids and worker in self._alive}
         return {pids[pid]: stack for pid, stack in _stacks.ask(pids).items()}
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from lightwork import _context, _library_threads
-from lightwork._backends import _stacks, _whole_lines
+from lightwork._backends import _whole_lines
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
@@ -198,6 +198,8 @@ class ThreadCrew(Crew):
         return any(worker.thread is current for worker in list(self._workers.values()))
 
     def stacks(self, workers: Sequence[int]) -> dict[int, str]:
+        from lightwork._backends import _stacks  # as seldom as it is asked for
+
         threads = {}
         for worker in workers:
             thread = self._workers[worker].thread if worker in self._workers else None
