@@ -17,7 +17,7 @@ import typing
 import pytest
 
 import lightwork as lw
-from lightwork import _by_code, _wire
+from lightwork import _by_code, _pickling
 
 SCRIPT = '''
 import functools, json, math, xml.dom.minidom
@@ -73,7 +73,7 @@ def script():
 
 def there_and_back(thing):
     data = _by_code.dumps(thing, lambda _: True, {})
-    assert data is not None and _wire._MAIN not in data
+    assert data is not None and _pickling._MAIN not in data
     return pickle.loads(data)
 
 
@@ -124,7 +124,7 @@ def test_what_pickle_would_name_is_noticed(script, monkeypatch):
     script["own"] = own
     exec("def generic(x): return own", script)
     data = _by_code.dumps(script["generic"], lambda _: True, {})
-    assert data is None or _wire._MAIN in data
+    assert data is None or _pickling._MAIN in data
 
 
 @pytest.mark.parametrize("module", [argparse, inspect, json.decoder, subprocess, textwrap, typing], ids=str)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lightwork as lw
-from lightwork import _wire
+from lightwork import _pickling, _wire
 from lightwork._pieces import LARGE, Pieces, Sink, frames_of
 from tests.backends import jobs
 
@@ -38,8 +38,8 @@ class Page:
 
 
 def through(value):
-    data, buffers = _wire.dump_apart(value)
-    return _wire.load_own(data, [bytearray(b"".join(_wire.parts_of(buffer))) for buffer in buffers])
+    data, buffers = _pickling.dump_apart(value)
+    return _pickling.load_own(data, [bytearray(b"".join(_wire.parts_of(buffer))) for buffer in buffers])
 
 
 @settings(max_examples=100, deadline=None)
@@ -48,13 +48,13 @@ def test_what_arrives_is_what_was_sent(value):
     for each in (value, value, Page(value), Page(value)):  # the second time in pieces, where the first was large
         back = through(each)
         assert back == each and type(back) is type(each)
-    assert pickle.loads(_wire.dump(value)[0]) == value
+    assert pickle.loads(_pickling.dump(value)[0]) == value
 
 
 def test_large_bytes_are_not_copied():
     large = b"x" * LARGE
     for _ in range(2):
-        _, (pieces,) = _wire.dump_apart([1, large, "tail"])
+        _, (pieces,) = _pickling.dump_apart([1, large, "tail"])
     assert any(part is large for part in pieces.parts)
     assert len(pieces) == sum(map(len, pieces.parts)) == len(pieces.joined())
 
@@ -68,9 +68,9 @@ def test_buffers_that_stay_in_the_pickle(order):
         pass
 
     for value in (array, [array], [array, Local()]):
-        _wire.dump_apart(value)
-        data, buffers = _wire.dump(value, None)
-        back = _wire.load(data)
+        _pickling.dump_apart(value)
+        data, buffers = _pickling.dump(value, None)
+        back = _pickling.load(data)
         assert not buffers and ((back if value is array else back[0]) == array).all()
 
 
@@ -89,15 +89,15 @@ def test_names_are_looked_for_everywhere_but_in_large_bytes(at):
     pieces = in_pieces(value)
     said = b"".join(frames_of(pieces))
     assert all(name.encode() in said for name in [*names, "the end"])
-    assert len(said) < 20 * len(value) and not _wire.by_value(pieces)
+    assert len(said) < 20 * len(value) and not _pickling.by_value(pieces)
     for where in (0, at, len(value)):
-        assert _wire.by_value(in_pieces([*value[:where], "__main__", *value[where:]]))
+        assert _pickling.by_value(in_pieces([*value[:where], "__main__", *value[where:]]))
 
 
 def test_a_bytearray_keeps_its_size_until_it_is_sent():
     large = bytearray(LARGE)
     for _ in range(2):
-        _, (pieces,) = _wire.dump_apart([large])
+        _, (pieces,) = _pickling.dump_apart([large])
     with pytest.raises(BufferError):
         large.append(1)
     del pieces

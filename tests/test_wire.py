@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightwork import _carried, _culprit, _wire
+from lightwork import _carried, _culprit, _pickling, _wire
 from lightwork.errors import RemoteError, UnpicklableError
 
 PARTS = st.lists(st.binary(max_size=200), max_size=3)
@@ -91,13 +91,13 @@ def test_a_dead_peer_takes_what_was_for_it():
 def test_arrays_stay_out_of_the_pickle_and_arrive_writable():
     numpy = pytest.importorskip("numpy")
     array = numpy.arange(100_000.0)
-    data, buffers = _wire.dump({"a": array, "small": numpy.arange(3)})
+    data, buffers = _pickling.dump({"a": array, "small": numpy.arange(3)})
     assert len(data) < 1000
     assert buffers[0].nbytes == array.nbytes
-    back = _wire.load(data, [bytearray(buffer) for buffer in buffers])
+    back = _pickling.load(data, [bytearray(buffer) for buffer in buffers])
     back["a"][0] = 7
     assert array[0] == 0
-    inside, none = _wire.dump(array, None)
+    inside, none = _pickling.dump(array, None)
     assert len(inside) > array.nbytes
     assert none == []
 
@@ -106,9 +106,9 @@ def test_what_refers_to_main_goes_by_value():
     def local(x):
         return x + 1
 
-    data, _ = _wire.dump(local)
+    data, _ = _pickling.dump(local)
     assert pickle.loads(data)(1) == 2
-    data, _ = _wire.dump(os.getcwd)
+    data, _ = _pickling.dump(os.getcwd)
     assert b"cloudpickle" not in data
 
 
@@ -135,7 +135,7 @@ def _closure_over(value):
 )
 def test_the_way_to_the_part_at_fault(make, path):
     lock = threading.Lock()
-    found, part = _culprit.find(make(lock), "x", _wire.dump)
+    found, part = _culprit.find(make(lock), "x", _pickling.dump)
     assert part is lock
     if path:
         assert found == path
@@ -145,7 +145,7 @@ def test_a_cycle_and_a_crowd_end_the_search():
     crowd = [[] for _ in range(10_000)]
     crowd.append(crowd)
     crowd.append(threading.Lock())
-    path, part = _culprit.find(crowd, "x", _wire.dump)
+    path, part = _culprit.find(crowd, "x", _pickling.dump)
     assert path == "x"
     assert part is crowd
 

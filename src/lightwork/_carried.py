@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 
-from lightwork import _culprit, _wire
+from lightwork import _culprit, _pickling
 from lightwork._lean import pickle
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 
@@ -82,22 +82,22 @@ def _is_like(back: BaseException, exception: BaseException) -> bool:
 
 def unpack(data: Bytes) -> BaseException:
     """The exception that ``pack`` took, its remote traceback as its cause."""
-    form, text, *rest = _wire.load(data)
+    form, text, *rest = _pickling.load(data)
     if form == "text":
         return RemoteError(text)
     if form == "group":
-        cls, message, state, notes = (_wire.load(part) for part in rest[:-1])
+        cls, message, state, notes = (_pickling.load(part) for part in rest[:-1])
         exception: BaseException = BaseExceptionGroup.__new__(cls, message, [unpack(member) for member in rest[-1]])
         exception.__dict__.update(state)
         for note in notes:
             exception.add_note(note)
     elif form == "whole":
-        exception = _wire.load(rest[0])
+        exception = _pickling.load(rest[0])
         # A class with a __reduce__ of its own leaves them behind.
         for note in rest[1][len(getattr(exception, "__notes__", ())) :]:
             exception.add_note(note)
     else:
-        cls, args, state, notes = (_wire.load(part) for part in rest)
+        cls, args, state, notes = (_pickling.load(part) for part in rest)
         exception = cls.__new__(cls, *args)
         exception.args = args
         exception.__dict__.update(state)
@@ -134,7 +134,7 @@ def _grouped(exception: BaseException, text: str) -> bytes:
     members = [_packed(member, "") for member in exception.exceptions]
     cls: type[BaseException] = type(exception)
     try:
-        BaseExceptionGroup.__new__(_wire.load(_plain(cls)), "", [unpack(member) for member in members])
+        BaseExceptionGroup.__new__(_pickling.load(_plain(cls)), "", [unpack(member) for member in members])
     except Exception:  # noqa: BLE001 - its class does not cross, or takes no RemoteError: the members matter more
         lost.append(f"the class {cls.__qualname__}")
         cls = BaseExceptionGroup  # makes an ExceptionGroup where all members are Exceptions
@@ -160,14 +160,14 @@ def _left_behind(lost: list[str]) -> list[str]:
 
 def _plain(value: Any) -> bytes:
     """A pickle with its large buffers inside."""
-    data, buffers = _wire.dump(value, None)
+    data, buffers = _pickling.dump(value, None)
     assert not buffers
     return data
 
 
 def _sendable(value: Any) -> None:
     """Pickles as a frame would, with the handles that would go along."""
-    _wire.dump(value, None, handles={})
+    _pickling.dump(value, None, handles={})
 
 
 def _text(exception: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from lightwork import _wire
+from lightwork import _pickling
 from lightwork._class_names import Sending
 from lightwork._demand import Wire
 from lightwork._handles import Collecting
@@ -77,7 +77,7 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         began = time.perf_counter()
         try:
             sink, buffers = _dump(thing, pickle.Pickler, deadline)
-            by_value = not sink.full and _wire.by_value(b"".join(sink.parts))
+            by_value = not sink.full and _pickling.by_value(b"".join(sink.parts))
         except Exception as error:  # noqa: BLE001 - a class's own pickling may raise anything
             if (refused := _refusal(thing, what, error)) is not None:
                 break
@@ -138,7 +138,7 @@ def _by_value(thing: Any) -> tuple[float, float, int]:
         for _ in range(4):
             names.held, names.fresh = names.fresh or names.held, {}
             began = time.perf_counter()
-            data, buffers = _wire.dump(thing, names=names)
+            data, buffers = _pickling.dump(thing, names=names)
             pickled = time.perf_counter()
             pickle.loads(data, buffers=buffers)
             up.append(time.perf_counter() - pickled)

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 import lightwork as lw
-from lightwork import _carried, _culprit, _wire
+from lightwork import _carried, _culprit, _pickling
 from lightwork._backends._output import STDOUT, Lines
 from lightwork.errors import RemoteError, UnpicklableError
 
@@ -236,7 +236,7 @@ def test_the_path_into_deep_data_is_cut_in_the_middle():
     deep = threading.Lock()
     for _ in range(100):
         deep = [deep]
-    path, part = _culprit.find(deep, "result", _wire.dump)
+    path, part = _culprit.find(deep, "result", _pickling.dump)
     assert type(part) is type(threading.Lock())
     assert len(path) <= _culprit.LONGEST
     assert path.startswith("result[0][0]")
@@ -252,7 +252,7 @@ def test_a_context_variable_has_a_remedy_of_its_own():
 
 
 def test_a_part_whose_repr_raises_does_not_hide_the_path():
-    path, _ = _culprit.find({"k": threading.Lock(), 1: Speechless()}, "x", _wire.dump)
+    path, _ = _culprit.find({"k": threading.Lock(), 1: Speechless()}, "x", _pickling.dump)
     assert path == "x['k']"
     assert _culprit.shown(Speechless()) == "<Speechless object>"
 
@@ -286,7 +286,7 @@ def load_badly(fault):
     if fault == "module":
         import surely_not_there  # type: ignore[import-not-found]  # noqa: F401
     if fault == "name":
-        return _wire.load(b"ctests.backends.test_crossing\nNoSuchName\n.")
+        return _pickling.load(b"ctests.backends.test_crossing\nNoSuchName\n.")
     if fault == "own":
         return object().colour
     return None

@@ -11,7 +11,7 @@ import codecs
 import io
 import sys
 
-from lightwork import _context, _wire
+from lightwork import _context, _pickling, _wire
 from lightwork._lean import Lock, pickle, suppress
 
 TYPE_CHECKING = False
@@ -218,7 +218,7 @@ def forward_records(send: Send) -> None:
             if record.exc_info and not record.exc_text:
                 attributes["exc_text"] = logging.Formatter().formatException(record.exc_info)
             try:
-                data, _ = _wire.dump(attributes, None)
+                data, _ = _pickling.dump(attributes, None)
             except Exception:  # noqa: BLE001 - an attribute given by extra= that cannot cross: the others can
                 data = pickle.dumps({k: v for k, v in attributes.items() if type(v) in _PLAIN})
             send(_wire.frame(_wire.LOG, [data]))
@@ -239,7 +239,7 @@ def log(body: memoryview) -> None:
     """Hands a worker's record to the caller's logger of the same name."""
     import logging
 
-    attributes: dict[str, Any] = _wire.load(body)
+    attributes: dict[str, Any] = _pickling.load(body)
     if attributes.pop("lightwork_configures", False) and not logging.root.handlers:
         logging.basicConfig()
     logger = logging.getLogger(attributes["name"])

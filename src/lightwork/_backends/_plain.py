@@ -11,7 +11,7 @@ from __future__ import annotations
 import copyreg
 import sys
 
-from lightwork import _wire
+from lightwork import _pickling
 from lightwork._lean import Struct, pickle
 from lightwork._pieces import Bytes, Pieces, Sink
 
@@ -39,10 +39,10 @@ KNOWN = {
 _ALIASES = {"_datetime": "datetime", "_decimal": "decimal", "_pydatetime": "datetime", "_pydecimal": "decimal"}
 _NUMPY = frozenset({"_frombuffer", "_reconstruct", "scalar"})
 
-_NAMED = (type, type(_wire.dump), type(len))
+_NAMED = (type, type(_pickling.dump), type(len))
 """Classes and functions, which pickles refer to by name."""
 
-_GETSET = type(vars(type(_wire.dump))["__code__"])
+_GETSET = type(vars(type(_pickling.dump))["__code__"])
 
 
 class NotPlain(Exception):
@@ -74,7 +74,7 @@ class _Plain(pickle.Pickler):
             self.met.append(part)
         elif answer is _MEMBER or (answer is _DTYPE and part.isbuiltin == 1):
             self.met.append(part)  # there is one of its kind
-        elif answer is _ARRAY and (part.nbytes >= _wire.OUT_OF_BAND or _is_shared(part)):
+        elif answer is _ARRAY and (part.nbytes >= _pickling.OUT_OF_BAND or _is_shared(part)):
             raise NotPlain
         return NotImplemented
 
@@ -90,7 +90,7 @@ class _Plain(pickle.Pickler):
 
 def _is_shared(array: Any) -> bool:
     """Whether an array lies in shared memory, so that it goes as a handle."""
-    reducer = _wire.reducers.get(type(array))
+    reducer = _pickling.reducers.get(type(array))
     return reducer is not None and reducer(array) is not NotImplemented
 
 
@@ -166,7 +166,7 @@ def _is_namedtuple(cls: Any) -> bool:
 def _found_by_name(cls: type) -> bool:
     """Whether another process finds the class under its name, as this one does."""
     module: Any = sys.modules.get(cls.__module__)
-    if module is None or _wire.by_value(cls.__module__.encode()):
+    if module is None or _pickling.by_value(cls.__module__.encode()):
         return False
     found = module
     for part in cls.__qualname__.split("."):

@@ -13,7 +13,7 @@ import os
 import struct
 from abc import ABC, abstractmethod
 
-from lightwork import _carried, _platform, _wire
+from lightwork import _carried, _pickling, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
 from lightwork._backends._copying import Copying
@@ -179,7 +179,7 @@ class RemoteCrew(Crew):
             if self._hello is None:
                 handles: dict[Handle, int] = {}
                 self._names.held, self._names.fresh = {}, {}  # it is for all workers
-                terms = _wire.dump(self._terms, to_worker=True, handles=handles, names=self._names)
+                terms = _pickling.dump(self._terms, to_worker=True, handles=handles, names=self._names)
                 self._hello = (_surroundings.capture(self._terms.library_threads, self._decimals), *terms, handles)
         except Exception as problem:  # noqa: BLE001 - whatever an initializer's pickling raises
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
@@ -246,7 +246,7 @@ class RemoteCrew(Crew):
             sent.classes = {**function.classes, **sent.classes}
         number = link.record.add(sent)
         if row is not None:
-            places = self._place(link, number, [row]) if len(row) >= _wire.OUT_OF_BAND else None
+            places = self._place(link, number, [row]) if len(row) >= _pickling.OUT_OF_BAND else None
             self._post(link, row_parts(batch, row, number, function.number, places))
         elif items is not None:
             places = self._place(link, number, items.flat)

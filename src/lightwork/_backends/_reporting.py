@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightwork import _carried, _wire
+from lightwork import _carried, _pickling
 from lightwork._backends import _rows
 from lightwork._backends._ledger import ENTRY, VALUE, Ledger
 from lightwork._calls import Batch, Outcomes
@@ -195,7 +195,7 @@ class Account:
         try:
             if kind == VALUE:
                 value = (
-                    _wire.load_own(data, buffers, handles, self._copied)
+                    _pickling.load_own(data, buffers, handles, self._copied)
                     if buffers or handles is not None
                     else pickle.loads(data)
                 )

@@ -6,7 +6,7 @@ import struct
 import weakref
 from collections import OrderedDict, deque
 
-from lightwork import _by_code, _carried, _wire
+from lightwork import _by_code, _carried, _pickling, _wire
 from lightwork._backends._frames import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
@@ -103,7 +103,7 @@ def _dumped(
         data = _by_code.dumps(fn, lambda _: True, {}, alone=alone) if alone else None
         buffers: list[memoryview] = []
         if not isinstance(data, bytes):
-            data, buffers = _wire.dump(fn, to_worker=True, handles=handles, names=names)
+            data, buffers = _pickling.dump(fn, to_worker=True, handles=handles, names=names)
         head = FUNCTION.pack(number, len(module))
         function.parts = _wire.frame(_wire.FUNCTION, [head, module, data], buffers, handles=handles)
     except KeyboardInterrupt:
@@ -153,7 +153,7 @@ def row_parts(
 ) -> list[_wire.Part]:
     """The ROWS frame of the batch, all items of which are in ``row``, which may have its ``places``."""
     head = BATCH.pack(batch.first, number, function, len(batch.items), 0, STYLES.index(batch.style))
-    if type(row) is bytes and len(row) <= _wire.OUT_OF_BAND:
+    if type(row) is bytes and len(row) <= _pickling.OUT_OF_BAND:
         return _wire.small_frame(_wire.ROWS, head, row)
     return _wire.frame(_wire.ROWS, [head] if places else [head, *parts_of(row)], places=places)
 
@@ -165,7 +165,7 @@ def dump_items(batch: Batch, names: Sending, held: dict[int, Any]) -> Items:
     for position, item in enumerate(batch.items):
         before = len(items.classes)
         try:
-            data, large = _wire.dump_apart(item, to_worker=True, handles=items.handles, names=names)
+            data, large = _pickling.dump_apart(item, to_worker=True, handles=items.handles, names=names)
         except KeyboardInterrupt:
             raise
         except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 
-from lightwork import _carried, _context, _per_worker, _platform, _wire
+from lightwork import _carried, _context, _per_worker, _pickling, _platform, _wire
 from lightwork._backends import _stacks
 from lightwork._backends._frames import BATCH, ENDED, FUNCTION, HOLE, STYLES, WORN_OUT, Hello
 from lightwork._backends._ledger import FAILURE, POSITION, REVOKED, VALUE, Ledger
@@ -132,7 +132,7 @@ class Worker:
                 for number in frame.body.cast("I").tolist():
                     self._functions.pop(number, None)
             elif frame.kind == _wire.HELLO:
-                if not self._greet(_wire.load(frame.body), frame.buffers, frame.handles):
+                if not self._greet(_pickling.load(frame.body), frame.buffers, frame.handles):
                     return 1
             else:
                 _per_worker.release()
@@ -153,7 +153,7 @@ class Worker:
         try:
             self._surroundings = hello.surroundings
             self._surroundings.apply(self._own_process)
-            self._terms = _wire.load(hello.terms, buffers, handles)
+            self._terms = _pickling.load(hello.terms, buffers, handles)
             self._forward_logs()
             self._terms.initialize()
         except BaseException as problem:  # noqa: BLE001 - whatever it was, no worker will do better
@@ -355,7 +355,7 @@ class Worker:
             return
         try:
             handles: dict[Handle, int] = {}
-            data, large = _wire.dump_apart(value, handles=handles, names=HOME)
+            data, large = _pickling.dump_apart(value, handles=handles, names=HOME)
         except Exception as problem:  # noqa: BLE001 - the result's own __reduce__ raised
             outbox.add(position, FAILURE, self._pack(_carried.unpicklable(problem, value, "result")))
         except BaseException as problem:  # noqa: BLE001 - SystemExit there is what it is in the call
@@ -381,7 +381,7 @@ class Worker:
         if self._ceiling is not None:
             self._ceiling.look()
         try:
-            fn: Callable[..., Any] = _wire.load(held.data, held.buffers, held.handles)
+            fn: Callable[..., Any] = _pickling.load(held.data, held.buffers, held.handles)
         except BaseException as problem:  # noqa: BLE001 - every call of it reports this
             fn = _Broken(problem, held.module)
         finally:
@@ -412,7 +412,7 @@ class _Parcels:
         own = [self._buffers.popleft() for _ in range(self._counts.get(position, 0))]
         at = self._at
         self._at = at + self._lengths[position]
-        return _wire.load_own(self._body[at : self._at], own, self._handles, self._copied)
+        return _pickling.load_own(self._body[at : self._at], own, self._handles, self._copied)
 
 
 class _Position:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from lightwork import _carried, _wire
+from lightwork import _carried, _pickling
 from lightwork._clock import SystemClock
 from lightwork._effects import own
 from lightwork._finding import COSTS, FAILS, UNKNOWN, Finding
@@ -138,7 +138,7 @@ def _not_all(subject: Subject, root: str, count: int) -> Finding:
 def _refused(value: Any, root: str) -> UnpicklableError | None:
     """Why the value cannot be sent, with the path to what is at fault; None where it can."""
     try:
-        data, buffers = _wire.dump(value, to_worker=True)
+        data, buffers = _pickling.dump(value, to_worker=True)
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - a __reduce__ may raise anything
@@ -146,7 +146,7 @@ def _refused(value: Any, root: str) -> UnpicklableError | None:
     if root == "the function":
         return None  # that it comes to life again here would say nothing of a worker
     try:
-        _wire.load(data, buffers)
+        _pickling.load(data, buffers)
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - and so may a __setstate__

@@ -15,7 +15,7 @@ import queue
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightwork import _wire
+from lightwork import _pickling
 from lightwork._clock import SystemClock
 from lightwork._handles import Handle
 from lightwork._kit import _native
@@ -125,7 +125,7 @@ class Queue(Monitor):
         if type(item) is bytes:
             kind, data = RAW, item
         else:
-            data, buffers = _wire.dump(item, INLINE)
+            data, buffers = _pickling.dump(item, INLINE)
             kind = PICKLED
         if buffers or len(data) > INLINE:
             self._put_block(kind, data, buffers, block, timeout)

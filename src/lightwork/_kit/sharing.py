@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from lightwork import _platform, _wire
+from lightwork import _pickling, _platform
 from lightwork._handles import Handle
 
 T = TypeVar("T")
@@ -212,11 +212,11 @@ def _filled(views: Sequence[memoryview], writable: bool, fill: Any = None, size:
 
 def _learn() -> None:
     """Has the wire ask of arrays where their memory lies, once there is any that is shared."""
-    _wire.reducers[memoryview] = _reduce_view
+    _pickling.reducers[memoryview] = _reduce_view
     if "numpy" in sys.modules:
-        _wire.reducers[sys.modules["numpy"].ndarray] = _reduce_array
+        _pickling.reducers[sys.modules["numpy"].ndarray] = _reduce_array
     if "pyarrow.lib" in sys.modules:
-        _wire.reducers[sys.modules["pyarrow.lib"].Buffer] = _reduce_arrow
+        _pickling.reducers[sys.modules["pyarrow.lib"].Buffer] = _reduce_arrow
 
 
 def _reduce_array(array: Any) -> Any:
