@@ -8,7 +8,7 @@ import statistics
 
 import pytest
 
-from lightwork import testing
+from lightwork._world import World
 from lightwork.testing import ManualClock, SimulatedMachine, Workload, best_fixed, fixed, simulate
 
 CORES = (1, 2, 3, 4, 8, 16, 64, 256, 1024)
@@ -122,7 +122,7 @@ def test_calls_that_fill_the_gil_of_their_threads_but_wait_too_stay_there(wait, 
 
 def test_a_core_is_free_for_others_while_threads_stand_in_line_for_the_gil():
     machine, work = SimulatedMachine(cores=2), Workload([0.0] * 8, [0.1] * 8)
-    world = testing._World(work, machine)
+    world = World(work, machine)
     for _ in range(4):
         world.compute(0.0, 0.1, shares_gil=True)
     assert world.compute(0.0, 0.1, shares_gil=False) == pytest.approx(0.1)

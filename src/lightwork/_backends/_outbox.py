@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from lightwork import _wire
-from lightwork._backends._frames import ENDED, RESULTS, ROW
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
+from lightwork._backends._messages import ENDED, RESULTS, ROW
 from lightwork._backends._rows import Row
 from lightwork._handles import Handle
 from lightwork._lean import RLock, deque, get_ident, signal

@@ -17,8 +17,8 @@ from lightwork import _carried, _pickling, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
 from lightwork._backends._copying import Copying
-from lightwork._backends._frames import RESULTS, ROW, WORN_OUT, Hello
 from lightwork._backends._ledger import POSITION, SIZE, WITH_ARENA, Ledger
+from lightwork._backends._messages import RESULTS, ROW, WORN_OUT, Hello
 from lightwork._backends._reporting import Account, Sent
 from lightwork._backends._shipping import Functions, dump_items, row_parts
 from lightwork._backends._sockets import Sockets

@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict, deque
 
 from lightwork import _by_code, _carried, _pickling, _wire
-from lightwork._backends._frames import BATCH, FUNCTION, HOLE, STYLES
+from lightwork._backends._messages import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
 from lightwork._handles import Handle

@@ -17,8 +17,8 @@ import time
 
 from lightwork import _carried, _context, _per_worker, _pickling, _platform, _wire
 from lightwork._backends import _stacks
-from lightwork._backends._frames import BATCH, ENDED, FUNCTION, HOLE, STYLES, WORN_OUT, Hello
 from lightwork._backends._ledger import FAILURE, POSITION, REVOKED, VALUE, Ledger
+from lightwork._backends._messages import BATCH, ENDED, FUNCTION, HOLE, STYLES, WORN_OUT, Hello
 from lightwork._backends._outbox import PROMPT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
