@@ -11,6 +11,10 @@ from lightwork._record import Slotted
 HANDOFF_SHARE = 0.05
 """The part of a worker's time that hand-offs may take."""
 
+LAST_SHARE = 0.25
+"""The same of the last batches, which are small to end at one time: below that, to hand them out costs more than it
+evens out."""
+
 GROWTH = 8
 """A batch is at most so many times longer than the longest one that was measured: one estimate may mislead."""
 
@@ -96,8 +100,7 @@ class Batching(Slotted):
             return self.fixed or 1
         each = max(self.mean, 1e-9)
         share = float(pending) if self.alone else pending / (2 * max(workers, 1))
-        # A hand-off should not take longer than what is handed out, nor where there is more a twentieth of that.
-        share = max(share, self.per_message / each / (HANDOFF_SHARE if more else 1.0))
+        share = max(share, self.per_message / each / (HANDOFF_SHARE if more else LAST_SHARE))
         longest = self.longest if self.fixed is None else self.shared
         calls = min(share, longest / each, float(self.largest * GROWTH), float(self.cap))
         calls = min(calls, BULK / max(self.bulk, 1.0))

@@ -11,11 +11,10 @@ what an initializer or an earlier call has put into a global is seen by the next
 
 from __future__ import annotations
 
-import functools
 import marshal
 import sys
 
-from lightwork._lean import pickle
+from lightwork._lean import cache, pickle
 from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 else:
     FunctionType, ModuleType = type(lambda: None), type(sys)
     CodeType, CellType = type((lambda: None).__code__), type((lambda one: lambda: one)(None).__closure__[0])
+
+_Cached = type(cache(len))
 
 MAIN = "__main__"
 """Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
@@ -117,7 +118,7 @@ class _Pickler(pickle.Pickler):
                 if self.names is None or (named := self.names.name(thing)) is None:
                     raise _NotPlain
                 return named
-        elif kind is functools._lru_cache_wrapper and not importable(thing):
+        elif kind is _Cached and not importable(thing):
             return cached, (thing.__wrapped__, thing.cache_parameters())
         return NotImplemented
 
@@ -256,7 +257,7 @@ def _global_names(code: CodeType) -> Iterator[str]:
             yield names[argument]
 
 
-@functools.cache
+@cache
 def _instructions() -> tuple[int, frozenset[int], int]:
     from opcode import opmap
 
@@ -323,4 +324,6 @@ def _module(name: str) -> ModuleType:
 
 def cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     """A function behind an empty cache."""
+    import functools
+
     return functools.lru_cache(**parameters)(function)

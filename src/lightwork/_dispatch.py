@@ -15,11 +15,9 @@ may have begun is never sent again.
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Event, Finished, Revoked, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._lean import deque, heapq
 from lightwork._record import Record, Slotted
 from lightwork.errors import CallTimeout, Failure, LightworkError
 

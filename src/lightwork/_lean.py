@@ -10,31 +10,41 @@ from __future__ import annotations
 
 __all__ = [
     "Empty",
+    "Iterator",
     "Lock",
+    "OrderedDict",
     "RLock",
     "SimpleQueue",
     "Struct",
     "attrgetter",
+    "bisect",
+    "cache",
     "deque",
     "get_ident",
+    "heapq",
     "local",
     "partial",
     "pickle",
     "signal",
     "socket",
     "start_new_thread",
+    "struct",
     "suppress",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import bisect
+    import heapq
     import pickle
     import signal
     import socket
+    import struct
     from _thread import start_new_thread
-    from collections import deque
+    from collections import OrderedDict, deque
+    from collections.abc import Iterator
     from contextlib import suppress
-    from functools import partial
+    from functools import cache, partial
     from operator import attrgetter
     from queue import Empty, SimpleQueue
     from struct import Struct
@@ -42,22 +52,34 @@ if TYPE_CHECKING:
     from types import TracebackType
 else:
     try:
+        import _bisect as bisect
+        import _heapq as heapq
         import _signal as signal
         import _socket as socket
-        from _collections import deque
-        from _functools import partial
+        import _struct as struct
+        from _collections import OrderedDict, deque
+        from _collections_abc import Iterator
+        from _functools import _lru_cache_wrapper, partial
         from _operator import attrgetter
         from _queue import Empty, SimpleQueue
         from _struct import Struct
         from _thread import RLock, get_ident, start_new_thread
         from _thread import _local as local
         from _thread import allocate_lock as Lock
+
+        def cache(function):
+            """Remembers what the function returned."""
+            return _lru_cache_wrapper(function, None, False, tuple)
     except ImportError:
+        import bisect
+        import heapq
         import signal
         import socket
+        import struct
         from _thread import start_new_thread
-        from collections import deque
-        from functools import partial
+        from collections import OrderedDict, deque
+        from collections.abc import Iterator
+        from functools import cache, partial
         from operator import attrgetter
         from queue import Empty, SimpleQueue
         from struct import Struct

@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from functools import cache
 
+from lightwork._lean import cache
 from lightwork._record import Record
 
 TYPE_CHECKING = False

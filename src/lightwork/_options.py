@@ -7,8 +7,6 @@ Order of precedence: an explicit argument, ``lw.config``, the environment (``LIG
 from __future__ import annotations
 
 import os
-from contextlib import ContextDecorator
-from functools import cache
 
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
@@ -20,9 +18,9 @@ from lightwork._defaults import configured, unsaid
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
+from lightwork._lean import cache
 from lightwork._library_threads import share
 from lightwork._machine import gil_enabled, system, usable_cores
-from lightwork._opening import Opening
 from lightwork._record import Record, replace
 from lightwork._sizes import parsed, shown
 from lightwork._trace import Progress
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any, Literal, Unpack
 
     from lightwork._memory import Memory
+    from lightwork._opening import Opening
 
 
 MOST_THREADS = 128
@@ -143,7 +142,7 @@ def config(**defaults: Unpack[Defaults]) -> Config:
     return Config(defaults)
 
 
-class Config(ContextDecorator):
+class Config:
     """What ``config`` gives. It does nothing until a ``with`` block begins, and says so where none ever did."""
 
     def __init__(self, defaults: Defaults) -> None:
@@ -151,13 +150,18 @@ class Config(ContextDecorator):
         self._before: Token[dict[str, Any]] | None = None
         self._used = False
 
-    def _recreate_cm(self) -> Config:
-        """For each call of a function that it decorates."""
-        return Config(self._defaults)
-
     def __call__(self, fn: Any) -> Any:
+        """As a decorator: around each call of ``fn``."""
+        from functools import wraps
+
         self._used = True
-        return super().__call__(fn)
+
+        @wraps(fn)
+        def inside(*args: Any, **keywords: Any) -> Any:
+            with Config(self._defaults):
+                return fn(*args, **keywords)
+
+        return inside
 
     def __enter__(self) -> None:
         self._used = True
@@ -423,26 +427,29 @@ def prepare(
 ) -> Run:
     """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls; ``opening``: what
     it did already, where ``begins_here``; ``memory``: of past runs, where it was looked at already."""
-    plan = Plan(
-        backend=backend("serial"),
-        workers=1,
-        terms=settings.terms,
-        rules=settings.rules,
-        window=window,
-        lazy=lazy,
-        chunksize=settings.chunksize,
-        progress=settings.progress,
-        stall_timeout=settings.stall_timeout,
-    )
+
+    def plan(made: Backend, workers: int = 1, growth: Growth | None = None) -> Plan:
+        return Plan(
+            backend=made,
+            workers=workers,
+            growth=growth,
+            terms=settings.terms,
+            rules=settings.rules,
+            window=window,
+            lazy=lazy,
+            chunksize=settings.chunksize,
+            progress=settings.progress,
+            stall_timeout=settings.stall_timeout,
+        )
+
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
     if made is None:
-        return _auto(plan, settings, blocking, opening, memory or remembered(fn, settings), fn)
+        return _auto(plan(backend("serial")), settings, blocking, opening, memory or remembered(fn, settings), fn)
     check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
-    workers, growth = how_many(made, settings.max_workers)
-    return Run(replace(plan, backend=made, workers=workers, growth=growth))
+    return Run(plan(made, *how_many(made, settings.max_workers)))
 
 
 def remembered(fn: Callable[..., Any], settings: Settings) -> Memory | None:

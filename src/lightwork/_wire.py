@@ -17,12 +17,11 @@ from __future__ import annotations
 import errno
 import os
 import select
-import struct
 import sys
 import time
 
 from lightwork._handles import Arrived, Collecting, Handle, Unpacking
-from lightwork._lean import deque, pickle, socket
+from lightwork._lean import deque, pickle, socket, struct
 from lightwork._pieces import LARGE, Buffer, Bytes, Pieces, Sink, frames_of, parts_of
 from lightwork._polling import Polling
 from lightwork._record import Slotted

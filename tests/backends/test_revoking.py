@@ -10,9 +10,9 @@ import pytest
 
 from lightwork import _wire
 from lightwork._backends import _ledger
+from lightwork._backends._messages import BATCH
 from lightwork._backends._outbox import ENDED, RESULTS
 from lightwork._backends._remote import Launcher, RemoteCrew
-from lightwork._backends.worker import BATCH
 from lightwork._calls import Batch, Death, Finished, Revoked, Terms, WorkerLost
 from tests.leftovers import linux
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 import time
 
 from lightwork import _wire
 from lightwork._backends._ledger import ENTRY, LARGEST, OUTBOX, SIZE, Ledger
 from lightwork._backends._rows import Row
 from lightwork._handles import Handle
-from lightwork._lean import RLock, deque, get_ident, signal
+from lightwork._lean import RLock, deque, get_ident, signal, struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ in its ledger and was not reported yet is reported, and last its death.
 from __future__ import annotations
 
 import os
-import struct
 from abc import ABC, abstractmethod
 
 from lightwork import _carried, _platform, _wire
@@ -18,12 +17,12 @@ from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
 from lightwork._backends._copying import Copying
 from lightwork._backends._ledger import POSITION, SIZE, WITH_ARENA, Ledger
+from lightwork._backends._messages import Hello
 from lightwork._backends._outbox import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account, Sent
 from lightwork._backends._shipping import Functions, dump_items, row_parts
 from lightwork._backends._sockets import Sockets
 from lightwork._backends.base import Crew
-from lightwork._backends.worker import Hello
 from lightwork._calls import (
     Batch,
     Death,
@@ -40,7 +39,7 @@ from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
 from lightwork._gate import opened
 from lightwork._handles import Handle
-from lightwork._lean import partial, pickle, socket, suppress
+from lightwork._lean import partial, pickle, socket, struct, suppress
 from lightwork._lock import new_lock
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling

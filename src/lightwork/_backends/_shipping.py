@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 import weakref
-from collections import OrderedDict, deque
 
 from lightwork import _by_code, _carried, _wire
-from lightwork._backends.worker import BATCH, FUNCTION, HOLE, STYLES
+from lightwork._backends._messages import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
 from lightwork._handles import Handle
+from lightwork._lean import OrderedDict, deque, struct
 from lightwork._pieces import Buffer, parts_of
 from lightwork.errors import UnpicklableError
 

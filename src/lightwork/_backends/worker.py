@@ -11,23 +11,22 @@ from __future__ import annotations
 
 import atexit
 import os
-import struct
 import sys
 import time
 
 from lightwork import _carried, _context, _per_worker, _platform, _wire
 from lightwork._backends import _stacks
 from lightwork._backends._ledger import FAILURE, POSITION, REVOKED, VALUE, Ledger
+from lightwork._backends._messages import BATCH, FUNCTION, HOLE, STYLES, Hello
 from lightwork._backends._outbox import ENDED, PROMPT, WORN_OUT, Outbox, Post
 from lightwork._backends._output import STDERR, STDOUT, Lines, forward_records
 from lightwork._backends._rows import NOTHING
-from lightwork._backends._surroundings import Surroundings, around
+from lightwork._backends._surroundings import around
 from lightwork._calls import Terms, apply
 from lightwork._class_names import HOME
 from lightwork._handles import Arrived, Handle
-from lightwork._lean import deque, partial, pickle, socket
+from lightwork._lean import deque, partial, pickle, socket, struct
 from lightwork._polling import Polling
-from lightwork._record import Record
 from lightwork.errors import LightworkError, UnpicklableError
 
 TYPE_CHECKING = False
@@ -42,13 +41,6 @@ if TYPE_CHECKING:
 
 HERE = "in the worker"
 
-BATCH = struct.Struct("<QIIIIB")
-"""First index, number of the batch, number of the function, count of calls, count of calls with buffers, style.
-
-Then the pickles' lengths (8 bytes each; HOLE: not for the worker), pairs (position, count of buffers), the pickles.
-ROWS frames have the same head; one pickle of all items follows, or is the frame's buffer.
-"""
-HOLE = 2**64 - 1
 _NUMBERS = frozenset({int, float, bool, type(None)})
 """Types whose pickles are small and refer to nothing."""
 LOOKS = 8
@@ -57,21 +49,6 @@ MOST_UNSEEN = 1024
 """Calls between two looks at the clock, at most: one of them may take longer than all before."""
 LONGEST_ALARM = 1e8
 """Seconds that every system's timers take; three years."""
-STYLES: tuple[Style, ...] = ("one", "star", "full")
-
-FUNCTION = struct.Struct("<II")
-"""Number of the function, length of its module's name; then the name, then the pickle."""
-
-
-class Hello(Record):
-    """The first frame's content."""
-
-    surroundings: Surroundings
-    backend: str
-    terms: bytes
-    """Pickled by itself, because it may need the caller's ``sys.path``."""
-    polls: bool
-    """Whether there is a core to spare for a moment of polling."""
 
 
 class _Parcel:
