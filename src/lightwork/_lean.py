@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 else:
     try:
-        import _bisect as bisect
-        import _heapq as heapq
         import _signal as signal
         import _socket as socket
         import _struct as struct
@@ -61,7 +59,6 @@ else:
         from _collections_abc import Iterator
         from _functools import _lru_cache_wrapper, partial
         from _operator import attrgetter
-        from _queue import Empty, SimpleQueue
         from _struct import Struct
         from _thread import RLock, get_ident, start_new_thread
         from _thread import _local as local
@@ -71,8 +68,6 @@ else:
             """Remembers what the function returned."""
             return _lru_cache_wrapper(function, None, False, tuple)
     except ImportError:
-        import bisect
-        import heapq
         import signal
         import socket
         import struct
@@ -81,7 +76,6 @@ else:
         from collections.abc import Iterator
         from functools import cache, partial
         from operator import attrgetter
-        from queue import Empty, SimpleQueue
         from struct import Struct
         from threading import Lock, RLock, get_ident, local
 
@@ -100,12 +94,14 @@ else:
             return kind is not None and issubclass(kind, self._exceptions)
 
     def __getattr__(name: str) -> object:
-        """``pickle``, which brings more along and is not needed by those that only start a process."""
-        if name != "pickle":
+        """What is a file of its own, and not needed by all: a starter does without some."""
+        if (place := {"Empty": "queue", "SimpleQueue": "queue"}.get(name, name)) not in _FILES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
-            import _pickle as found
+            found = __import__("_" + place)
         except ImportError:
-            import pickle as found
-        globals()["pickle"] = found
-        return found
+            found = __import__(place)
+        globals()[name] = thing = found if place == name else getattr(found, name)
+        return thing
+
+    _FILES = frozenset({"bisect", "heapq", "pickle", "queue"})
