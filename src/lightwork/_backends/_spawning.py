@@ -165,10 +165,10 @@ def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
     imports them once, for all, and may: they start no threads. Others might."""
     names = getattr(fn, "__globals__", None)
     if names is not None and not by_value:
-        from lightwork._by_code import standing_alone
+        from lightwork._standing_alone import plain_modules, standing_alone
 
-        if standing_alone(fn):
-            return ()
+        if alone := standing_alone(fn):
+            return tuple(plain_modules(alone))
     if names is None:  # an object that can be called
         kind = type(fn).__module__
         names = {} if kind == "builtins" else getattr(sys.modules.get(kind), "__dict__", {})
