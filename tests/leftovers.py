@@ -54,8 +54,16 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def workers() -> list[psutil.Process]:
-    """The workers of this process that are alive."""
-    return [child for starter in starters() for child in children(starter.pid) if alive(child.pid)]
+    """The workers of this process that are alive, without those that the starter has forked ahead."""
+    return [child for starter in starters() for child in children(starter.pid) if alive(child.pid) and begun(child.pid)]
+
+
+def begun(pid: int) -> bool:
+    """Whether a fork of the starter is somebody's worker: then it has a process group of its own."""
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
 
 
 def alive(pid: int) -> bool:

@@ -18,6 +18,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _by_code, _pickling
+from lightwork._standing_alone import plain_modules, standing_alone
 
 SCRIPT = '''
 import functools, json, math, xml.dom.minidom
@@ -153,8 +154,11 @@ print(lw.map(loaded, [1], backend="processes"), "cloudpickle" in sys.modules)
 
 
 ALONE = """
-import math, sys
-LIMIT, LONG, LIST = 7, "x" * 100_000, [1]
+import json, math, os, sys
+from collections import Counter
+from json import loads
+LIMIT, LONG, LIST = 7, "x" * 2_000_000, [1]
+PAIRS = ((1, 2), (3, 4))
 def fib(n, least=2): return n if n < least else fib(n - 1) + fib(n - 2)
 def even(n): return n == 0 or odd(n - 1)
 def odd(n): return n != 0 and even(n - 1)
@@ -166,7 +170,10 @@ def set_limit(n):
 def loaded(_):
     import sys
     return "alone" in sys.modules
-def of_a_module(n): return math.sqrt(n)
+def of_a_module(n): return os.getpid() + n
+def of_a_plain_module(n): return math.sqrt(len(json.loads("[4]") + [4, 4, n]))
+def of_what_is_in_plain_modules(n): return Counter(loads(f"[{n}, {n}]"))[n]
+def of_pairs(n): return PAIRS[0][n]
 def of_a_list(n): return LIST[0] + n
 def of_a_long_text(n): return LONG[n]
 def of_one_that_does(n): return of_a_module(n)
@@ -198,14 +205,17 @@ def alone(tmp_path, monkeypatch):
     del sys.modules["alone"]
 
 
-@pytest.mark.parametrize("name", ["fib", "loaded", "coroutine"])
+@pytest.mark.parametrize(
+    "name",
+    ["fib", "loaded", "coroutine", "of_a_plain_module", "of_what_is_in_plain_modules"],
+)
 def test_a_function_that_is_all_in_its_code_stands_alone(alone, name):
-    assert _by_code.standing_alone(getattr(alone, name)) == {getattr(alone, name)}
+    assert standing_alone(getattr(alone, name)) == {getattr(alone, name)}
 
 
 def test_functions_that_name_each_other_stand_together(alone):
-    assert _by_code.standing_alone(alone.even) == {alone.even, alone.odd}
-    assert _by_code.standing_alone(alone.nested) == {alone.nested, alone.fib}
+    assert standing_alone(alone.even) == {alone.even, alone.odd}
+    assert standing_alone(alone.nested) == {alone.nested, alone.fib}
 
 
 @pytest.mark.parametrize(
@@ -213,6 +223,7 @@ def test_functions_that_name_each_other_stand_together(alone):
     [
         *(
             "of_a_module",
+            "of_pairs",
             "of_a_number",
             "of_a_list",
             "of_a_long_text",
@@ -225,7 +236,7 @@ def test_functions_that_name_each_other_stand_together(alone):
     ],
 )
 def test_a_function_that_needs_more_goes_by_its_name(alone, name):
-    assert not _by_code.standing_alone(getattr(alone, name))
+    assert not standing_alone(getattr(alone, name))
 
 
 def test_no_worker_imports_the_module_of_one_that_stands_alone(alone):
@@ -233,6 +244,84 @@ def test_no_worker_imports_the_module_of_one_that_stands_alone(alone):
     assert lw.map(alone.fib, [15] * 4, backend="processes", max_workers=2) == [610] * 4
     assert lw.map(alone.even, range(4), backend="processes", max_workers=2) == [True, False, True, False]
     assert lw.map(alone.of_a_list, range(4), backend="processes", max_workers=2) == [1, 2, 3, 4]
+    for fn in (alone.of_a_plain_module, alone.of_what_is_in_plain_modules):
+        assert lw.map(fn, [1, 5], backend="processes", max_workers=2) == [fn(1), fn(5)]
+
+
+BOUND = """
+import re
+from functools import cache, wraps
+MOST, TEXT, WORDS, NAMES = 9, "x y" + 200_000 * " ", re.compile("[a-z]+"), ("a", "b")
+def of_constants(n):
+    import sys
+    return min(n, MOST, len(WORDS.findall(TEXT)), len(NAMES)), "bound" in sys.modules
+FREE, ONE, TWO, THREE, FOUR, FIVE, SIX = range(7)
+def deco(fn):
+    @wraps(fn)
+    def around(*args): return fn(*args)
+    return around
+class Kind:
+    def method(self):
+        global ONE
+        ONE = 7
+    @classmethod
+    def made(cls):
+        def inner():
+            global TWO
+            del TWO
+        return inner
+    @property
+    def three(self):
+        global THREE
+        THREE += 1
+@deco
+def decorated():
+    global FOUR
+    FOUR = 0
+@cache
+def cached():
+    global FIVE
+    FIVE = 0
+def poke(n):
+    import bound
+    bound.SIX = n
+def six(n): return SIX
+def free(n): return FREE
+def one(n): return ONE
+def two(n): return TWO
+def three(n): return THREE
+def four(n): return FOUR
+def five(n): return FIVE
+"""
+
+
+@pytest.fixture
+def bound(tmp_path, monkeypatch):
+    (tmp_path / "bound.py").write_text(BOUND)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("bound")
+    yield module
+    del sys.modules["bound"]
+
+
+def test_constants_that_some_code_of_the_module_binds_are_none(bound):
+    assert standing_alone(bound.free)
+    names = ("one", "two", "three", "four", "five", "six")
+    assert [name for name in names if standing_alone(getattr(bound, name))] == []
+    exec("def poke(): globals()['FREE'] = 1", vars(bound))
+    assert not standing_alone(bound.free)
+
+
+def test_constants_go_along_as_they_are_at_this_moment(bound, monkeypatch):
+    assert standing_alone(bound.of_constants)
+    assert lw.map(bound.of_constants, [1, 5], backend="processes", max_workers=2) == [(1, False), (2, False)]
+    monkeypatch.setattr(bound, "MOST", 0)
+    assert lw.map(bound.of_constants, [1, 5], backend="processes", max_workers=2) == 2 * [(0, False)]
+
+
+def test_what_stands_alone_names_of_the_standard_library_is_told(alone):
+    assert set(plain_modules(standing_alone(alone.of_a_plain_module))) >= {"json"}
+    assert plain_modules(standing_alone(alone.fib)) == []
 
 
 def test_what_a_call_has_bound_the_next_one_finds(alone):

@@ -11,6 +11,10 @@ from lightwork._record import Slotted
 HANDOFF_SHARE = 0.05
 """The part of a worker's time that hand-offs may take."""
 
+LAST_SHARE = 0.25
+"""The same of the last batches, which are small so as to end at one time: to hand out less costs more than it evens
+out."""
+
 GROWTH = 8
 """A batch is at most so many times longer than the longest one that was measured: one estimate may mislead."""
 
@@ -29,7 +33,8 @@ BULK = 4 << 20
 the next worker waits for its own."""
 
 KNOWN = 16
-"""Calls that must have been seen before a batch is queued: behind a call that is longer than thought it would wait."""
+"""Calls that must have been seen before a batch is queued, or more is handed out than would be even: behind a call that
+is longer than thought it would wait."""
 
 
 class Batching(Slotted):
@@ -96,8 +101,8 @@ class Batching(Slotted):
             return self.fixed or 1
         each = max(self.mean, 1e-9)
         share = float(pending) if self.alone else pending / (2 * max(workers, 1))
-        # A hand-off should not take longer than what is handed out, nor where there is more a twentieth of that.
-        share = max(share, self.per_message / each / (HANDOFF_SHARE if more else 1.0))
+        cost = HANDOFF_SHARE if more else LAST_SHARE if self.seen >= KNOWN else 1.0
+        share = max(share, self.per_message / each / cost)
         longest = self.longest if self.fixed is None else self.shared
         calls = min(share, longest / each, float(self.largest * GROWTH), float(self.cap))
         calls = min(calls, BULK / max(self.bulk, 1.0))

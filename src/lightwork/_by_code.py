@@ -11,11 +11,10 @@ what an initializer or an earlier call has put into a global is seen by the next
 
 from __future__ import annotations
 
-import functools
 import marshal
 import sys
 
-from lightwork._lean import pickle
+from lightwork._lean import cache, pickle
 from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
@@ -40,17 +39,14 @@ else:
     FunctionType, ModuleType = type(lambda: None), type(sys)
     CodeType, CellType = type((lambda: None).__code__), type((lambda one: lambda: one)(None).__closure__[0])
 
+_Cached = type(cache(len))
+
 MAIN = "__main__"
 """Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
 
 IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
-_ATOMS = (int, float, complex, bool, str, bytes, type(None))
 _NAMELESS = (type(None), type(...), type(NotImplemented))
 """Types without an importable name that pickle knows."""
-
-
-_LOOK_AROUND = frozenset({"globals", "vars", "dir", "eval", "exec"})
-"""Built-ins by which code finds what it does not name."""
 
 
 class _NotPlain(Exception):
@@ -117,7 +113,7 @@ class _Pickler(pickle.Pickler):
                 if self.names is None or (named := self.names.name(thing)) is None:
                     raise _NotPlain
                 return named
-        elif kind is functools._lru_cache_wrapper and not importable(thing):
+        elif kind is _Cached and not importable(thing):
             return cached, (thing.__wrapped__, thing.cache_parameters())
         return NotImplemented
 
@@ -143,44 +139,6 @@ def importable(thing: Any) -> bool:
     for name in thing.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is thing
-
-
-def standing_alone(function: Any) -> set[FunctionType]:
-    """The function, with those that it names, if it is all in its code: it names nothing but built-ins and functions
-    like it. Else none.
-
-    Such a one needs its module as little in a worker as it does here. Importing that, and all that it imports, takes
-    longer than anything else on the way to a first result. Not one that names a number or a text, which another
-    function may bind anew, in the module that is imported there.
-    """
-    found: set[FunctionType] = set()
-    return found if _stands_alone(function, found) else set()
-
-
-def _stands_alone(function: Any, found: set[FunctionType]) -> bool:
-    if type(function) is not FunctionType or function.__closure__ is not None or function.__dict__:
-        return False
-    if function in found:
-        return True
-    if not importable(function) or _binds_globals(function.__code__):
-        return False
-    found.add(function)
-    builtins = __builtins__ if isinstance(__builtins__, dict) else vars(__builtins__)
-    everything = function.__globals__
-    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    named = global_names(function.__code__)
-    there = [everything[name] for name in named if name in everything]
-    return (
-        all(type(value) in _ATOMS for value in defaults)
-        and all(name in builtins and name not in _LOOK_AROUND for name in named if name not in everything)
-        and all(_stands_alone(value, found) for value in there)
-    )
-
-
-def _binds_globals(code: CodeType) -> bool:
-    others = _instructions()[1]
-    nested = [constant for constant in code.co_consts if type(constant) is CodeType]
-    return any(op in others for op in code.co_code[::2]) or any(map(_binds_globals, nested))
 
 
 def _reduced(function: FunctionType) -> Any:
@@ -256,7 +214,13 @@ def _global_names(code: CodeType) -> Iterator[str]:
             yield names[argument]
 
 
-@functools.cache
+def binding(code: CodeType) -> bool:
+    """Whether code binds or deletes a global, not counting what is defined in it."""
+    others = _instructions()[1]
+    return any(op in others for op in code.co_code[::2])
+
+
+@cache
 def _instructions() -> tuple[int, frozenset[int], int]:
     from opcode import opmap
 
@@ -323,4 +287,6 @@ def _module(name: str) -> ModuleType:
 
 def cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     """A function behind an empty cache."""
+    import functools
+
     return functools.lru_cache(**parameters)(function)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 
-from lightwork import _culprit, _pickling
+from lightwork import _pickling
 from lightwork._lean import pickle
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 
@@ -114,6 +114,8 @@ def _whole(exception: BaseException, text: str) -> bytes:
 
 
 def _rebuilt(exception: BaseException, text: str) -> bytes:
+    from lightwork import _culprit
+
     lost = []
     args: list[Any] = []
     for position, argument in enumerate(exception.args):
@@ -145,6 +147,8 @@ def _grouped(exception: BaseException, text: str) -> bytes:
 
 def _state(exception: BaseException, lost: list[str]) -> dict[str, Any]:
     """Those attributes that cross, notes among them; the others' names are added to ``lost``."""
+    from lightwork import _culprit
+
     state = {}
     for name, value in exception.__dict__.items():
         if _culprit.crosses(value, _plain):
@@ -193,6 +197,8 @@ def unpicklable(problem: BaseException, value: Any, root: str) -> UnpicklableErr
     """The error for a value that pickling refused because of ``problem``: where in it, and what would work."""
     if isinstance(problem, UnpicklableError):
         return problem
+    from lightwork import _culprit
+
     path, part = _culprit.find(value, root, _sendable)
     if isinstance(part, _OF_CONTEXTS):
         remedy = 'Context variables do not cross: pass the value as an argument, or use backend="threads".'

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-
 from lightwork._dispatch import Chunk
 from lightwork._engine import Run, Source
 from lightwork._gate import guarded, strike
-from lightwork._lean import suppress
-from lightwork._opening import Opening
+from lightwork._lean import Iterator, deque, suppress
 from lightwork._options import settle
 from lightwork._preparing import begins_here, load, prepare, remembered
 from lightwork._report import Report
@@ -23,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
 
     from lightwork._calls import Style
+    from lightwork._opening import Opening
     from lightwork._prelude import Prelude
 
 R = TypeVar("R")
@@ -55,6 +52,8 @@ class Collection:
             # What is remembered need not be found out.
             here = self._memory is None or self._memory.past is None
         if source.whole is not None and source.total and here:
+            from lightwork._opening import Opening
+
             whole, terms = source.whole, settings.terms
             self._opening = Opening(
                 fn, whole, source.total, style, terms, results, self._begin_in_opening, load, prelude, taken

@@ -9,11 +9,10 @@ Demand    what comes out: seconds of waiting, computing, holding the GIL and tra
 from __future__ import annotations
 
 import time
-from collections import deque
 
 from lightwork import _machine
 from lightwork._clock import alone
-from lightwork._lean import Lock
+from lightwork._lean import Lock, deque
 from lightwork._record import Record, replace
 from lightwork._stats import relative_mad
 

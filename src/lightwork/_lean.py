@@ -10,31 +10,41 @@ from __future__ import annotations
 
 __all__ = [
     "Empty",
+    "Iterator",
     "Lock",
+    "OrderedDict",
     "RLock",
     "SimpleQueue",
     "Struct",
     "attrgetter",
+    "bisect",
+    "cache",
     "deque",
     "get_ident",
+    "heapq",
     "local",
     "partial",
     "pickle",
     "signal",
     "socket",
     "start_new_thread",
+    "struct",
     "suppress",
 ]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import bisect
+    import heapq
     import pickle
     import signal
     import socket
+    import struct
     from _thread import start_new_thread
-    from collections import deque
+    from collections import OrderedDict, deque
+    from collections.abc import Iterator
     from contextlib import suppress
-    from functools import partial
+    from functools import cache, partial
     from operator import attrgetter
     from queue import Empty, SimpleQueue
     from struct import Struct
@@ -44,22 +54,28 @@ else:
     try:
         import _signal as signal
         import _socket as socket
-        from _collections import deque
-        from _functools import partial
+        import _struct as struct
+        from _collections import OrderedDict, deque
+        from _collections_abc import Iterator
+        from _functools import _lru_cache_wrapper, partial
         from _operator import attrgetter
-        from _queue import Empty, SimpleQueue
         from _struct import Struct
         from _thread import RLock, get_ident, start_new_thread
         from _thread import _local as local
         from _thread import allocate_lock as Lock
+
+        def cache(function):
+            """Remembers what the function returned."""
+            return _lru_cache_wrapper(function, None, False, tuple)
     except ImportError:
         import signal
         import socket
+        import struct
         from _thread import start_new_thread
-        from collections import deque
-        from functools import partial
+        from collections import OrderedDict, deque
+        from collections.abc import Iterator
+        from functools import cache, partial
         from operator import attrgetter
-        from queue import Empty, SimpleQueue
         from struct import Struct
         from threading import Lock, RLock, get_ident, local
 
@@ -78,12 +94,14 @@ else:
             return kind is not None and issubclass(kind, self._exceptions)
 
     def __getattr__(name: str) -> object:
-        """``pickle``, which brings more along and is not needed by those that only start a process."""
-        if name != "pickle":
+        """What is a file of its own, and not needed by all: a starter does without some."""
+        if (place := {"Empty": "queue", "SimpleQueue": "queue"}.get(name, name)) not in _FILES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
-            import _pickle as found
+            found = __import__("_" + place)
         except ImportError:
-            import pickle as found
-        globals()["pickle"] = found
-        return found
+            found = __import__(place)
+        globals()[name] = thing = found if place == name else getattr(found, name)
+        return thing
+
+    _FILES = frozenset({"bisect", "heapq", "pickle", "queue"})

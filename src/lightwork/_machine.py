@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from functools import cache
+
+from lightwork._lean import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ Order of precedence: an explicit argument, ``lw.config``, the environment (``LIG
 from __future__ import annotations
 
 import os
-from functools import cache
 
 from lightwork import _context
 from lightwork._backends._registry import backend
@@ -15,6 +14,7 @@ from lightwork._backends.base import Backend
 from lightwork._calls import Terms
 from lightwork._defaults import configured, unsaid
 from lightwork._dispatch import Rules
+from lightwork._lean import cache
 from lightwork._record import Record, replace
 from lightwork._sizes import parsed, shown
 from lightwork._trace import Progress

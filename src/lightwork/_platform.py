@@ -139,6 +139,30 @@ def adopted(descriptor: int) -> socket.socket:
     return sock
 
 
+LENGTH = 4
+"""Bytes before a message, in which it says how long it is."""
+
+
+def send_message(sock: socket.socket, data: bytes) -> None:
+    """Sends the bytes so that their end is known. Raises OSError."""
+    sock.sendall(len(data).to_bytes(LENGTH, "little") + data)
+
+
+def receive_message(sock: socket.socket) -> bytes:
+    """The next message; waits for it. EOFError where none will come."""
+    return _exactly(sock, int.from_bytes(_exactly(sock, LENGTH), "little"))
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        some = sock.recv(size - len(data))
+        if not some:
+            raise EOFError
+        data += some
+    return data
+
+
 def send_descriptors(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
     """Sends the bytes and, beside them, descriptors. Raises OSError."""
     packed = Struct(f"{len(descriptors)}i").pack(*descriptors)

@@ -11,7 +11,6 @@ from lightwork._engine import Plan, Run
 from lightwork._growth import Growth
 from lightwork._library_threads import share
 from lightwork._machine import gil_enabled, system, usable_cores
-from lightwork._opening import Opening
 from lightwork._options import Settings
 from lightwork._record import replace
 from lightwork.errors import BackendUnavailable
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._memory import Memory
+    from lightwork._opening import Opening
 
 MOST_THREADS = 128
 """Threads that waiting work may grow to by itself. ``max_workers`` may say more."""
@@ -67,26 +67,29 @@ def prepare(
 ) -> Run:
     """A run for ``fn``, with its crew open. ``blocking``: the caller's thread may itself run calls; ``opening``: what
     it did already, where ``begins_here``; ``memory``: of past runs, where it was looked at already."""
-    plan = Plan(
-        backend=backend("serial"),
-        workers=1,
-        terms=settings.terms,
-        rules=settings.rules,
-        window=window,
-        lazy=lazy,
-        chunksize=settings.chunksize,
-        progress=settings.progress,
-        stall_timeout=settings.stall_timeout,
-    )
+
+    def plan(made: Backend, workers: int = 1, growth: Growth | None = None) -> Plan:
+        return Plan(
+            backend=made,
+            workers=workers,
+            growth=growth,
+            terms=settings.terms,
+            rules=settings.rules,
+            window=window,
+            lazy=lazy,
+            chunksize=settings.chunksize,
+            progress=settings.progress,
+            stall_timeout=settings.stall_timeout,
+        )
+
     coroutine = is_coroutine_function(fn)
     made = _chosen(fn, settings, coroutine, blocking)
     if made is None:
-        return _auto(plan, settings, blocking, opening, memory or remembered(fn, settings), fn)
+        return _auto(plan(backend("serial")), settings, blocking, opening, memory or remembered(fn, settings), fn)
     check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
-    workers, growth = how_many(made, settings.max_workers)
-    return Run(replace(plan, backend=made, workers=workers, growth=growth))
+    return Run(plan(made, *how_many(made, settings.max_workers)))
 
 
 def remembered(fn: Callable[..., Any], settings: Settings) -> Memory | None:

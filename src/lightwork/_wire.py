@@ -12,11 +12,10 @@ from __future__ import annotations
 import errno
 import os
 import select
-import struct
 import time
 
 from lightwork._handles import Arrived, Handle
-from lightwork._lean import deque, socket
+from lightwork._lean import deque, socket, struct
 from lightwork._pieces import Buffer, Bytes, parts_of
 from lightwork._polling import Polling
 from lightwork._record import Slotted

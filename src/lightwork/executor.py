@@ -143,7 +143,7 @@ class Executor(BaseExecutor):
         if isinstance(max_workers, int) and max_workers <= 0:
             raise ValueError(f"max_workers must be greater than 0, not {max_workers}")
         if backend == "processes":
-            hasten()
+            hasten(workers=max_workers if isinstance(max_workers, int) else None)
         from lightwork._options import settle
         from lightwork._record import replace
 

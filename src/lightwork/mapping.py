@@ -195,7 +195,7 @@ def _collect(
             return results
         if first.computes:
             _foresee(fn)
-    _hasten(fn, options)
+    _hasten(fn, options, iterables)
     from lightwork._collecting import Collection
 
     results.report = Collection(fn, iterables, style, options, results, first).collect()
@@ -220,12 +220,15 @@ def _foresee(fn: object) -> None:
         _hasten(fn, {"backend": "processes"})
 
 
-def _hasten(fn: object, options: dict[str, Any]) -> None:
+def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[Any]] = ()) -> None:
     """The one thing that takes longer than all the rest is begun before the rest is even loaded."""
     if options.get("backend") == "processes":
         from lightwork._backends._spawning import hasten
 
-        hasten(fn)
+        bounds = [len(each) for each in iterables if isinstance(each, (list, tuple))]
+        if isinstance(asked := options.get("max_workers"), int):
+            bounds.append(asked)
+        hasten(fn, min(bounds) if bounds else None)
 
 
 def _stream(

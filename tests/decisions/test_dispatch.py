@@ -278,7 +278,7 @@ def test_the_last_batches_shrink(workers):
         sizes.append(size)
         left -= size
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[-1] <= 100  # as long as its hand-off takes
+    assert sizes[-1] <= 400  # four times as long as its hand-off takes
     assert len(sizes) < 120
 
 
@@ -290,7 +290,8 @@ def test_short_chunks_share_a_message_where_they_can_be_taken_back(each, expecte
         batching.observe(12, 12 * each)
     assert alone.size(100_000, 2, False) == 4
     assert together.size(100_000, 2, False) == expected  # whole chunks, of no more than a millisecond
-    assert together.size(8, 2, False) <= max(8, expected // 4)  # toward the end each has a part of what is left
+    # Toward the end each has a part of what is left, of four hand-offs' length at least.
+    assert together.size(8, 2, False) <= max(8, 4e-4 / each)
 
 
 def test_many_calls_weigh_more_than_the_first():

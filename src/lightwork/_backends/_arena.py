@@ -7,10 +7,10 @@ needs it no more. The lowest places go first, because their pages are there alre
 
 from __future__ import annotations
 
-import bisect
 import mmap
 
 from lightwork._backends._copying import alone
+from lightwork._lean import bisect
 from lightwork._pieces import Buffer, parts_of
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ class Arena:
             at = end + -end % ALIGNED
         if self._end - at < size:
             return None
-        bisect.insort(self._places, (at, at + size))
+        bisect.insort_right(self._places, (at, at + size))
         found, pairs = [], []
         for buffer, length in zip(buffers, lengths, strict=True):
             found.append((at, length))

@@ -31,12 +31,11 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 
 from lightwork._backends._arena import Arena
 from lightwork._backends._copying import alone
 from lightwork._backends._lent import Lent
-from lightwork._lean import suppress
+from lightwork._lean import struct, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import mmap
 import weakref
-from functools import lru_cache
 
 from lightwork import _platform
 from lightwork._backends._copies import Copies
-from lightwork._lean import pickle
+from lightwork._lean import cache, pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Lent:
             _platform.make_private(owner, self._descriptor, owner.at, owner.size)
 
 
-@lru_cache
+@cache
 def _owner(power: int) -> Any:
     """A type of ``2 ** power`` bytes of anybody's memory; views of it keep its object alive, which nothing else does.
     None where there are no such types."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import math
 import time
-from collections import deque
 from itertools import islice, starmap
 
 from lightwork import _context
@@ -13,7 +12,7 @@ from lightwork._backends.base import Crew
 from lightwork._calls import Batch, Event, Outcomes, Terms, Turn, apply
 from lightwork._demand import Meter
 from lightwork._gate import opened
-from lightwork._lean import Empty, SimpleQueue, suppress
+from lightwork._lean import Empty, SimpleQueue, deque, suppress
 from lightwork._loops import inline, loop, stretch
 
 TYPE_CHECKING = False

@@ -1,4 +1,7 @@
-"""What stands in the frames between a crew and its workers. (Their kinds, and what is around: ``_wire``.)"""
+"""What a crew, the starter and workers say to each other, apart from frames (see ``_wire``): heads and requests.
+
+In a module of its own, because each of them needs the others' words, and none needs what the others are made of.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lightwork._backends._surroundings import Surroundings
     from lightwork._calls import Style
+
+
+# from a crew to a worker
 
 
 class Hello(Record):
@@ -34,6 +40,8 @@ ROWS frames have the same head; one pickle of all items follows, or is the frame
 HOLE = 2**64 - 1
 STYLES: tuple[Style, ...] = ("one", "star", "full")
 
+# from a worker to its crew
+
 RESULTS = Struct("<IB?xxddd")
 """Number of the batch, whether it is the batch's end (ENDED, WORN_OUT), whether something of the batch's buffers is in
 use beyond that (a FREE frame follows when it is not any more), when its calls began, their seconds, their CPU seconds.
@@ -42,3 +50,19 @@ ENDED, WORN_OUT = 1, 2
 """Ends of a batch; WORN_OUT: it may be early, and the worker is to be given nothing more, but to be replaced."""
 ROW = Struct("<BxxxII")
 """Kind, position of the first value, count."""
+
+# from a crew to the starter
+
+REQUEST = Struct("<BBxxxxxxQd")
+"""What, flags, worker, ``call_timeout`` (0: none). START comes with the descriptors of the worker: see ``_blank``."""
+START, KILL = 1, 2
+WITH_GROUP = 1
+"""Flag: kill what the worker has started too."""
+IMPORTED = {2: "cloudpickle", 4: "logging", 8: "multiprocessing.process", 16: "warnings"}
+"""Flags: import these before forking, so that it is done once. Workers need them where the caller has them."""
+
+# from the starter to a crew
+
+NOTICE = Struct("<QqqQ")
+"""Worker, its pid (0: it could not be forked, and the status is the errno), wait status, whether the kernel killed
+for lack of memory."""

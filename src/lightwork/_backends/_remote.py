@@ -10,7 +10,6 @@ in its ledger and was not reported yet is reported, and last its death.
 from __future__ import annotations
 
 import os
-import struct
 from abc import ABC, abstractmethod
 
 from lightwork import _carried, _pickling, _platform, _wire
@@ -39,7 +38,7 @@ from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
 from lightwork._gate import opened
 from lightwork._handles import Handle
-from lightwork._lean import partial, pickle, socket, suppress
+from lightwork._lean import partial, pickle, socket, struct, suppress
 from lightwork._lock import new_lock
 from lightwork._machine import usable_cores
 from lightwork._polling import MOMENT, Polling

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 import weakref
-from collections import OrderedDict, deque
 
 from lightwork import _by_code, _carried, _pickling, _wire
 from lightwork._backends._messages import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
 from lightwork._handles import Handle
+from lightwork._lean import OrderedDict, deque, struct
 from lightwork._pieces import Buffer, parts_of
+from lightwork._standing_alone import standing_alone
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
@@ -99,13 +99,13 @@ def _dumped(
     try:
         handles: dict[Handle, int] = {}
         names.held, names.fresh = {}, function.classes  # it is for all workers
-        alone = set() if modules else _by_code.standing_alone(fn)
+        alone = set() if modules else standing_alone(fn)
         data = _by_code.dumps(fn, lambda _: True, {}, alone=alone) if alone else None
         buffers: list[memoryview] = []
-        if not isinstance(data, bytes):
+        if data is None:
             data, buffers = _pickling.dump(fn, to_worker=True, handles=handles, names=names)
         head = FUNCTION.pack(number, len(module))
-        function.parts = _wire.frame(_wire.FUNCTION, [head, module, data], buffers, handles=handles)
+        function.parts = _wire.frame(_wire.FUNCTION, [head, module, *parts_of(data)], buffers, handles=handles)
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - a closure's __reduce__ may raise anything

@@ -6,6 +6,7 @@ Light to import: a map that is going to need workers starts it first and loads t
 from __future__ import annotations
 
 import atexit
+import marshal
 import os
 import sys
 
@@ -13,9 +14,12 @@ from lightwork import _platform
 from lightwork._lean import signal, socket, suppress
 from lightwork._lock import new_lock
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
-
 
 _MOST_NAMES = 2000
 """In modules that are searched for what they import: half a millisecond."""
@@ -24,22 +28,29 @@ _MOST_NAMES = 2000
 class _Starter:
     """The caller's end of its starter's control socket."""
 
-    def __init__(self, by_value: bool = False, modules: tuple[str, ...] = ()) -> None:
-        """``by_value``: what will be sent takes cloudpickle, which takes long to import. ``modules`` of the standard
-        library will be needed, too."""
+    def __init__(self) -> None:
         self.owner = os.getpid()
         self.control, theirs = _platform.connected()
         program = (
             f"import sys; sys.path.append({_platform.HOME!r}); "
-            f"from lightwork._backends._starter import main; main({self.owner}, {by_value}, {modules!r})"
+            f"from lightwork._backends._starter import main; main({self.owner})"
         )
         try:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
         finally:
             theirs.close()
+        self._briefed = False
+
+    def brief(self, workers: int = 0, modules: Sequence[str] = ()) -> None:
+        """Tells it, which is only booting yet, how many workers it is to make ready, and which modules they will need.
+        Raises OSError."""
+        if not self._briefed:
+            _platform.send_message(self.control, marshal.dumps((workers, tuple(modules))))
+            self._briefed = True  # not before: it would wait for ever, where a second one does no harm
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
+        self.brief()
         ours, theirs = _platform.connected()
         try:
             _platform.send_descriptors(self.control, b"\0", [theirs.fileno()])
@@ -99,22 +110,40 @@ def open_channel(after_a_loss: bool) -> socket.socket:
         return _current().open_channel()
 
 
-def hasten(fn: object = None) -> None:
-    """Starts the starter where it will be needed soon, for ``fn`` first of all.
+def hasten(fn: object = None, workers: int | None = None) -> None:
+    """Starts the starter where it will be needed soon, for ``fn`` first of all, which at most so many ``workers`` will
+    call (default: as many as there are cores).
 
     What prevents that is told when a worker is wanted.
     """
+    global _starter
     with _one_at_a_time, suppress(OSError, AttributeError, ValueError):
-        _current(fn)
+        if _starter is None or _starter.owner != os.getpid():
+            _starter = _Starter()
+            # It boots meanwhile: what is to be found out for it need not be found before.
+            with suppress(AttributeError, ValueError):
+                _starter.brief(*_wanted(fn, workers))
 
 
-def _current(fn: object = None) -> _Starter:
+def _current() -> _Starter:
     """This process's starter, started if there is none. To be asked for by one thread at a time."""
     global _starter
     if _starter is None or _starter.owner != os.getpid():
-        by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
-        _starter = _Starter(by_value and _is_more_than_code(fn), _needed(fn, by_value))
+        _starter = _Starter()
     return _starter
+
+
+def _wanted(fn: object, workers: int | None) -> tuple[int, list[str]]:
+    """What a starter is briefed with, for ``fn``."""
+    from lightwork._backends._messages import IMPORTED
+    from lightwork._machine import usable_cores
+
+    by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
+    many = usable_cores() if workers is None else min(workers, usable_cores())
+    modules = [name for name in IMPORTED.values() if name in sys.modules]
+    if by_value and _is_more_than_code(fn):
+        modules.append("cloudpickle")  # which takes long to import
+    return many, [*modules, *_needed(fn, by_value)]
 
 
 def _is_more_than_code(fn: object) -> bool:
@@ -136,10 +165,10 @@ def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
     imports them once, for all, and may: they start no threads. Others might."""
     names = getattr(fn, "__globals__", None)
     if names is not None and not by_value:
-        from lightwork._by_code import standing_alone
+        from lightwork._standing_alone import plain_modules, standing_alone
 
-        if standing_alone(fn):
-            return ()
+        if alone := standing_alone(fn):
+            return tuple(plain_modules(alone))
     if names is None:  # an object that can be called
         kind = type(fn).__module__
         names = {} if kind == "builtins" else getattr(sys.modules.get(kind), "__dict__", {})

@@ -104,10 +104,12 @@ def workers_of(pid: int) -> list[int]:
 
     found = []
     for process in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.Error):  # it has ended meanwhile, or is not ours to look at
+        with suppress(psutil.Error, ProcessLookupError):  # it has ended meanwhile, or is not ours to look at
             parent = process.parent()
-            # A worker is a fork of its starter, and so has its command; the starter's own parent has another.
-            if parent is not None and _STARTER in " ".join(parent.cmdline()):
+            # A worker is a fork of its starter, and so has its command; the starter's own parent has another. One that
+            # was forked ahead has no process group of its own yet.
+            forked = parent is not None and _STARTER in " ".join(parent.cmdline())
+            if forked and os.getpgid(process.pid) == process.pid:
                 found.append(process.pid)
     return found
 

@@ -4,41 +4,38 @@
     crew   ── channel: START, KILL ──▶ starter
     crew  ◀── channel: (worker, pid, wait status, memory kill) of each that ended ── starter
 
-The caller may have threads, so it must not fork; this process has none, so it may, in about 3 ms, with everything
-that a worker needs already imported. It runs nothing of the caller's code. It ends, and kills all its workers, when
-the control socket closes or the caller's process ends, even if something that the caller forked holds the socket.
-When the starter itself is killed, the kernel kills its workers (see ``_platform.end_with``).
+The caller may have threads, so it must not fork; this process has none, so it may, with everything that a worker needs
+already imported. The first workers it forks ahead (see ``_blank``). It runs nothing of the caller's code. It ends, and
+kills all its workers, when the control socket closes or the caller's process ends, even if something that the caller
+forked holds the socket. When the starter itself is killed, the kernel kills its workers (see ``_platform.end_with``).
 """
 
 from __future__ import annotations
 
 import errno
+import marshal
 import math
 import os
 import select
+import sys
 
 from lightwork import _platform
 from lightwork._backends import _ledger
+from lightwork._backends._blank import PASSED, Blank
+from lightwork._backends._messages import (
+    IMPORTED,
+    NOTICE,
+    REQUEST,
+    START,
+    WITH_GROUP,
+)
 from lightwork._clock import SystemClock
-from lightwork._lean import Struct, signal, socket, suppress
+from lightwork._lean import signal, socket, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
+    from collections.abc import Iterable
 
-
-REQUEST = Struct("<BBxxxxxxQd")
-"""What, flags, worker, ``call_timeout`` (0: none). START comes with four descriptors: the worker's socket, its ledger,
-stdout, stderr."""
-START, KILL = 1, 2
-WITH_CLOUDPICKLE, WITH_LOGGING, WITH_GROUP, WITH_MULTIPROCESSING = 1, 2, 4, 8
-"""Flags: import these before forking, so that it is done once; kill what the worker has started too."""
-PASSED = 4
-
-NOTICE = Struct("<QqqQ")
-"""Worker, its pid (0: it could not be forked, and the status is the errno), wait status, whether the kernel killed
-for lack of memory."""
 
 POLL_PARENT = 0.5
 """Seconds between looks at the parent's pid, where the kernel does not tell when a process ends."""
@@ -49,6 +46,10 @@ LATE = 0.25
 STOPS = 0.05
 """Seconds that a worker is given to stop."""
 LONGEST_POLL = 3600.0
+MOST_SPARES = 4
+"""Workers that are forked ahead, at most: further ones are forked while these begin."""
+SPARED = 1.0
+"""Seconds after which those that nobody wanted are ended."""
 
 
 class Channel:
@@ -81,14 +82,12 @@ class Channel:
 class Child:
     """``ledger``: a descriptor of its own, where its calls have a ``call_timeout``; ``late``: it was killed for it."""
 
-    __slots__ = ("call_timeout", "channel", "late", "ledger", "tether", "worker")
+    __slots__ = ("blank", "call_timeout", "channel", "late", "ledger", "worker")
 
-    def __init__(
-        self, channel: Channel, worker: int, tether: socket.socket, call_timeout: float, ledger: int | None
-    ) -> None:
+    def __init__(self, channel: Channel, worker: int, blank: Blank, call_timeout: float, ledger: int | None) -> None:
         self.channel = channel
         self.worker = worker
-        self.tether = tether
+        self.blank = blank
         self.call_timeout = call_timeout
         self.ledger = ledger
         self.late = False
@@ -106,6 +105,9 @@ class Starter:
         self.channels: dict[int, Channel] = {}
         self.children: dict[int, Child] = {}
         self.stopped: dict[int, float] = {}
+        self.spares: list[Blank] = []
+        self.spared = math.inf
+        """When they are ended if nobody wants them."""
         self.caller_ends = _platform.watch_process(caller)
         self.memory_kills = _platform.memory_kills()
         self.wakeup, self._wake = _platform.connected()
@@ -128,8 +130,11 @@ class Starter:
             self._end_late()
             for descriptor in ready & self.channels.keys():
                 self._serve_channel(self.channels[descriptor])
+            if self.spares and SystemClock.now() >= self.spared:
+                self._end_spares()
         for pid in self.children:
             _kill(pid, group=True)
+        self._end_spares()
 
     def _ready(self) -> set[int]:
         poll = select.poll()
@@ -141,6 +146,8 @@ class Starter:
         pauses = [] if self.caller_ends is not None else [POLL_PARENT]
         if self.stopped:
             pauses.append(POLL_STOPPED)
+        if self.spares:
+            pauses.append(max(0.0, self.spared - SystemClock.now()))
         for child in self.children.values():
             if child.ledger is not None:
                 left = min(child.due() - SystemClock.now(), child.call_timeout)
@@ -175,6 +182,7 @@ class Starter:
             channel.open = False
             for pid in channel.workers.values():
                 _kill(pid, group=True)
+            self._end_spares()
             del self.channels[descriptor]
             channel.sock.close()
             return
@@ -185,45 +193,67 @@ class Starter:
             _kill(channel.workers[worker], bool(flags & WITH_GROUP))
 
     def _start(self, channel: Channel, worker: int, flags: int, call_timeout: float, passed: list[int]) -> None:
-        if flags & WITH_LOGGING:
-            import logging  # noqa: F401
-        if flags & WITH_MULTIPROCESSING:
-            import multiprocessing.process  # noqa: F401
-        if flags & WITH_CLOUDPICKLE:
-            _import_cloudpickle()
+        self._import([name for flag, name in IMPORTED.items() if flags & flag])
+        ledger = None
         try:
             if len(passed) < PASSED:
                 raise OSError(errno.EMFILE, "")  # there was no room for the others
-            self._fork(channel, worker, call_timeout, passed)
+            ledger = os.dup(passed[1]) if call_timeout else None
+            blank = self._begun(passed)
         except OSError as problem:
+            if ledger is not None:
+                os.close(ledger)
             channel.tell(worker, 0, problem.errno or 0, False)
+        else:
+            self.children[blank.pid] = Child(channel, worker, blank, call_timeout, ledger)
+            channel.workers[worker] = blank.pid
         for descriptor in passed:
             os.close(descriptor)
 
-    def _fork(self, channel: Channel, worker: int, call_timeout: float, passed: list[int]) -> None:
-        ours, theirs = _platform.connected()
-        parent = os.getpid()
-        ledger = None
+    def _import(self, names: Iterable[str]) -> None:
+        """Imports what workers will need, once for all; spares without it are none."""
+        before = len(sys.modules)
+        for name in names:
+            with suppress(ImportError):  # where only the caller's own path leads to it, workers import it themselves
+                __import__(name)
+        if len(sys.modules) > before:
+            self._end_spares()
+
+    def _begun(self, passed: list[int]) -> Blank:
+        """A worker with these descriptors. Raises OSError."""
+        while self.spares:
+            spare = self.spares.pop()
+            try:
+                spare.begin(passed)
+                return spare
+            except OSError:
+                spare.end()  # somebody has killed it
+        blank = Blank()
         try:
-            ledger = os.dup(passed[1]) if call_timeout else None
-            pid = os.fork()
-            if pid == 0:
-                _become_worker(theirs, parent, passed)
+            blank.begin(passed)
         except OSError:
-            ours.close()
-            if ledger is not None:
-                os.close(ledger)
+            blank.end()
             raise
-        finally:
-            theirs.close()
-        self.children[pid] = Child(channel, worker, ours, call_timeout, ledger)
-        channel.workers[worker] = pid
+        return blank
+
+    def make_ready(self, spares: int, modules: Iterable[str]) -> None:
+        """Does what the first workers will want while the caller is still loading what asks for them."""
+        self._import(modules)
+        with suppress(OSError):  # no room: then there will be none for workers, which is told to who wants some
+            while len(self.spares) < min(spares, MOST_SPARES):
+                self.spares.append(Blank())
+        self.spared = SystemClock.now() + SPARED
+
+    def _end_spares(self) -> None:
+        while self.spares:
+            self.spares.pop().end()
 
     def _bury(self) -> None:
         """Reaps whoever ended, and tells their crews."""
         with suppress(BlockingIOError):
             while self.wakeup.recv(4096):
                 continue
+        self.spares = [spare for spare in self.spares if not spare.has_ended()]
         for pid in list(self.children):
             status = _platform.reap(pid, lambda ended_by, pid=pid: _end_late_group(pid, ended_by))  # type: ignore[misc]
             if status is None:
@@ -232,7 +262,7 @@ class Starter:
                 continue
             child = self.children.pop(pid)
             self.stopped.pop(pid, None)
-            child.tether.close()
+            child.blank.tether.close()
             if child.ledger is not None:
                 os.close(child.ledger)
             if child.late and os.WIFSIGNALED(status):
@@ -282,12 +312,6 @@ class Starter:
         return before is not None and self.memory_kills is not None and self.memory_kills > before
 
 
-def _import_cloudpickle() -> None:
-    # Where only the caller's own path leads to it, each worker imports it for itself.
-    with suppress(ImportError):
-        import cloudpickle  # noqa: F401
-
-
 def _end_late_group(pid: int, ended_by: int) -> None:
     """A call that took too long takes what it has started with it."""
     if ended_by == signal.SIGALRM:
@@ -302,57 +326,10 @@ def _kill(pid: int, group: bool) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def _become_worker(tether: socket.socket, starter: int, passed: list[int]) -> NoReturn:
-    """In the fork: keeps the descriptors that were passed, lets go of all others, and serves."""
-    from lightwork._backends import worker
-
-    code = 70
-    try:
-        os.setpgid(0, 0)
-        signal.set_wakeup_fd(-1)
-        for each in (signal.SIGCHLD, signal.SIGINT):
-            signal.signal(each, signal.SIG_DFL)
-        kept = _renumbered([*passed, tether.fileno()])
-        sock, ledger, _, _, tied = kept
-        os.dup2(kept[2], 1)
-        os.dup2(kept[3], 2)
-        _platform.close_descriptors_from(kept[-1] + 1)
-        os.close(kept[2])
-        os.close(kept[3])
-        still = _platform.adopted(tied)
-        _platform.end_with(still)
-        if os.getppid() != starter:
-            os._exit(code)
-        _platform.volunteer_for_memory_kill()
-        code = worker.main(sock, _ledger.shared(ledger))
-        worker.end()
-    except BaseException:
-        import traceback
-
-        os.write(2, traceback.format_exc().encode())
-        raise
-    finally:
-        # Never back into the starter's loop, and past its cleaning up.
-        os._exit(code)
-
-
-def _renumbered(descriptors: list[int]) -> list[int]:
-    """The same descriptors with the lowest numbers from 3 on, in order, so that all above can be closed at once."""
-    above = max(*descriptors, 2 + len(descriptors)) + 1
-    moved = []
-    for offset, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, above + offset, inheritable=False)
-    for offset in range(len(descriptors)):
-        os.dup2(above + offset, 3 + offset, inheritable=False)
-        moved.append(3 + offset)
-    return moved
-
-
-def main(caller: int, by_value: bool, modules: Sequence[str]) -> None:
+def main(caller: int) -> None:
     """Runs as the program of the starter's process, whose stdin is the control socket.
 
-    ``by_value``: the caller is importing cloudpickle just now, and each worker will need it. ``modules`` of the
-    standard library will be needed, too.
+    That brings first what will be wanted: how many workers at once, and which modules.
     """
     with suppress(PermissionError):  # it has its own session already
         os.setsid()
@@ -361,20 +338,19 @@ def main(caller: int, by_value: bool, modules: Sequence[str]) -> None:
     control = _platform.adopted(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nothing.fileno(), 0)
+    # Imported once here, for every worker.
     import faulthandler  # noqa: F401
 
-    import lightwork._backends.worker  # imported once here, for every worker
     import lightwork._by_code  # noqa: F401
 
-    if by_value:
-        _import_cloudpickle()
-    for name in modules:
-        with suppress(ImportError):
-            __import__(name)
     try:
+        spares, modules = marshal.loads(_platform.receive_message(control))
         starter = Starter(control, caller)
+        starter.make_ready(spares, modules)
         starter.serve()
         os._exit(0)  # with the starter still there: Python's development mode tells of sockets that nobody closed
+    except EOFError:
+        os._exit(0)  # the caller is gone already
     except BaseException:  # noqa: BLE001 - the workers end with it, and nobody would know why
         import traceback
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextvars
 import os
 import sys
-import warnings
 
 from lightwork import _context, _library_threads
 from lightwork._lean import suppress
@@ -50,6 +49,8 @@ class Filter(Record, frozen=True):
             found = getattr(found, name, None)
         if not (isinstance(found, type) and issubclass(found, Warning)):
             return False
+        import warnings
+
         warnings.filterwarnings(self.action, self.message, found, self.module, self.lineno)
         return True
 
@@ -59,7 +60,8 @@ class Surroundings(Record):
     environ: dict[str, str]
     path: list[str]
     argv: list[str]
-    filters: list[Filter]
+    filters: list[Filter] | None
+    """None: those that every interpreter begins with."""
     levels: dict[str, int] = fresh(factory=dict)
     """Logging levels that are set, by logger; "" is the root."""
     depth: int = 0
@@ -86,11 +88,13 @@ class Surroundings(Record):
             _library_threads.become_process(self.library_threads, own_process)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
-        if self.filters == _filters():
-            self.filters = []  # to install them would import re, which most workers need for nothing else
-        else:
+        if self.filters is not None and self.filters != _filters():
+            import warnings  # with re, which most workers need for nothing else
+
             warnings.resetwarnings()
             self.install_filters()
+        else:
+            self.filters = None
         if self.levels:
             import logging
 
@@ -173,8 +177,11 @@ def _authkey() -> bytes | None:
     return None if process is None else bytes(process.current_process().authkey)
 
 
-def _filters() -> list[Filter]:
-    """The warning filters of this interpreter. Categories are single classes, whatever annotations allow."""
+def _filters() -> list[Filter] | None:
+    """The warning filters of this interpreter, where somebody may have set any. Categories are single classes, whatever
+    annotations allow."""
+    if (warnings := sys.modules.get("warnings")) is None:
+        return None
     found: list[Any] = list(warnings.filters)
     return [
         Filter(action, _pattern(message), category.__module__, category.__qualname__, _pattern(module), lineno)

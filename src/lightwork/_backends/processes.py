@@ -10,18 +10,9 @@ import os
 import sys
 
 from lightwork import _platform
+from lightwork._backends._messages import IMPORTED, KILL, NOTICE, REQUEST, START, WITH_GROUP
 from lightwork._backends._remote import End, Launcher, RemoteCrew
 from lightwork._backends._spawning import hasten, open_channel
-from lightwork._backends._starter import (
-    KILL,
-    NOTICE,
-    REQUEST,
-    START,
-    WITH_CLOUDPICKLE,
-    WITH_GROUP,
-    WITH_LOGGING,
-    WITH_MULTIPROCESSING,
-)
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
 from lightwork._lean import signal, socket, suppress
@@ -98,9 +89,7 @@ class ProcessLauncher(Launcher):
 
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
         assert ledger is not None
-        flags = WITH_CLOUDPICKLE if "cloudpickle" in sys.modules else 0
-        flags |= WITH_LOGGING if "logging" in sys.modules else 0
-        flags |= WITH_MULTIPROCESSING if "multiprocessing.process" in sys.modules else 0
+        flags = sum(flag for flag, name in IMPORTED.items() if name in sys.modules)
         request = REQUEST.pack(START, flags, worker, self._call_timeout or 0.0)
         with _StandardStreams() as (out, err):
             passed = [sock.fileno(), ledger, out, err]

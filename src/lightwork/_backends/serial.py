@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from lightwork import _context, _per_worker
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
 from lightwork._gate import outside
+from lightwork._lean import deque
 
 
 class SerialCrew(Crew):

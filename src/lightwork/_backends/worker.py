@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import struct
 import sys
 import time
 
@@ -26,7 +25,7 @@ from lightwork._backends._surroundings import around
 from lightwork._calls import Terms, apply
 from lightwork._class_names import HOME
 from lightwork._handles import Arrived, Handle
-from lightwork._lean import deque, partial, pickle, socket
+from lightwork._lean import deque, partial, pickle, socket, struct
 from lightwork._polling import Polling
 from lightwork.errors import LightworkError, UnpicklableError
 
