@@ -76,7 +76,7 @@ def test_a_large_array_is_received_where_it_lies_and_is_the_receivers() -> None:
     assert got["b"].tolist() == list(range(0, 200_000, 2))
     del got, second
     gc.collect()
-    assert channel._blocks.new_block(100) == 0, "the blocks are free again"
+    assert channel._records.blocks.new_block(100) == 0, "the blocks are free again"
 
 
 def test_more_than_memory_for_small_ones_can_hold_at_once_comes_back_in_order() -> None:

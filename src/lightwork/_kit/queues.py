@@ -1,10 +1,8 @@
 """Queue: messages between threads, processes and sub-interpreters, through shared memory.
 
-Two ends with a guard each: senders write behind TAIL, receivers read from HEAD, and neither waits for the other. (Where
-a processor's stores may be seen in another order, on ARM, both have one guard, which puts them in order.) A
-message counts when TAIL has passed it, and is taken when HEAD has; what a killed process had begun to write or to take
-did not happen. Large messages lie in blocks of their own, which are filled and read outside of any guard; arrays are
-received where they lie, without a copy, in memory that is the receiver's until it lets go of them.
+A message is a record (see ``_records``), or, where it is large, lies in a block of its own, which is filled and read
+outside of any guard; arrays are received where they lie, without a copy, in memory that is the receiver's until it lets
+go of them.
 """
 
 from __future__ import annotations
@@ -21,31 +19,20 @@ from lightwork._handles import Handle
 from lightwork._kit import _native
 from lightwork._kit._blocks import (
     CHUNK,
-    CHUNKS,
     CLOSED,
     DONE,
     FIRST_CHUNK,
     GETS,
     GETTERS,
     HEAD,
-    HEAD_MUTEX,
     INLINE,
-    NEW_BLOCK,
-    NEW_CHUNK,
-    NEXT_GETS,
-    NEXT_HEAD,
-    NEXT_PUTS,
-    NEXT_TAIL,
-    PUBLISHED,
     PUTS,
     PUTTERS,
-    READER,
     TAIL,
-    TAKEN_BLOCK,
-    Blocks,
 )
-from lightwork._kit._identity import me
 from lightwork._kit._monitor import WAITING, WOKEN, Monitor, whole, words_in
+from lightwork._kit._records import BLOCK, PICKLED, RAW, Records
+from lightwork._kit._records import ShutDown as ShutDown
 
 SIZES = ((1 << 14, 64 << 30), (1 << 12, 4 << 30), (1 << 10, 256 << 20))
 """Chunks and bytes of blocks, of addresses only; the next where a process may not have as many."""
@@ -53,20 +40,8 @@ PORTABLE_SIZES = SIZES[2:]
 LENT = 256 << 10
 """Bytes of buffers from which on a message is received where it lies; smaller ones are copied, and their place is free
 at once."""
-RAW, PICKLED, BLOCK, JUMP = range(4)
-"""Kinds of records: bytes; a pickle; a message in a block; the next record is in another chunk."""
-MASK = CHUNK - 1
-LOW = 0xFFFF_FFFF
 GETTING, PUTTING, JOINING = range(3)
 """Groups of waiters."""
-
-if hasattr(queue, "ShutDown"):  # since Python 3.13
-    ShutDown: type[Exception] = queue.ShutDown
-else:
-
-    class ShutDown(Exception):  # type: ignore[no-redef]
-        """The queue was shut down."""
-
 
 _trylock, _unlock, _now = _native.trylock, _native.unlock, SystemClock.now
 
@@ -94,19 +69,13 @@ class Queue(Monitor):
         else:
             assert problem is not None
             raise problem
-        if self._head_mutex is not self._second:
-            _native.make_mutex(self._head_mutex)
-        words = self._words
-        words[CHUNKS] = self._chunks
-        words[HEAD] = words[TAIL] = words[NEXT_HEAD] = words[NEXT_TAIL] = FIRST_CHUNK
-        self._blocks.new_chunk()
+        self._records.begin(self._chunks)
 
     def _attach(self, handle: Handle, maxsize: int | None = None, chunks: int = 0, size: int = 0) -> None:
         if maxsize is not None:
             self._maxsize, self._chunks, self._size = maxsize, chunks, size
         super()._attach(handle)
-        self._head_mutex = self._memory.mutex(HEAD_MUTEX) if _native.IN_ORDER else self._second
-        self._blocks = Blocks(self._map, self._words, self._chunks)
+        self._records = Records(self._memory, self._bytes, self._second, self._chunks, self._maxsize)
 
     def _more(self) -> tuple[Any, ...]:
         return self._maxsize, self._chunks, self._size
@@ -130,7 +99,7 @@ class Queue(Monitor):
         if buffers or len(data) > INLINE:
             self._put_block(kind, data, buffers, block, timeout)
             return
-        if not self._append(kind, data):
+        if not self._records.append(kind, data):
             self._put_slowly(kind, data, block, timeout)
         if self._words[GETTERS]:
             self._signal(GETTING)  # if that one finds more, it wakes the next
@@ -145,47 +114,10 @@ class Queue(Monitor):
             except queue.Full:
                 await in_a_thread(self._await_room)
 
-    def _append(self, kind: int, data: Any) -> bool | None:
-        """One record, if there is room."""
-        words, mutex, size = self._words, self._second, len(data)
-        try:
-            problem = _trylock(mutex)
-            if problem:
-                _native.enter(mutex, problem, self._repair_tail)
-            if words[CLOSED]:
-                raise ShutDown
-            puts = words[PUTS]
-            if puts - words[GETS] >= self._maxsize > 0:
-                return None
-            tail = words[TAIL]
-            end = tail + 8 + (size + 7 & -8)
-            if (tail & MASK) + end - tail > MASK - 7:
-                fresh = self._blocks.new_chunk()
-                if fresh is None:
-                    return None
-                words[tail >> 3] = JUMP << 32 | fresh >> 16
-                tail, end = fresh, end - tail + fresh
-            self._bytes[tail + 8 : tail + 8 + size] = data
-            words[tail >> 3] = kind << 32 | size
-            if kind == BLOCK:
-                block = words[tail + 8 >> 3] & LOW
-                words[NEW_BLOCK] = block + 1
-                self._blocks.set(block, PUBLISHED, 1)
-            words[NEXT_PUTS] = puts + 1
-            words[NEXT_TAIL] = end
-            words[TAIL] = end
-            words[PUTS] = puts + 1
-        except BaseException:
-            _native.consistent(mutex)
-            raise
-        finally:
-            _unlock(mutex)
-        return True
-
     def _put_slowly(self, kind: int, data: Any, block: bool, timeout: float | None) -> None:
         if not block:
             raise queue.Full
-        if not self._wait(lambda *_: self._append(kind, data), timeout, PUTTING):
+        if not self._wait(lambda *_: self._records.append(kind, data), timeout, PUTTING):
             raise queue.Full
 
     def _put_block(
@@ -198,14 +130,14 @@ class Queue(Monitor):
         head += -head % 64
         total = head + sum(length + -length % 64 for length in lengths)
         end = None if timeout is None else _now() + timeout
-        number = self._new_block(total)
+        number = self._records.new_block(total)
         if number is None:
-            number = self._wait(lambda *_: self._new_block(total), timeout if block else 0.0, PUTTING)
+            number = self._wait(lambda *_: self._records.new_block(total), timeout if block else 0.0, PUTTING)
             if number is None:
                 raise queue.Full
         published = False
         try:
-            start = self._blocks.at(number)
+            start = self._records.blocks.at(number)
             words, view = self._words, self._bytes
             words[start >> 3] = len(lengths)
             for i, length in enumerate(lengths):
@@ -216,49 +148,14 @@ class Queue(Monitor):
                 at += length + -length % 64
             record = (kind << 32 | number).to_bytes(8, "little")
             left = None if end is None else max(0.0, end - _now())
-            if not self._append(BLOCK, record):
+            if not self._records.append(BLOCK, record):
                 self._put_slowly(BLOCK, record, block, left)
             published = True
         finally:
             if not published:
-                self._blocks.free_block(number)
+                self._records.blocks.free_block(number)
         if words[GETTERS]:
             self._signal(GETTING)
-
-    def _new_block(self, size: int) -> int | None:
-        number: int | None = self._with_tail(lambda: self._blocks.new_block(size))
-        if number is None:
-            self._reclaim()
-            number = self._with_tail(lambda: self._blocks.new_block(size))
-        return number
-
-    def _with_tail(self, do: Any) -> Any:
-        try:
-            problem = _trylock(self._second)
-            if problem:
-                _native.enter(self._second, problem, self._repair_tail)
-            return do()
-        except BaseException:
-            _native.consistent(self._second)
-            raise
-        finally:
-            _unlock(self._second)
-
-    def _with_head(self, do: Any) -> Any:
-        try:
-            problem = _trylock(self._head_mutex)
-            if problem:
-                _native.enter(self._head_mutex, problem, self._repair_head)
-            return do()
-        except BaseException:
-            _native.consistent(self._head_mutex)
-            raise
-        finally:
-            _unlock(self._head_mutex)
-
-    def _reclaim(self) -> None:
-        reclaim = self._blocks.reclaim
-        self._with_tail((lambda: self._with_head(reclaim)) if self._head_mutex is not self._second else reclaim)
 
     # getting
 
@@ -270,11 +167,11 @@ class Queue(Monitor):
         """
         if timeout is not None and block and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
-        found = self._take()
+        found = self._records.take()
         if found is None:
             if not block:
                 raise queue.Empty
-            found = self._wait(lambda *_: self._take(), timeout, GETTING)
+            found = self._wait(lambda *_: self._records.take(), timeout, GETTING)
             if found is None:
                 raise queue.Empty
         words = self._words
@@ -299,50 +196,12 @@ class Queue(Monitor):
             except queue.Empty:
                 await in_a_thread(lambda gone: self._await_message(None, gone))
 
-    def _take(self) -> tuple[int, Any] | None:
-        """The first record, if there is one."""
-        words, mutex = self._words, self._head_mutex
-        try:
-            problem = _trylock(mutex)
-            if problem:
-                _native.enter(mutex, problem, self._repair_head)
-            head = words[HEAD]
-            if head == words[TAIL]:
-                if words[CLOSED]:
-                    raise ShutDown
-                return None
-            at = head
-            header = words[at >> 3]
-            if header >> 32 == JUMP:
-                at = (header & LOW) << 16
-                header = words[at >> 3]
-            kind, size = header >> 32, header & LOW
-            data = self._map[at + 8 : at + 8 + size]
-            if kind == BLOCK:
-                number = int.from_bytes(data[:4], "little")
-                words[TAKEN_BLOCK] = number + 1
-                self._blocks.set(number, READER, me.token)
-            gets = words[GETS] + 1
-            end = at + 8 + (size + 7 & -8)
-            words[NEXT_GETS] = gets
-            words[NEXT_HEAD] = end
-            words[HEAD] = end
-            words[GETS] = gets
-            if at ^ head > MASK:
-                self._blocks.free_chunk(head)
-        except BaseException:
-            _native.consistent(mutex)
-            raise
-        finally:
-            _unlock(mutex)
-        return kind, data
-
     def _received(self, record: bytes) -> Any:
         """The message in a block that is this process's now."""
         number, kind = int.from_bytes(record[:4], "little"), record[4]
         words, lent = self._words, False
         try:
-            start = self._blocks.at(number)
+            start = self._records.blocks.at(number)
             count = words[start >> 3]
             at = start + 8 * (count + 1)
             lengths = words_in(self._map[start + 8 : at])
@@ -355,7 +214,7 @@ class Queue(Monitor):
                     parts.append(memoryview(self._map)[at : at + length])
                     at += length + -length % 64
                 return pickle.loads(parts[0], buffers=[bytearray(part) for part in parts[1:]])
-            whole = self._blocks.lent(number, start, at - start + sum(n + -n % 64 for n in lengths))
+            whole = self._records.blocks.lent(number, start, at - start + sum(n + -n % 64 for n in lengths))
             lent, parts, at = True, [], at - start
             for length in lengths:
                 parts.append(memoryview(whole).cast("B")[at : at + length])
@@ -363,41 +222,9 @@ class Queue(Monitor):
             return pickle.loads(parts[0], buffers=parts[1:])
         finally:
             if not lent:
-                self._blocks.free_block(number)
+                self._records.blocks.free_block(number)
             if words[PUTTERS]:
                 self._signal(PUTTING)
-
-    # what killed processes left
-
-    def _repair_tail(self) -> None:
-        self._mend_tail()
-        if self._head_mutex is self._second:
-            self._mend_head()
-
-    def _repair_head(self) -> None:
-        self._mend_head()
-        if self._head_mutex is self._second:
-            self._mend_tail()
-
-    def _mend_tail(self) -> None:
-        words = self._words
-        if words[TAIL] == words[NEXT_TAIL]:
-            words[PUTS] = max(words[PUTS], words[NEXT_PUTS])
-        elif words[NEW_BLOCK]:
-            self._blocks.set(words[NEW_BLOCK] - 1, PUBLISHED, 0)
-        words[NEW_BLOCK] = 0
-        fresh = words[NEW_CHUNK]
-        if fresh and fresh >> 16 != words[TAIL] >> 16:
-            words[NEW_CHUNK] = 0
-            self._blocks.free_chunk(fresh)
-
-    def _mend_head(self) -> None:
-        words = self._words
-        if words[HEAD] == words[NEXT_HEAD]:
-            words[GETS] = max(words[GETS], words[NEXT_GETS])
-        elif words[TAKEN_BLOCK]:
-            self._blocks.set(words[TAKEN_BLOCK] - 1, READER, 0)
-        words[TAKEN_BLOCK] = 0
 
     # waiting
 
@@ -559,14 +386,10 @@ class Queue(Monitor):
 
     def shutdown(self, immediate: bool = False) -> None:
         """From now on ``put`` raises ShutDown, and ``get`` once the queue is empty; with ``immediate`` that is now."""
-
-        def close() -> None:
-            self._words[CLOSED] = 1
-
-        self._with_tail(close)
+        self._records.close()
         while immediate:
             try:
-                found = self._take()
+                found = self._records.take()
             except ShutDown:
                 break
             if found is not None:
@@ -575,7 +398,7 @@ class Queue(Monitor):
 
     def _discard(self, found: tuple[int, Any]) -> None:
         if found[0] == BLOCK:
-            self._blocks.free_block(int.from_bytes(found[1][:4], "little"))
+            self._records.blocks.free_block(int.from_bytes(found[1][:4], "little"))
         try:
             self.task_done()
         except ValueError:
