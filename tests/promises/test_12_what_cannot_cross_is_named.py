@@ -84,15 +84,26 @@ def test_a_result_that_cannot_be_unpickled(count):
             lw.map(lambda one: one, [OneWay() for _ in range(count)], backend="processes", max_workers=2)
 
 
-async def stream():
-    return lw.aimap(abs, [1])
-
-
-@pytest.mark.parametrize("make", [lambda: lw.imap(abs, [1]), lambda: asyncio.run(stream())], ids=["imap", "aimap"])
-def test_results_that_are_still_to_come_are_named_as_what_cannot_cross(make):
+def refuses(stream):
     with pytest.raises(lw.UnpicklableError, match=r"item is a \w*Stream .*still to come.* list") as told:
-        lw.map(len, [make()], backend="processes")
+        lw.map(len, [stream], backend="processes")
     assert told.value.path == "item"
+
+
+def test_results_that_are_still_to_come_are_named_as_what_cannot_cross():
+    with lw.imap(abs, [1]) as stream:
+        refuses(stream)
+
+
+def test_nor_can_those_of_a_coroutine():
+    async def main():
+        stream = lw.aimap(abs, [1])
+        try:
+            refuses(stream)
+        finally:
+            await stream.aclose()
+
+    asyncio.run(main())
 
 
 def total(array):
