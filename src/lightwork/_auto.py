@@ -320,7 +320,7 @@ class AutoRun(Run):
             return None
         if turn.begun <= turn.batch.start:
             return None  # that thread has had no core yet to begin with its first call
-        self._running = lasted, cpu, turn.outcomes.count
+        self._running = lasted, cpu, turn.outcomes.count - turn.apart
         if not self._sample[0]:
             self._sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
         try:
