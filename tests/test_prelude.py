@@ -423,5 +423,62 @@ def test_what_waiting_was_is_told_by_one_more_call_where_that_is_short(seconds, 
     from lightwork._opening import Opening
 
     opening = Opening(abs, [-1, -2], 2, "one", Terms(), [])
-    opening._prelude = types.SimpleNamespace(calls=1, delay=0.0, seconds=seconds, alone=alone, cpu=cpu)
+    like = 1, alone, cpu
+    opening._prelude = types.SimpleNamespace(calls=1, delay=0.0, seconds=seconds, paid=(0, 0.0, 0.0), like=lambda: like)
     assert opening._unclear() is unclear
+
+
+@pytest.mark.parametrize("options", [{}, {"errors": "return"}])
+def test_a_first_call_that_loads_modules_says_nothing_of_those_to_come(options, tmp_path, monkeypatch):
+    for number in range(20):
+        (tmp_path / f"lightwork_lately_{number}.py").write_text("import time; time.sleep(0.001)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loaded = [f"lightwork_lately_{number}" for number in range(20)]
+
+    def fn(x: int) -> int:
+        if loaded[0] not in sys.modules:
+            for name in loaded:
+                busy(0.002)
+                __import__(name)
+        else:
+            wait(0.03)
+        return x
+
+    try:
+        results = lw.map(fn, range(20), **options)
+    finally:
+        for name in loaded:
+            sys.modules.pop(name, None)
+    assert results == list(range(20))
+    assert results.report.demand is not None and results.report.demand.cpu_share < 0.5
+    assert not any("processes" in decision.what for decision in results.report.decisions)
+
+
+@pytest.mark.parametrize("calls", [40, 600])
+def test_without_a_gil_calls_that_compute_go_on_while_another_thread_loads(calls, monkeypatch):
+    monkeypatch.setattr("lightwork._machine.gil_enabled", lambda: False)
+    monkeypatch.setattr("lightwork._machine.usable_cores", lambda: 2)
+    begun: list[int] = []
+
+    def fn(x: int) -> int:
+        begun.append(x)
+        busy(0.3 / calls)
+        return x
+
+    results = lw.map(fn, range(calls))
+    assert results == sorted(begun) == list(range(calls))
+
+
+def test_a_call_that_fails_while_another_thread_loads_fails_as_ever(monkeypatch):
+    monkeypatch.setattr("lightwork._machine.gil_enabled", lambda: False)
+    monkeypatch.setattr("lightwork._machine.usable_cores", lambda: 2)
+
+    def fn(x: int) -> int:
+        busy(0.0005)
+        if x == 8:
+            raise ValueError(x)
+        return x
+
+    with pytest.raises(ValueError) as caught:
+        lw.map(fn, range(600))
+    assert {key: value for key, value in lw.partial(caught.value).items() if key < 8} == {n: n for n in range(8)}

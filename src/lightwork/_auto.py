@@ -225,8 +225,10 @@ class AutoRun(Run):
     def _look_again(self, change: Change) -> None:
         """Opens the choice again where the work is no longer what it was chosen for."""
         lane = self.dispatch.lanes[self._chosen]
-        now, cpu = self.clock.now() - self.began, self.process_cpu() if change.shared else lane.cpu
-        recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers))
+        now, cpu, delay = self.clock.now() - self.began, lane.cpu, 0.0
+        if change.shared and change.due(now, lane.calls):
+            cpu, delay = self.process_cpu(), self._live[self._chosen].crew.delay() or 0.0
+        recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers), delay)
         if recent is None or self.demand is None:
             return
         with QuickTurns(LOADING):  # the threads keep the GIL from who loads what that takes, and starts it
@@ -318,7 +320,7 @@ class AutoRun(Run):
             return None
         if turn.begun <= turn.batch.start:
             return None  # that thread has had no core yet to begin with its first call
-        self._running = lasted, cpu, turn.outcomes.count
+        self._running = lasted, cpu, turn.outcomes.count - turn.apart
         if not self._sample[0]:
             self._sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
         try:

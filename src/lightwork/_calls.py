@@ -118,15 +118,18 @@ class Outcomes(Slotted):
 
 
 class Turn:
-    """A batch that the caller's thread runs, with what others may know of it and do to it meanwhile."""
+    """A batch that the caller's thread runs, with what others may know of it and do to it meanwhile.
 
-    __slots__ = ("_end", "_lock", "batch", "begun", "outcomes", "worker")
+    ``apart``: calls at its start that say nothing of the others, and whose time is not told."""
+
+    __slots__ = ("_end", "_lock", "apart", "batch", "begun", "outcomes", "worker")
 
     def __init__(self, worker: int, batch: Batch, outcomes: Outcomes) -> None:
         self.worker = worker
         self.batch = batch
         self.outcomes = outcomes
         self.begun = batch.start
+        self.apart = 0
         self._end = batch.stop
         self._lock = new_lock()
 

@@ -15,7 +15,8 @@ WAITS = 0.08
 busy computing calls have little more."""
 
 FULL = 0.8
-"""CPU seconds in a wall second, all threads together, from which on the GIL is what they wait for ..."""
+"""CPU seconds in a wall second, all threads together, from which on the GIL is what they wait for; with those for which
+they would have used a core if they had had one, or two threads that others leave one core would seem to share it ..."""
 
 OVERFULL = 1.15
 """... unless they use more than it allows: then they compute outside of it."""
@@ -34,7 +35,7 @@ class Change(Slotted):
     """Looks at one lane, spell after spell. ``shared``: its workers share one GIL; ``settles``: seconds between a
     change and the next look, which doubles with each: what alternates is not to be followed for ever."""
 
-    __slots__ = ("_busy", "_calls", "_cpu", "_since", "_spell", "_streak", "settles", "shared")
+    __slots__ = ("_busy", "_calls", "_cpu", "_delay", "_since", "_spell", "_streak", "settles", "shared")
 
     def __init__(self, shared: bool, settles: float = 2 * SPELL) -> None:
         self.shared = shared
@@ -42,25 +43,34 @@ class Change(Slotted):
         self._spell = SPELL if shared else BRIEF
         self._since = -1.0
         self._calls = self._streak = 0
-        self._busy = self._cpu = 0.0
+        self._busy = self._cpu = self._delay = 0.0
 
-    def observe(self, now: float, calls: int, busy: float, cpu: float, workers: int = 1) -> tuple[float, float] | None:
+    def due(self, now: float, calls: int) -> bool:
+        """Whether a spell is over, so that the figures for ``observe`` are worth fetching."""
+        return self._since < 0 or (now - self._since >= self._spell and calls - self._calls >= ENOUGH)
+
+    def observe(
+        self, now: float, calls: int, busy: float, cpu: float, workers: int = 1, delay: float = 0.0
+    ) -> tuple[float, float] | None:
         """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all ``workers``, who have calls, added up.
+        ``delay``: seconds for which threads were ready and had no core: those who stand in line for the GIL are not.
 
         Returns wall and CPU seconds of one recent call where the work has changed: what it would take alone.
         """
         if self._since < 0:
             self._since, self._calls, self._busy, self._cpu = now + self.settles - self._spell, calls, busy, cpu
+            self._delay = delay
+            return None
+        if not self.due(now, calls):
             return None
         done, lasted = calls - self._calls, now - self._since
-        if lasted < self._spell or done < ENOUGH:
-            return None
         worked, used = busy - self._busy, cpu - self._cpu
-        self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
+        wanted = used + max(0.0, delay - self._delay)
+        self._since, self._calls, self._busy, self._cpu, self._delay = now, calls, busy, cpu, delay
         if worked <= 0:
             return None
         if self.shared:
-            changed = FULL < used / lasted < OVERFULL and used < FULL * workers * lasted
+            changed = FULL < wanted / lasted < OVERFULL and wanted < FULL * workers * lasted
         else:
             changed = used < WAITS * worked
         self._streak = self._streak + 1 if changed else 0

@@ -499,10 +499,17 @@ class Run:
             if lane.target:
                 now = self.clock.now() - self.began
                 hungry = self.dispatch.pending > 0 and not lane.idle and len(lane.workers) >= lane.target
-                growth.look(now, hungry, self.process_cpu() if growth.workers < growth.many else 0.0)
-                self.dispatch.set_lane(number, growth.observe(now, lane.calls, lane.busy, lane.cpu))
+                if growth.workers < growth.many:
+                    self._look_at(growth, now, hungry, live.crew)
+                calls, busy, cpu = lane.calls, lane.busy, lane.cpu
+                self.dispatch.set_lane(number, growth.observe(now, calls, busy, cpu, live.crew.delay))
             else:
                 growth.due = None
+
+    def _look_at(self, growth: Growth, now: float, hungry: bool, crew: Crew) -> None:
+        """Has it looked whether the workers compute, where that is due."""
+        if not hungry or growth.due is None or now >= growth.due:
+            growth.look(now, hungry, self.process_cpu(), crew.delay() if hungry else None)
 
     def _take_event(self, number: int, event: Event) -> None:
         live = self._live[number]

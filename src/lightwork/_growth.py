@@ -6,6 +6,10 @@ import math
 
 from lightwork._record import Slotted
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 STEP = 4
 """A generation of workers is at most so many times larger than the last."""
 
@@ -14,15 +18,16 @@ WAITING = 0.25
 but hardly that far."""
 
 IDLE = 0.4
-"""Part of the ceiling under which the workers' CPU use leaves room for more of them. Low, because computing threads
-on a busy machine use little, too."""
+"""Part of the ceiling under which the workers' CPU use leaves room for more of them, where it is not known how long
+they had to wait for cores. Low, because computing threads on a busy machine use little, too."""
 
 STILL = 0.08
-"""The same for calls that only computed so far: however busy the machine is, they would use more."""
+"""The same for calls that only computed so far, where it is not known how long their threads had to wait for cores:
+however busy the machine is, they would use more."""
 
 MIXED, SATED = 0.6, 0.8
 """CPU share of a call under which it is taken to do both, and part of the ceiling under which there are too few
-threads of such calls."""
+threads of such calls, or of calls that certainly wait."""
 
 SPARE = 2
 """Threads more than the ceiling takes when the calls take turns in waiting: they seldom do."""
@@ -38,10 +43,15 @@ BEAT = 0.01
 """Seconds in which threads use next to no processor until there are more of them, though no call has ended."""
 
 SELDOM = 0.1
-"""Seconds between two such looks at most."""
+"""Seconds between two such looks at most; of calls that only computed so far, where it is not known how long their
+threads had to wait for cores, at least."""
 
 KEPT = 0.85
 """Part of the throughput that must be left with as many threads as cores; else they did not only compute."""
+
+
+def _unknown() -> float | None:
+    return None
 
 
 class Growth(Slotted):
@@ -62,6 +72,7 @@ class Growth(Slotted):
         "_calls",
         "_cpu",
         "_crowd",
+        "_delay",
         "_look",
         "_rate",
         "_since",
@@ -78,7 +89,8 @@ class Growth(Slotted):
         self.cores = cores
         self.many = many
         self.both = True
-        """Whether calls may wait and compute: of calls that only compute a busy machine makes such ones, it seems."""
+        """Whether calls may wait and compute: of calls that only compute a busy machine makes such ones, it seems,
+        where it is not known how long their threads had to wait for cores."""
         self.due: float | None = None
         """When to look again, where that is not to wait for the end of a call."""
         self._look: tuple[float, float] | None = None
@@ -88,28 +100,34 @@ class Growth(Slotted):
         self.limit = limit
         self.workers = workers
         self._since = 0.0
-        self._cpu = 0.0
+        self._cpu = self._delay = 0.0
         self._busy = 0.0
         self._calls = 0
         self._rate = 0.0
 
-    def look(self, now: float, hungry: bool, cpu: float) -> None:
+    def look(self, now: float, hungry: bool, cpu: float, delay: float | None = None) -> None:
         """Whether nothing is computed, which is to be found out as long as there are fewer than ``many``. ``hungry``:
-        calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used."""
+        calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used;
+        ``delay``: seconds for which the workers were ready and had no core, where that is known."""
+        sure = self.both or delay is not None
+        cpu += delay or 0.0
         if not hungry or self.workers >= self.many:
             self.due = self._look = None
         elif self._look is None:
-            self._look, self.due = (now, cpu), now + (BEAT if self.both else SELDOM)
+            self._look, self.due = (now, cpu), now + (BEAT if sure else SELDOM)
         elif self.due is not None and now >= self.due:
             since, before = self._look
-            if cpu - before < (IDLE if self.both else STILL) * self.ceiling * (now - since):
+            if cpu - before < (IDLE if sure else STILL) * self.ceiling * (now - since):
                 self.workers = self._began = self.many
                 self.due = None
             else:
                 self._look, self.due = (now, cpu), now + min(2 * (now - since), SELDOM)
 
-    def observe(self, now: float, calls: int, busy: float, cpu: float) -> int:
-        """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up.
+    def observe(
+        self, now: float, calls: int, busy: float, cpu: float, delay: Callable[[], float | None] = _unknown
+    ) -> int:
+        """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up. ``delay`` tells for how
+        long they were ready and had no core, where that is known.
 
         Returns how many workers to have.
         """
@@ -119,35 +137,46 @@ class Growth(Slotted):
             return self.workers
         # The first calls came with the start of the threads: of how many wait they say nothing.
         first = not self._since
-        used = (cpu - self._cpu) / (now - self._since)
-        rate = done / (now - self._since)
-        each, share = (busy - self._busy) / done, (cpu - self._cpu) / max(busy - self._busy, 1e-9)
+        lasted, worked, used = now - self._since, max(busy - self._busy, 1e-9), cpu - self._cpu
+        rate = done / lasted
         self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
-        waits = share < WAITING and used < IDLE * self.ceiling
-        mixed = self.both and WAITING <= share < MIXED and used < SATED * self.ceiling
         if self._crowd is not None:
             before, with_them = self._crowd
             self._crowd = None
             if rate < KEPT * with_them:
                 self.workers = self.limit = before
-        elif self.workers > self.cores > 0 and used > CROWDED * self.cores:
+        elif self.workers > self.cores > 0 and used > CROWDED * self.cores * lasted:
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
         elif first:
             pass
-        elif each <= SHORT or not (waits or mixed):
+        elif worked <= SHORT * done or not (wanted := self._wanted(lasted, worked, used, delay)):
             self._rate = 0.0  # what comes later may be otherwise
         elif rate <= self._rate:
             self.limit = max(self.workers, self._began)
         else:
             before = self.workers
-            if waits:
-                self.workers = before * (STEP if used * STEP < self.ceiling else 2)
-            else:
-                self.workers = math.ceil(before * self.ceiling / used) + SPARE
-            self.workers = min(self.workers, self.limit)
+            self.workers = min(wanted, self.limit)
             # The step must bring a third of what it adds, or it was the last.
             self._rate = rate * (1 + (self.workers / before - 1) / 3)
         return self.workers
+
+    def _wanted(self, lasted: float, worked: float, used: float, delay: Callable[[], float | None]) -> int:
+        """More workers where calls wait, which in ``lasted`` seconds took ``worked`` ones and computed for ``used``. 0
+        where they do not, or wait for cores alone."""
+        share, level = used / worked, used / (self.ceiling * lasted)
+        if share >= MIXED:
+            return 0
+        wants, idle = share, IDLE  # a part of the time in which they compute, or would if they had a core
+        if (until := delay()) is not None:
+            # Since the last time that this was asked: in doubt too much, and then it is right the next time.
+            wants, self._delay, idle = share + max(0.0, until - self._delay) / worked, until, SATED
+        if wants < WAITING and level < idle:
+            return self.workers * (STEP if level * STEP < 1 else 2)
+        # What does both has the more of busy cores the more threads there are.
+        mixed = self.both or (until is not None and wants < MIXED)
+        if mixed and wants >= WAITING and level < SATED:
+            return math.ceil(self.workers / level) + SPARE
+        return 0
 
 
 AT_ONCE = 8

@@ -7,6 +7,8 @@ many items, calls were made before even this was loaded (see ``_prelude``).
 
 from __future__ import annotations
 
+import sys
+
 from lightwork import _context
 from lightwork._backends.serial import SerialCrew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn
@@ -85,12 +87,14 @@ class Opening:
             self._make_run = begin
         self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
         self.worker = self.crew.start_worker()
+        self._modules = 0
         self._turn: Turn | None = None
         if prelude is not None and self.scout is not None and taken:
             batch = self._batch(0)
             self._turn = Turn(self.worker, batch, Outcomes(batch.id, 0, results, placed=0))
             self._turn.begun = prelude.begun
-            self.scout.look_at(self._turn, prelude.began, prelude.cpu_began)
+            self._turn.apart, seconds, cpu = prelude.paid
+            self.scout.look_at(self._turn, prelude.began + seconds, prelude.cpu_began + cpu)
 
     def play(self) -> None:
         """Makes calls until all are made, or others may help."""
@@ -100,6 +104,7 @@ class Opening:
                 if self._take(self._taken_up(self._prelude)):
                     return
                 position = self._go_on()
+            self._modules = len(sys.modules)
             if self.print is None and position is not None:
                 self.print = position, fingerprint(self._items[position])
             while position is not None:
@@ -128,7 +133,7 @@ class Opening:
         if turn is not None and self.scout is not None:
             self.scout.take_back()
         if prelude.calls:
-            self.meter.know(prelude.calls, prelude.alone, prelude.cpu, sure=not self._unclear())
+            self.meter.know(*prelude.like(), sure=not self._unclear())
         self.interrupt = prelude.interrupt
         return [*self.crew.wait(0.0), Finished(self.worker, outcomes, last=True)]
 
@@ -146,7 +151,7 @@ class Opening:
         done = turn.outcomes.count
         left = self._total - turn.batch.start - done - 1
         busy = computes(lasted, cpu)
-        if left <= 0 or (busy and too_little(left * lasted / (done + 1))):
+        if left <= 0 or (busy and too_little(left * lasted / (done + 1 - turn.apart))):
             return None
         self.running, self.computes = True, busy
         return self._make_run(self)
@@ -169,9 +174,14 @@ class Opening:
         last = outcomes[-1] if outcomes else None
         if last is None or last.failures or not last.count or last.position >= self._end or self.interrupt:
             return None
-        wall, cpu = last.seconds / last.count, last.cpu / last.count
-        if len(outcomes) == 1 and self._unclear():
-            return last.position
+        calls, wall, cpu = last.count, last.seconds, last.cpu
+        if len(outcomes) == 1 and self._prelude is not None:
+            calls, wall, cpu = self._prelude.like()
+            if self._unclear():
+                return last.position
+        elif len(outcomes) == 1 and self._loads():
+            return last.position  # it says nothing of those to come
+        wall, cpu = wall / calls, cpu / calls
         if self.scout is not None and not computes(wall, cpu) and not self.scout.load():
             return last.position
         self.computes = computes(wall, cpu) and not too_little((self._total - last.position) * wall)
@@ -180,15 +190,20 @@ class Opening:
         self.crew.patience = UNDISTURBED
         return last.position
 
+    def _loads(self) -> bool:
+        """Whether the calls have loaded modules."""
+        return len(sys.modules) > self._modules and not (self.scout is not None and self.scout.loading)
+
     def _unclear(self) -> bool:
         """Whether the prelude's calls may have waited for a core, or for something of their own while it was another
         thread of this process that had the GIL: what comes next tells."""
         prelude = self._prelude
         if prelude is None or not prelude.calls:
             return False
-        if prelude.delay is not None and prelude.cpu < SOME * prelude.alone:
+        calls, alone, cpu = prelude.like()
+        if prelude.delay is not None and cpu < SOME * alone:
             return False  # somebody looked on, and they hardly computed
-        return prelude.alone - prelude.cpu < BRIEF * prelude.calls and prelude.cpu < SURELY * prelude.seconds
+        return alone - cpu < BRIEF * calls and cpu < SURELY * (prelude.seconds - prelude.paid[1])
 
     def forget(self) -> None:
         """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""

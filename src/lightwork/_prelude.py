@@ -42,6 +42,10 @@ SHARE, STRETCH = 16, 1e-4
 """A watched stretch has this part of the calls before it at most, and as many as fit into so many seconds by the last
 one's pace: giants among them are kept from others. Between two stretches 1 µs goes by."""
 
+PATIENT = 0.05
+"""Seconds that another thread has for loading what decisions take while this one goes on with calls that compute: twice
+what it takes. On a crowded machine it may not get a core for long."""
+
 _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 """What no call can change."""
 
@@ -71,18 +75,24 @@ class Prelude:
         self.caller = (0, 0)
         """The calling thread, by its ``ident`` and native id, where another one looks on."""
         self._watch: Watch | None = None
+        self._load, self._take_over = load, take_over
+        self._asked: float | None = None
+        """When that was asked for, counted from the beginning."""
         self._delay: float | None = None
         self.watcher: Callable[[], float] | None = None
         """CPU seconds of the thread that looked on, and that may still be loading what it began to."""
         self.seconds = self.alone = self.cpu = 0.0
+        self.paid = 0, 0.0, 0.0
+        """Calls, seconds and CPU seconds of a first call that loaded modules, which says nothing of those to come."""
         self.began = time.perf_counter()
-        if 1 < total <= FEW and _context.watchable():
-            self._be_watched(items[0], results, load, take_over)
         self.cpu_began = time.thread_time()
-        self.began = time.perf_counter()
+        if 1 < total <= FEW and _context.watchable():
+            self._be_watched(0, items[0], results)
+            self.cpu_began = time.thread_time()
+            self.began = time.perf_counter()
 
-    def _be_watched(self, item: Any, results: list[Any], load: Load, take_over: TakeOver) -> None:
-        """Has another thread look on."""
+    def _be_watched(self, position: int, item: Any, results: list[Any]) -> None:
+        """Has another thread look on, from the call of ``item`` on."""
         import _thread
 
         from lightwork._watch import Watch
@@ -90,9 +100,11 @@ class Prelude:
         if type(item) not in _ATOMS:
             from lightwork._fingerprint import fingerprint
 
-            self.print = 0, fingerprint(item)
+            self.print = position, fingerprint(item)
         self.caller = _thread.get_ident(), _thread.get_native_id()
-        self._watch = Watch(self.began, self.total, results, load, lambda: take_over(self))
+        take_over = self._take_over
+        spent = time.thread_time() - self.cpu_began
+        self._watch = Watch(self.began, spent, self.total, results, self._load, lambda: take_over(self))
 
     @property
     def begun(self) -> int:
@@ -102,7 +114,15 @@ class Prelude:
     @property
     def computes(self) -> bool:
         """Whether it ended because there is much to compute."""
-        return self.failure is None and self.interrupt is None and computes(self.seconds, self.cpu)
+        return self.failure is None and self.interrupt is None and computes(*self.like()[1:])
+
+    def like(self) -> tuple[int, float, float]:
+        """Calls that are like those to come, as far as can be told: how many, and what they would have taken alone, in
+        seconds and CPU seconds."""
+        calls, seconds, cpu = self.paid
+        if self.calls <= calls:
+            return self.calls, self.alone, self.cpu
+        return self.calls - calls, max(0.0, self.alone - seconds), max(0.0, self.cpu - cpu)
 
     @property
     def delay(self) -> float | None:
@@ -133,6 +153,7 @@ class Prelude:
             self.watcher = watch.own_cpu
             self.taken = watch.dismiss()
         self._watch = None  # it has the results, which are to have this
+        self._load = self._take_over = _nobody
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None
         over = not ended and self.calls >= self.total
         if over:
@@ -142,7 +163,7 @@ class Prelude:
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
-        looped, clock = inline(fn), time.perf_counter
+        looped, clock, modules = inline(fn), time.perf_counter, len(sys.modules)
         contained = looped and self_contained(fn)
         left, at, size, end = iter(items), 0, 1, self.total
         now, until = self.began, self.began + ALONE
@@ -161,12 +182,16 @@ class Prelude:
             before, now, done = now, clock(), len(results) - at
             if not done:
                 return  # the list became shorter, which is not for this function to judge
-            at += done
             each = (now - before) / done
+            if not at and len(sys.modules) > modules and self._pays(done, now):
+                until = now + ALONE
+            at += done
             if now >= until:
                 # One call that took longer than others, for nobody's fault or its own, says nothing of those to come.
-                pace = min(each, (now - self.began) / at)
-                if not self._goes_on(now - self.began, pace, end - at):
+                calls, seconds, _ = self.paid
+                lasted = now - self.began - seconds
+                pace = min(each, lasted / (at - calls))
+                if not self._goes_on(lasted, pace, end - at, items, results):
                     return
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
@@ -176,11 +201,31 @@ class Prelude:
                 size = min(at // SHARE, int(STRETCH / each) if each else end)
             size = max(1, size)
 
-    def _goes_on(self, lasted: float, each: float, left: int) -> bool:
-        """Whether there is nothing for others in calls that have ``lasted`` so many seconds, ``each`` so long, with so
-        many ``left``."""
-        if computes(lasted, time.thread_time() - self.cpu_began):
-            return each < HANDED or too_little(left * each)
+    def _pays(self, calls: int, now: float) -> bool:
+        """The first calls have loaded modules, unless it was the thread that looks on: returns whether it was they."""
+        if self._watch is not None and self._watch.loading:
+            return False
+        self.paid = calls, now - self.began, time.thread_time() - self.cpu_began
+        if self._watch is not None:
+            self._watch.leave_out(*self.paid)
+        return True
+
+    def _goes_on(self, lasted: float, each: float, left: int, items: Sequence[Any], results: list[Any]) -> bool:
+        """Whether calls that have ``lasted`` so many seconds, ``each`` so long, with so many ``left``, are for this
+        thread still: there is nothing for others in them, or what tells that is being loaded."""
+        if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
+            if each < HANDED or too_little(left * each):
+                return True
+            from lightwork._machine import gil_enabled, usable_cores
+
+            if gil_enabled() or usable_cores() < 2:
+                return False  # who loads would keep the calls from what they compute with
+            if self._asked is None:
+                self._asked = lasted
+            if lasted - self._asked > PATIENT:
+                return False
+            if self._watch is None and left and _context.watchable():
+                self._be_watched(len(results), items[-left], results)
         return self._watch is not None and not self._watch.load()
 
     @property
@@ -198,6 +243,10 @@ class Prelude:
             decisions=(Decision(self.seconds, "stayed in the calling thread", DONE_EARLY),),
             spans=(Span("serial", 1, 0, self.calls, 0.0, self.seconds, self.cpu),),
         )
+
+
+def _nobody(_: object) -> Any:
+    """What is loaded, or taken over, after the end."""
 
 
 DONE_EARLY = "it was done before another backend could pay"

@@ -24,7 +24,7 @@ from lightwork._clock import Clock, OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
 from lightwork._machine import gil_enabled, run_delay
 from lightwork._turns import LOADING, QuickTurns
-from lightwork._watch import loading
+from lightwork._watch import Imports, loading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Scout:
         self._over = False
         self.loading = self.loaded = False
         self._turn: Turn | None = None
+        self._imports = Imports()
         self._since = 0.0
         self._cpu_began = 0.0
         self._depth = _context.depth()
@@ -204,13 +205,18 @@ class Scout:
             if self.loading and not self.loaded:
                 with QuickTurns(LOADING), loading:
                     self._load()
+                self._imports.are_ours()
                 self.loaded = True
             turn, lasted = self._turn, self._clock.now() - self._since
             if turn is None or lasted < LOOK:
                 pause = LOOK if turn is None else LOOK - lasted + 1e-4
                 continue
+            if self._imports.go_on(self._clock.now(), self._since):
+                pause = max(LOOK, (SLOWER - 1) * lasted)
+                continue
             with QuickTurns():
                 pause = self._act(turn)
+            self._imports.are_ours()
 
     def _look(self, run: Watched, turn: Turn, lasted: float) -> float | None:
         cpu = min(self._caller_cpu() - self._cpu_began, lasted)

@@ -34,6 +34,10 @@ LOOK = 0.005
 
 SLOWER = 1.5
 
+QUIET = 0.03
+"""Seconds for which a call that has loaded modules must have loaded none, to do something else: as many as it was at
+that if those are more."""
+
 LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
@@ -42,14 +46,41 @@ loading = Unforked()
 """Held while a thread that looks on loads modules: a child that was forked meanwhile could never load them."""
 
 
+class Imports:
+    """Whether a call that runs is loading modules, as first calls often do: it says nothing of those to come then."""
+
+    __slots__ = ("_grown", "_modules")
+
+    def __init__(self) -> None:
+        self._grown = 0.0
+        self.are_ours()
+
+    def go_on(self, now: float, since: float) -> bool:
+        """Whether they do, in a call that began ``since`` then."""
+        if len(sys.modules) > self._modules:
+            self._grown = now
+            self.are_ours()
+        return self._grown > since and now - self._grown < max(QUIET, self._grown - since)
+
+    def are_ours(self) -> None:
+        """What was loaded until now was loaded by who asks."""
+        self._modules = len(sys.modules)
+
+
 class Watch:
-    """Of a prelude of ``total`` calls that ``began`` then, whose ``results`` say how many were made. ``begun``: the
-    position before which calls have begun. ``take_over`` builds what goes on from there; ``load`` loads what it takes,
-    and is told whether the calls compute.
+    """Of a prelude of ``total`` calls that ``began`` then and has computed for ``spent`` seconds, whose ``results`` say
+    how many calls were made. ``begun``: the position before which calls have begun. ``take_over`` builds what goes on
+    from there; ``load`` loads what it takes, and is told whether the calls compute.
     """
 
     def __init__(
-        self, began: float, total: int, results: list[Any], load: Callable[[bool], None], take_over: Callable[[], Taken]
+        self,
+        began: float,
+        spent: float,
+        total: int,
+        results: list[Any],
+        load: Callable[[bool], None],
+        take_over: Callable[[], Taken],
     ) -> None:
         if "threading" not in sys.modules:
             __import__("threading")  # before Python 3.13 it takes the thread that loads it for the main one
@@ -58,14 +89,17 @@ class Watch:
         self._gate = _thread.RLock()
         self._alarm = _thread.allocate_lock()
         self._alarm.acquire()
-        self._over = self._loading = self._loaded = False
+        self._over = self.loading = self._loaded = False
+        """``loading``: whether this thread has begun to load what decisions take."""
+        self._imports = Imports()
+        self._done = 0
         self._taken: Taken | None = None
         self._error: BaseException | None = None
         self.delay: float | None = None
         """Seconds for which the caller's thread had been ready and had no core when this one began to load."""
         self._caller = _thread.get_native_id()
         self._caller_cpu = thread_cpu_clock(_thread.get_ident())
-        self._cpu_began = self._caller_cpu()
+        self._cpu_began = self._caller_cpu() - spent
         self.own_cpu = OwnCpu()
         self._stolen: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
         self.begun = 0
@@ -73,7 +107,7 @@ class Watch:
         try:
             _thread.start_new_thread(copy_context().run, (self._look_on,))
         except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
-            self._over = self._loading = self._loaded = True
+            self._over = self.loading = self._loaded = True
 
     # the caller's side
 
@@ -85,10 +119,15 @@ class Watch:
             self.begun, self._since = position, now
             return True
 
+    def leave_out(self, calls: int, seconds: float, cpu: float) -> None:
+        """The first calls took so long because they loaded modules: they say nothing of those to come."""
+        with self._gate:
+            self._done, self._began, self._cpu_began = calls, self._began + seconds, self._cpu_began + cpu
+
     def load(self) -> bool:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
-        if not self._loading:
-            self._loading = True
+        if not self.loading:
+            self.loading = True
             self._ring()
         return self._loaded
 
@@ -134,7 +173,6 @@ class Watch:
             if self._alarm.acquire(timeout=pause):
                 if not self._over:
                     self._load_all(False)
-                    self._loaded = True
                 continue
             now, done = SystemClock.now(), len(self._results)
             lasted = now - self._since
@@ -144,11 +182,13 @@ class Watch:
                 pause = max(0.0, LOOK - lasted) + 1e-4
                 continue
             pause = max(LOOK, (SLOWER - 1) * lasted)
-            so_far, left = now - self._began, self._total - done - 1
+            if self._imports.go_on(now, self._since):
+                continue
+            so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
-            if busy and too_little(left * so_far / (done + 1)):
+            if busy and too_little(left * so_far / begun):
                 if left > 0:  # it is enough then, if this call goes on
-                    pause = min(pause, max(1e-3, WORTH_ASKING * (done + 1) / left - so_far))
+                    pause = min(pause, max(1e-3, WORTH_ASKING * begun / left - so_far))
                 continue
             if left <= 0:
                 continue
@@ -161,8 +201,11 @@ class Watch:
         return None
 
     def _load_all(self, busy: bool) -> None:
+        self.loading = True
         with loading, QuickTurns(LOADING):
             self._load_beside(busy)
+        self._imports.are_ours()
+        self._loaded = True
 
     def _load_beside(self, busy: bool) -> None:
         if self.delay is None:

@@ -67,3 +67,12 @@ def test_computing_outside_the_gil_stays_in_threads():
 def test_after_a_change_it_waits_before_it_looks():
     answers = watch(Change(shared=False, settles=1.0), [WAITS] * 30)
     assert answers[0][0] > 1.0
+
+
+def test_threads_that_wait_for_cores_which_others_have_stand_in_no_line():
+    """Two that compute outside the GIL, and have one core together."""
+    change = Change(shared=True)
+    spells = range(1, 11)
+    assert not any(change.observe(0.11 * n, 20 * n, 0.22 * n, 0.11 * n, 32, 0.11 * n) for n in spells)
+    change = Change(shared=True)
+    assert any(change.observe(0.11 * n, 20 * n, 0.22 * n, 0.11 * n, 32) for n in spells)

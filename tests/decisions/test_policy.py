@@ -173,6 +173,29 @@ def test_threads_are_not_more_where_no_call_waits_for_one():
     assert growth.workers == 2 and growth.due == pytest.approx(1.01)
 
 
+def test_threads_that_are_known_not_to_have_waited_for_cores_wait_for_something_else():
+    growth = Growth(1.0, 128, 2, 2, 6)
+    growth.both = False
+    growth.look(0.0, True, 0.0, 0.0)
+    growth.look(0.01, True, 0.001, 0.009)  # others have the cores
+    assert growth.workers == 2
+    growth.look(0.03, True, 0.002, 0.010)
+    assert growth.workers == 6
+
+
+def test_threads_that_others_keep_from_the_cores_are_no_waiting_ones():
+    def workers(delay):
+        growth = Growth(2.0, 128, 2)
+        growth.both = False
+        for turn in range(1, 9):  # two calls of 10 ms each time, a fifth of them on a core
+            growth.observe(0.01 * turn, 2 * turn, 0.02 * turn, 0.004 * turn, lambda at=turn: delay(at))
+        return growth.workers
+
+    assert workers(lambda turn: 0.014 * turn) == 2
+    assert workers(lambda turn: 0.0) > 2
+    assert workers(lambda turn: 0.1 if turn < 4 else 0.1 + 0.0001 * turn) > 2
+
+
 def test_computing_does_not_grow():
     assert grow(0.02, 0.95, lambda n: 1.0) == 2
 

@@ -132,6 +132,11 @@ class Crew(ABC):
         """Lets the workers have the GIL for a moment; returns for how many seconds longer it was not to be had."""
         return 0.0
 
+    def delay(self) -> float | None:
+        """Seconds for which its workers, those that there are, were ready to run and had no core, because others had
+        them; None where that is not known."""
+        return None
+
     def inside(self) -> bool:
         """Whether the calling thread is one of the workers: one that waited for them would wait for itself."""
         return False

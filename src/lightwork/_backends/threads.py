@@ -19,7 +19,7 @@ from lightwork._backends import _whole_lines
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
-from lightwork._machine import daemon_threads
+from lightwork._machine import daemon_threads, run_delay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,6 +183,16 @@ class ThreadCrew(Crew):
         began = time.perf_counter()
         time.sleep(MOMENT)
         return time.perf_counter() - began - MOMENT
+
+    def delay(self) -> float | None:
+        whole = 0.0
+        for worker in self._workers.values():
+            native = worker.thread.native_id if worker.thread is not None else None
+            delay = None if native is None else run_delay(native)
+            if delay is None:
+                return None
+            whole += delay
+        return whole
 
     def wake(self) -> None:
         self._reports.wake()
