@@ -482,3 +482,18 @@ def test_a_call_that_fails_while_another_thread_loads_fails_as_ever(monkeypatch)
     with pytest.raises(ValueError) as caught:
         lw.map(fn, range(600))
     assert {key: value for key, value in lw.partial(caught.value).items() if key < 8} == {n: n for n in range(8)}
+
+
+def test_a_list_may_become_shorter_while_another_thread_is_asked_to_load(monkeypatch):
+    monkeypatch.setattr("lightwork._machine.gil_enabled", lambda: False)
+    monkeypatch.setattr("lightwork._machine.usable_cores", lambda: 2)
+    items = list(range(600))
+
+    def fn(x: int) -> int:
+        busy(0.0005)
+        if x == 5:
+            del items[6:]
+        return x
+
+    with pytest.raises(RuntimeError, match="became shorter"):
+        lw.map(fn, items)

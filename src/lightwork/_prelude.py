@@ -224,8 +224,9 @@ class Prelude:
                 self._asked = lasted
             if lasted - self._asked > PATIENT:
                 return False
-            if self._watch is None and left and _context.watchable():
-                self._be_watched(len(results), items[-left], results)
+            at = len(results)
+            if self._watch is None and at < len(items) and _context.watchable():
+                self._be_watched(at, items[at], results)
         return self._watch is not None and not self._watch.load()
 
     @property
