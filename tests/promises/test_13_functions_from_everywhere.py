@@ -69,7 +69,7 @@ def test_a_notebook():
 
 def test_a_module_that_maps_when_it_is_imported_is_named(tmp_path):
     (tmp_path / "careless.py").write_text(
-        "import lightwork as lw\nHERE = 1\ndef f(x): return x + HERE\n"
+        "import lightwork as lw\nHERE = [1]\ndef f(x): return x + HERE[0]\n"
         "print(lw.map(f, [1], backend='processes', errors='return'))\n"
     )
     done = run("-c", "import careless", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
