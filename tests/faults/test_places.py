@@ -110,11 +110,14 @@ def test_work_goes_on_right_after_the_starter_was_killed():
     with lw.Executor(2, backend="processes") as executor:
         for x in range(5):
             assert executor.submit(nasty.square, x).result(20) == x * x
+            killed = workers()
             for starter in starters():
                 starter.kill()
             exception = executor.submit(nasty.square, x).exception(20)
             # The idle worker dies with its starter: before it takes the call, or while it runs.
             assert exception is None or (isinstance(exception, lw.WorkerCrashed) and "starter" in str(exception))
+            # The other one may take a little longer, and would take the next call.
+            wait_for(lambda killed=killed: not any(alive(each.pid) for each in killed))
 
 
 @linux
