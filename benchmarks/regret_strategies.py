@@ -73,9 +73,9 @@ def betapool() -> Run:
 
 
 def lightwork() -> Run:
-    import lightwork as lw
+    from lightwork import map as lw_map  # what comes with the name is imported when it is first asked for
 
-    return lambda work: lw.map(work.fn, work.items)
+    return lambda work: lw_map(work.fn, work.items)
 
 
 STRATEGIES: dict[str, Callable[[], Run]] = {
