@@ -21,7 +21,6 @@ __all__ = [
     "cache",
     "deque",
     "get_ident",
-    "heapq",
     "local",
     "partial",
     "pickle",
@@ -35,7 +34,6 @@ __all__ = [
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import bisect
-    import heapq
     import pickle
     import signal
     import socket
@@ -104,4 +102,4 @@ else:
         globals()[name] = thing = found if place == name else getattr(found, name)
         return thing
 
-    _FILES = frozenset({"bisect", "heapq", "pickle", "queue"})
+    _FILES = frozenset({"bisect", "pickle", "queue"})
