@@ -7,12 +7,14 @@ import dis
 import importlib
 import inspect
 import json
+import pathlib
 import pickle
 import subprocess
 import sys
 import textwrap
 import types
 import typing
+import zipfile
 
 import pytest
 
@@ -131,7 +133,7 @@ def test_what_pickle_would_name_is_noticed(script, monkeypatch):
 @pytest.mark.parametrize("module", [argparse, inspect, json.decoder, subprocess, textwrap, typing], ids=str)
 def test_names_of_globals_are_those_that_dis_shows(module):
     def shown(code):
-        ops = ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL")
+        ops = ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
         found = {one.argval for one in dis.get_instructions(code) if one.opname in ops}
         return found.union(*(shown(each) for each in code.co_consts if isinstance(each, types.CodeType)))
 
@@ -167,9 +169,9 @@ def of_a_number(n): return min(n, LIMIT)
 def set_limit(n):
     global LIMIT
     LIMIT = n
-def loaded(_):
+def loads_a_module(_):
     import sys
-    return "alone" in sys.modules
+    return __name__ in sys.modules
 def of_a_module(n): return os.getpid() + n
 def of_a_plain_module(n): return math.sqrt(len(json.loads("[4]") + [4, 4, n]))
 def of_what_is_in_plain_modules(n): return Counter(loads(f"[{n}, {n}]"))[n]
@@ -193,7 +195,15 @@ closure = around(3)
 async def coroutine(n): return n
 class Kind:
     def method(self, n): return n
+def gives(n): return fib
+def compares(fn): return fn is fib
+with open(__file__ + ".imported", "a") as log: log.write("x")
 """
+
+
+def imports(module):
+    """How often it was imported, in whatever process."""
+    return len(pathlib.Path(module.__file__ + ".imported").read_text())
 
 
 @pytest.fixture
@@ -207,7 +217,7 @@ def alone(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    ["fib", "loaded", "coroutine", "of_a_plain_module", "of_what_is_in_plain_modules"],
+    ["fib", "coroutine", "of_a_plain_module", "of_what_is_in_plain_modules"],
 )
 def test_a_function_that_is_all_in_its_code_stands_alone(alone, name):
     assert standing_alone(getattr(alone, name)) == {getattr(alone, name)}
@@ -227,6 +237,9 @@ def test_functions_that_name_each_other_stand_together(alone):
             "of_a_number",
             "of_a_list",
             "of_a_long_text",
+            "loads_a_module",
+            "gives",
+            "compares",
             "of_one_that_does",
             "binds",
             "looks_around",
@@ -240,21 +253,135 @@ def test_a_function_that_needs_more_goes_by_its_name(alone, name):
 
 
 def test_no_worker_imports_the_module_of_one_that_stands_alone(alone):
-    assert lw.map(alone.loaded, range(4), backend="processes", max_workers=2) == [False] * 4
     assert lw.map(alone.fib, [15] * 4, backend="processes", max_workers=2) == [610] * 4
     assert lw.map(alone.even, range(4), backend="processes", max_workers=2) == [True, False, True, False]
-    assert lw.map(alone.of_a_list, range(4), backend="processes", max_workers=2) == [1, 2, 3, 4]
     for fn in (alone.of_a_plain_module, alone.of_what_is_in_plain_modules):
         assert lw.map(fn, [1, 5], backend="processes", max_workers=2) == [fn(1), fn(5)]
+    assert imports(alone) == 1
+    assert lw.map(alone.of_a_list, range(4), backend="processes", max_workers=2) == [1, 2, 3, 4]
+    assert imports(alone) > 1
+
+
+def test_functions_are_what_they_are_in_the_caller_where_that_can_be_seen(alone):
+    options = {"backend": "processes", "max_workers": 2}
+    assert lw.map(alone.gives, range(3), **options) == [alone.fib] * 3
+    assert lw.map(alone.compares, [alone.fib, alone.even], **options) == [True, False]
+    assert lw.map(alone.loads_a_module, range(3), **options) == [True] * 3
+
+
+SETS_UP = {
+    "codecs": """
+import codecs
+codecs.register_error("bound", lambda error: ("?!", error.end))
+def fn(n): return "\xe4".encode("ascii", "bound")
+""",
+    "built-ins": """
+def fn(n): return _bound(n)
+if True:
+    __builtins__["_bound"] = abs
+""",
+    "replaced": """
+import time, builtins as there
+there.ascii, there = (lambda thing: "mine"), None
+def fn(n): return ascii(n)
+""",
+    "json": """
+import json
+json.JSONEncoder.default = lambda self, thing: "bound"
+def fn(n): return json.dumps([object])
+""",
+    "lazy": """
+class Lazy:
+    @property
+    def __class__(self): raise RuntimeError("nobody may ask yet")
+lazy, LIMIT = Lazy(), 3
+def fn(n): return n + LIMIT
+""",
+    "package": """
+def fn(n): return "\xe4".encode("ascii", "packaged")
+""",
+}
+
+
+@pytest.mark.parametrize("name", SETS_UP)
+def test_what_a_module_sets_up_when_it_is_imported_is_there(tmp_path, name):
+    """In a program of its own each: none of it is to be seen by others."""
+    package = tmp_path / "package"
+    package.mkdir()
+    setup = 'import codecs\ncodecs.register_error("packaged", lambda error: ("?!", error.end))'
+    (package / "__init__.py").write_text(setup if name == "package" else "")
+    (package / "module.py").write_text(SETS_UP[name])
+    program = """
+import lightwork as lw
+from package.module import fn
+print(lw.map(fn, [1, 2], backend="processes", max_workers=2) == [fn(1), fn(2)])
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_tracebacks_show_the_source_of_a_module_in_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("archived.py", "def fn(n):\n    return 1 / n  # in the archive")
+    program = """
+import sys; sys.path.insert(0, "archive.zip")
+import lightwork as lw, archived, traceback
+failure, = lw.map(archived.fn, [0], backend="processes", errors="return")
+print("# in the archive" in "".join(traceback.format_exception(failure.exception)))
+"""
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+def test_annotations_that_lead_nowhere_are_not_asked_for(tmp_path):
+    (tmp_path / "module.py").write_text("def fn(n: Nowhere): return n")
+    (tmp_path / "program.py").write_text("""
+import lightwork as lw, module
+def own(n: Nowhere): return n
+class Own: pass
+def of_own(n: Nowhere): return n if Own else 0
+for fn in module.fn, own, of_own: print(lw.map(fn, [1, 2], backend="processes", max_workers=2))
+""")
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == (3 * "[1, 2]\n", "")
+
+
+def test_a_file_of_the_caller_s_that_is_called_as_one_of_the_standard_library(tmp_path):
+    (tmp_path / "html.py").write_text("def shout(x): return f'{x}!'")
+    (tmp_path / "module.py").write_text("import html\ndef fn(x): return html.shout(x)")
+    program = "import lightwork as lw, module\nprint(lw.map(module.fn, 'ab', backend='processes', max_workers=2))"
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == ("['a!', 'b!']\n", "")
+
+
+@pytest.mark.parametrize("more", ["0", "Own.more"])
+def test_what_the_body_of_a_class_names_goes_along(tmp_path, more):
+    """With a class of the script's own beside it, cloudpickle sends the function."""
+    program = f"""
+import lightwork as lw
+LIMIT = 5
+class Own: more = 0
+def fn(x):
+    class Inner:
+        limit = LIMIT
+    return Inner.limit + x + {more}
+print(lw.map(fn, [1, 2], backend="processes", max_workers=2))
+"""
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run([sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr) == ("[6, 7]\n", "")
 
 
 BOUND = """
 import re
 from functools import cache, wraps
 MOST, TEXT, WORDS, NAMES = 9, "x y" + 200_000 * " ", re.compile("[a-z]+"), ("a", "b")
-def of_constants(n):
-    import sys
-    return min(n, MOST, len(WORDS.findall(TEXT)), len(NAMES)), "bound" in sys.modules
+def of_constants(n): return min(n, MOST, len(WORDS.findall(TEXT)), len(NAMES))
 FREE, ONE, TWO, THREE, FOUR, FIVE, SIX = range(7)
 def deco(fn):
     @wraps(fn)
@@ -292,6 +419,11 @@ def two(n): return TWO
 def three(n): return THREE
 def four(n): return FOUR
 def five(n): return FIVE
+def with_a_class(n):
+    class Own:
+        limit = n + MOST
+    return Own.limit
+with open(__file__ + ".imported", "a") as log: log.write("x")
 """
 
 
@@ -314,9 +446,11 @@ def test_constants_that_some_code_of_the_module_binds_are_none(bound):
 
 def test_constants_go_along_as_they_are_at_this_moment(bound, monkeypatch):
     assert standing_alone(bound.of_constants)
-    assert lw.map(bound.of_constants, [1, 5], backend="processes", max_workers=2) == [(1, False), (2, False)]
+    assert lw.map(bound.of_constants, [1, 5], backend="processes", max_workers=2) == [1, 2]
     monkeypatch.setattr(bound, "MOST", 0)
-    assert lw.map(bound.of_constants, [1, 5], backend="processes", max_workers=2) == 2 * [(0, False)]
+    assert lw.map(bound.of_constants, [1, 5], backend="processes", max_workers=2) == [0, 0]
+    assert lw.map(bound.with_a_class, [1, 5], backend="processes", max_workers=2) == [1, 5]
+    assert imports(bound) == 1
 
 
 def test_what_stands_alone_names_of_the_standard_library_is_told(alone):

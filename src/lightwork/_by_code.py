@@ -100,7 +100,7 @@ class _Pickler(pickle.Pickler):
                 return NotImplemented
             if not self.functions:
                 raise _NotPlain
-            return _reduced(thing)
+            return _reduced(thing, annotated=thing not in self.alone)
         if kind is ModuleType:
             name = thing.__name__
             if sys.modules.get(name) is not thing:
@@ -141,7 +141,9 @@ def importable(thing: Any) -> bool:
     return found is thing
 
 
-def _reduced(function: FunctionType) -> Any:
+def _reduced(function: FunctionType, annotated: bool) -> Any:
+    """``annotated``: with its annotations, which may name what nothing else of it does, or what is not there to be
+    named."""
     code, everything, closure = function.__code__, function.__globals__, function.__closure__
     named = {name: everything[name] for name in global_names(code) if name in everything}
     cells = None if closure is None else [*map(_contents, closure)]
@@ -152,7 +154,7 @@ def _reduced(function: FunctionType) -> Any:
     slots = {
         "__name__": function.__name__,
         "__qualname__": function.__qualname__,
-        "__annotations__": function.__annotations__,
+        "__annotations__": annotations_of(function) if annotated else {},
         "__kwdefaults__": function.__kwdefaults__,
         "__defaults__": function.__defaults__,
         "__module__": "" if function.__module__ == MAIN else function.__module__,
@@ -164,6 +166,14 @@ def _reduced(function: FunctionType) -> Any:
     key = key_of(function)
     made = (key, _made, code, own, 0 if cells is None else len(cells), cells is None)
     return make, made, (key, _filled, (function.__dict__, slots)), None, None, fill
+
+
+def annotations_of(function: FunctionType) -> dict[str, Any]:
+    """None where they name what is not there: where they are evaluated late (3.14), most functions never notice."""
+    try:
+        return function.__annotations__
+    except Exception:  # noqa: BLE001 - they are any code
+        return {}
 
 
 def key_of(function: FunctionType) -> Key:
@@ -203,14 +213,14 @@ def global_names(code: CodeType) -> dict[str, None]:
 
 
 def _global_names(code: CodeType) -> Iterator[str]:
-    load, others, extended = _instructions()
+    load, others, extended, anywhere = _instructions()
     raw, names, high = code.co_code, code.co_names, 0
     for op, argument in zip(raw[::2], raw[1::2], strict=True):
         argument |= high
         high = argument << 8 if op == extended else 0
         if op == load:
             yield names[argument >> 1]  # the lowest bit says something of the stack
-        elif op in others:
+        elif op in others or op in anywhere:
             yield names[argument]
 
 
@@ -220,11 +230,33 @@ def binding(code: CodeType) -> bool:
     return any(op in others for op in code.co_code[::2])
 
 
+def calls_only(code: CodeType, name: str) -> bool:
+    """Whether code does nothing with a global but call it: nobody sees then which of two equal ones it is."""
+    load, others, extended, anywhere = _instructions()
+    raw, names, high = code.co_code, code.co_names, 0
+    for op, argument in zip(raw[::2], raw[1::2], strict=True):
+        argument |= high
+        high = argument << 8 if op == extended else 0
+        if (op == load and not argument & 1 and names[argument >> 1] == name) or (
+            (op in others or op in anywhere) and names[argument] == name
+        ):
+            return False
+    return True
+
+
 @cache
-def _instructions() -> tuple[int, frozenset[int], int]:
+def _instructions() -> tuple[int, frozenset[int], int, frozenset[int]]:
+    """LOAD_GLOBAL, what else is certain to mean a global, EXTENDED_ARG, and what the body of a class finds what it
+    names with, wherever that is."""
     from opcode import opmap
 
-    return opmap["LOAD_GLOBAL"], frozenset((opmap["STORE_GLOBAL"], opmap["DELETE_GLOBAL"])), opmap["EXTENDED_ARG"]
+    anywhere = frozenset(opmap[name] for name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") if name in opmap)
+    return (
+        opmap["LOAD_GLOBAL"],
+        frozenset((opmap["STORE_GLOBAL"], opmap["DELETE_GLOBAL"])),
+        opmap["EXTENDED_ARG"],
+        anywhere,
+    )
 
 
 # in the worker

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any
 
 from lightwork import _classes, _decorated
-from lightwork._by_code import cached, fill, global_generator, importable, key_of, make
+from lightwork._by_code import cached, fill, global_generator, global_names, importable, key_of, make
 from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
@@ -63,13 +63,34 @@ def _pickler() -> Any:
             reduced = _decorated.reduced(thing)
             if reduced is not NotImplemented:
                 return reduced
-            reduced = super().reducer_override(thing)
+            reduced = super().reducer_override(_annotated(thing) if type(thing) is FunctionType else thing)
             if not isinstance(reduced, tuple) or len(reduced) != 6:
                 return reduced
             if self.shared and type(thing) is FunctionType:
                 key = key_of(thing)
                 maker, arguments, state, _, _, setter = reduced
+                named, everything = state[1]["__globals__"], thing.__globals__
+                for name in global_names(thing.__code__):  # cloudpickle leaves out what bodies of classes name
+                    if name in everything:
+                        named.setdefault(name, everything[name])
                 return make, (key, maker, *arguments), (key, setter, state), None, None, fill
             return _classes.reduced(thing, reduced, self.shared, self.names) if isinstance(thing, type) else reduced
 
     return Pickler
+
+
+def _annotated(function: FunctionType) -> FunctionType:
+    """The function, or one like it without annotations where these cannot be evaluated."""
+    try:
+        _ = function.__annotations__
+    except Exception:  # noqa: BLE001 - they are any code
+        bare = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        bare.__kwdefaults__, bare.__annotations__ = function.__kwdefaults__, {}
+        return functools.update_wrapper(bare, function, ("__module__", "__qualname__", "__doc__"))  # type: ignore[return-value]
+    return function
