@@ -6,6 +6,7 @@ Light to import: what carries out a map is loaded by the first one, and where th
 from __future__ import annotations
 
 from lightwork import _context
+from lightwork._gate import guarded
 from lightwork._prelude import Prelude, prelude
 from lightwork._typing import TypeVar
 
@@ -193,23 +194,27 @@ def _collect(
         if taken is not None:
             results.report = taken.collect()
             return results
-        if first.computes:
+    # Guarded from here, not only where work is in hand: CPython swallows a Ctrl-C that falls into what its import
+    # system does when a module's lock goes away.
+    with guarded():
+        if first is not None and first.computes:
             _foresee(fn)
-    _hasten(fn, options, iterables)
-    from lightwork._collecting import Collection
+        _hasten(fn, options, iterables)
+        from lightwork._collecting import Collection
 
-    results.report = Collection(fn, iterables, style, options, results, first).collect()
+        results.report = Collection(fn, iterables, style, options, results, first).collect()
     return results
 
 
 def _load(fn: object = None) -> None:
     """Loads what a longer map takes. ``fn``: what it calls, if that computes."""
-    if fn is not None:
-        _foresee(fn)
-    from lightwork import _collecting, _preparing
+    with guarded():
+        if fn is not None:
+            _foresee(fn)
+        from lightwork import _collecting, _preparing
 
-    assert _collecting
-    _preparing.load(computes=fn is not None)
+        assert _collecting
+        _preparing.load(computes=fn is not None)
 
 
 def _foresee(fn: object) -> None:
@@ -246,7 +251,8 @@ def _stream(
         if buffersize < 1:
             raise ValueError(f"buffersize must be at least 1, not {buffersize}")
     checked = _checked(name, fn, iterables)
-    _hasten(fn, options)
-    from lightwork._collecting import stream
+    with guarded():
+        _hasten(fn, options)
+        from lightwork._collecting import stream
 
-    return stream(fn, checked, style, buffersize, ordered, options)
+        return stream(fn, checked, style, buffersize, ordered, options)

@@ -95,3 +95,58 @@ def test_results_are_right_and_told_once_wherever_it_strikes(tmp_path):
 def test_all_that_was_finished_is_kept(tmp_path):
     """But for the calls that ran just then, one for each of the two workers."""
     assert max(interrupted(tmp_path, 16)["lost"]) <= 2
+
+
+LOADING = """
+    import signal, sys, time, weakref
+    import lightwork as lw
+
+    def work(x):
+        time.sleep(0.001)
+        return x
+
+    class Lock:
+        pass
+
+    def strike(_):
+        signal.raise_signal(signal.SIGINT)
+        return None
+
+    class Finder:
+        struck = False
+
+        def find_spec(self, name, path=None, target=None):
+            if not self.struck and name == sys.argv[1]:
+                self.struck = True
+                lock = Lock()
+                gone = weakref.ref(lock, strike)  # what is raised in here, CPython swallows
+                del lock
+                gone()
+
+    sys.meta_path.insert(0, finder := Finder())
+    try:
+        {call}
+    except KeyboardInterrupt:
+        assert finder.struck
+        print("interrupted")
+    else:
+        print("went on", finder.struck)
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "lw.map(work, range(3000))",
+        "lw.map(work, range(3000), backend='threads')",
+        "lw.map(work, range(3000), backend='processes')",
+        "list(lw.imap(work, range(3000)))",
+    ],
+)
+def test_none_is_lost_while_the_main_thread_loads_modules(call):
+    """Not even one that comes where the interpreter itself swallows what is raised."""
+    script = textwrap.dedent(LOADING).replace("{call}", call)
+    run = subprocess.run(
+        [sys.executable, "-c", script, "lightwork._collecting"], cwd=ROOT, capture_output=True, text=True, timeout=45
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("interrupted\n", "", 0)
