@@ -103,3 +103,22 @@ else:
         return thing
 
     _FILES = frozenset({"bisect", "pickle", "queue"})
+
+
+def load_pickle() -> None:
+    """Loads what is written in C of ``pickle`` where nothing else is loaded yet.
+
+    That wants ``partial`` of ``functools``, which takes 2 ms to import with what it needs itself, and which finds it in
+    ``_functools`` too. Only for a process without threads: another one's import would find the wrong module.
+    """
+    import sys
+
+    if "functools" in sys.modules:
+        return
+    try:
+        sys.modules["functools"] = __import__("_functools")
+        globals()["pickle"] = __import__("_pickle")
+    except ImportError:
+        return  # whoever wants it will see
+    finally:
+        sys.modules.pop("functools", None)

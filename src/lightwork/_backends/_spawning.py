@@ -33,6 +33,7 @@ class _Starter:
         self.control, theirs = _platform.connected()
         program = (
             f"import sys; sys.path.append({_platform.HOME!r}); "
+            "from lightwork import _lean; _lean.load_pickle(); "
             f"from lightwork._backends._starter import main; main({self.owner})"
         )
         try:
