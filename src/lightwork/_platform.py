@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 HOME = __file__.rpartition("lightwork")[0].rstrip("/") or "/"
 """The folder to import lightwork from."""
+SAME_LIGHTWORK = f"import sys; sys.path.insert(0, {HOME!r}); import lightwork; sys.path.append(sys.path.pop(0)); "
+"""How a program begins that is to have this very lightwork, whichever else may be installed, and whose other imports
+are not to find what lies beside it first."""
 
 _MAP_FIXED = 0x10
 """On Linux; Python has no name for it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import lightwork as lw
 from lightwork import _platform
 from lightwork._backends import _spawning
 from lightwork._backends.processes import ProcessBackend
@@ -456,3 +457,29 @@ def test_a_worker_imports_nothing_heavy_by_itself():
     code += "print(lw.map(eval, [loaded], backend='processes'))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert said.stdout.strip() == "[[]]"
+
+
+@pytest.mark.parametrize("backend", ["processes", "interpreters"])
+def test_workers_have_the_callers_lightwork_whichever_else_is_installed(tmp_path, backend):
+    if not lw.backends()[backend]:
+        pytest.skip(f"no {backend} here")
+    other = tmp_path / "lightwork"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise ImportError('another lightwork')")
+    (tmp_path / "shadowing.py").write_text("")
+    program = f"""
+        import sys
+        sys.path.insert(0, {_platform.HOME!r})
+        import lightwork as lw
+
+        def found(_):
+            import lightwork, shadowing
+            return lightwork.__file__, shadowing.__file__
+
+        assert lw.map(found, [1], backend={backend!r}) == [found(1)]
+    """
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environ, capture_output=True, text=True, timeout=50
+    )
+    assert (run.stderr, run.returncode) == ("", 0)

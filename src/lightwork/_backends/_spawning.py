@@ -32,7 +32,7 @@ class _Starter:
         self.owner = os.getpid()
         self.control, theirs = _platform.connected()
         program = (
-            f"import sys; sys.path.append({_platform.HOME!r}); "
+            f"{_platform.SAME_LIGHTWORK}"
             "from lightwork import _lean; _lean.load_pickle(); "
             f"from lightwork._backends._starter import main; main({self.owner})"
         )

@@ -149,8 +149,7 @@ class InterpreterLauncher(Launcher):
                 # A library's threads are the process's: they cannot be kept to a share for one interpreter alone.
                 with _library_threads.kept_to(self._library_threads):
                     interpreter.exec(
-                        f"import sys; sys.path.append({_platform.HOME!r}); "
-                        f"from lightwork._backends.worker import main; main({sock.fileno()})"
+                        f"{_platform.SAME_LIGHTWORK}from lightwork._backends.worker import main; main({sock.fileno()})"
                     )
             finally:
                 interpreter.close()
