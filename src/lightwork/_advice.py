@@ -14,7 +14,8 @@ from lightwork._backends._registry import NAMES
 from lightwork._backends._registry import backend as made
 from lightwork._demand import Demand, seconds, size
 from lightwork._finding import COSTS, GOOD_TO_KNOW, ORDER, UNKNOWN, Finding
-from lightwork._model import MOST_THREADS, Prediction, predict_for, suggest_workers
+from lightwork._growth import MOST_THREADS
+from lightwork._model import Prediction, predict_for, suggest_workers
 from lightwork._record import replace
 from lightwork._worth import computes
 

@@ -10,6 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_THREADS = 128
+"""Threads that waiting work may grow to by itself. ``max_workers`` may say more."""
+
+MOST_COROUTINES = 512
+"""Coroutines that may be in flight where ``max_workers`` says nothing."""
+
 STEP = 4
 """A generation of workers is at most so many times larger than the last."""
 

@@ -23,6 +23,7 @@ import math
 
 from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand, seconds
+from lightwork._growth import MOST_COROUTINES, MOST_THREADS
 from lightwork._record import Record, replace
 
 TYPE_CHECKING = False
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 
     Binding = Literal["start-up", "waiting", "cores", "the GIL", "the wire", "one at a time"]
 
-MOST_THREADS = 128
 MOST_PROCESSES = 32
-MOST_COROUTINES = 1000
 
 _BATCH_SHARE = 0.05  # short calls travel in batches, large enough to hold the overhead to this share ...
 _BATCHES_EACH = 4  # ... but small enough for every worker to have this many

@@ -13,7 +13,8 @@ from enum import Enum
 
 from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
-from lightwork._model import MOST_THREADS, Prediction, predict, suggest_workers
+from lightwork._growth import MOST_THREADS
+from lightwork._model import Prediction, predict, suggest_workers
 from lightwork._record import Record, replace
 from lightwork._worth import MOSTLY_WAITING, WORTH_ASKING, computes, too_little
 

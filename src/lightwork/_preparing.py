@@ -8,7 +8,7 @@ from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
 from lightwork._engine import Plan, Run
-from lightwork._growth import Growth
+from lightwork._growth import MOST_COROUTINES, MOST_THREADS, Growth
 from lightwork._library_threads import share
 from lightwork._machine import gil_enabled, system, usable_cores
 from lightwork._options import Settings
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
     from lightwork._memory import Memory
     from lightwork._opening import Opening
-
-MOST_THREADS = 128
-"""Threads that waiting work may grow to by itself. ``max_workers`` may say more."""
-
-MOST_COROUTINES = 512
-"""Coroutines that may be in flight where ``max_workers`` says nothing."""
 
 AUTO = ("threads", "processes")
 """What ``auto`` may choose from beside the plain loop. Sub-interpreters are left to those who name them: many

@@ -21,8 +21,7 @@ from lightwork._calls import Terms
 from lightwork._clock import ManualClock
 from lightwork._dispatch import Rules
 from lightwork._engine import Plan, Run, Source
-from lightwork._growth import Growth
-from lightwork._model import MOST_THREADS
+from lightwork._growth import MOST_THREADS, Growth
 from lightwork._policy import Candidate, Policy
 from lightwork._record import Record
 from lightwork._simulated import SimulatedCaller, SimulatedWorkers, Simulation
