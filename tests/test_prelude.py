@@ -503,3 +503,19 @@ def test_a_list_may_become_shorter_while_another_thread_is_asked_to_load(monkeyp
 
     with pytest.raises(RuntimeError, match="became shorter"):
         lw.map(fn, items)
+
+
+def test_what_a_first_call_waits_for_after_it_has_loaded_modules_is_waiting(tmp_path, monkeypatch):
+    (tmp_path / "loaded_by_the_first_call.py").write_text("for _ in range(200_000): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def fn(x: int) -> int:
+        import loaded_by_the_first_call  # noqa: F401
+
+        time.sleep(0.04)
+        return x
+
+    results = lw.map(fn, range(30))
+    assert results == list(range(30))
+    assert results.report.backend == "threads"
+    assert results.report.demand.cpu_share < 0.3

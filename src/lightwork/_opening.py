@@ -82,6 +82,7 @@ class Opening:
                 load,
                 caller=prelude.caller if prelude and taken else None,
                 delay=prelude.delay if prelude else None,
+                rival=prelude.rival if prelude else 0.0,
                 watcher=prelude.watcher if prelude and not taken else None,
             )
             self._make_run = begin

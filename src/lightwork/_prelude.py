@@ -129,6 +129,11 @@ class Prelude:
         """How long the calling thread had waited for cores when the other one began to load."""
         return self._watch.delay if self._watch else self._delay
 
+    @property
+    def rival(self) -> float:
+        """For how long the other one had had, or wanted, the GIL by then."""
+        return self._watch.rival if self._watch else 0.0
+
     def play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> bool:
         """Makes calls as long as nobody need ask whether others could help; returns whether all were made."""
         try:
@@ -191,7 +196,7 @@ class Prelude:
                 calls, seconds, _ = self.paid
                 lasted = now - self.began - seconds
                 pace = min(each, lasted / (at - calls))
-                if not self._goes_on(lasted, pace, end - at, items, results):
+                if not self._goes_on(lasted, pace, end - at):
                     return
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
@@ -203,14 +208,14 @@ class Prelude:
 
     def _pays(self, calls: int, now: float) -> bool:
         """The first calls have loaded modules, unless it was the thread that looks on: returns whether it was they."""
-        if self._watch is not None and self._watch.loading:
+        if self._watch is not None and self._watch.loading and not self._watch.imported:
             return False
         self.paid = calls, now - self.began, time.thread_time() - self.cpu_began
         if self._watch is not None:
             self._watch.leave_out(*self.paid)
         return True
 
-    def _goes_on(self, lasted: float, each: float, left: int, items: Sequence[Any], results: list[Any]) -> bool:
+    def _goes_on(self, lasted: float, each: float, left: int) -> bool:
         """Whether calls that have ``lasted`` so many seconds, ``each`` so long, with so many ``left``, are for this
         thread still: there is nothing for others in them, or what tells that is being loaded."""
         if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
@@ -224,9 +229,6 @@ class Prelude:
                 self._asked = lasted
             if lasted - self._asked > PATIENT:
                 return False
-            at = len(results)
-            if self._watch is None and at < len(items) and _context.watchable():
-                self._be_watched(at, items[at], results)
         return self._watch is not None and not self._watch.load()
 
     @property

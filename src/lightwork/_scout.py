@@ -57,6 +57,7 @@ class Scout:
 
     ``caller``: the thread, by its ``ident`` and native id, that is inside a batch already; the one that makes the scout
     is to ``look_at`` that, and then to ``watch``. ``watcher``: CPU seconds of a thread that looked on before it.
+    ``delay``, ``rival``: what had been stolen of the caller's thread by then, see ``alone``.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Scout:
         clock: Clock | None = None,
         caller: tuple[int, int] | None = None,
         delay: float | None = None,
+        rival: float = 0.0,
         watcher: Callable[[], float] | None = None,
     ) -> None:
         self.run: Watched | None = None
@@ -88,7 +90,7 @@ class Scout:
         ident, self._caller = caller or (threading.get_ident(), threading.get_native_id())
         self._caller_cpu = thread_cpu_clock(ident)
         self._alarm.acquire()
-        self._stolen_before = delay or run_delay(self._caller) or 0.0, 0.0
+        self._stolen_before = delay or run_delay(self._caller) or 0.0, rival
         if caller is not None:
             self.loading = self.loaded = True
             return

@@ -38,6 +38,9 @@ QUIET = 0.03
 """Seconds for which a call that has loaded modules must have loaded none, to do something else: as many as it was at
 that if those are more."""
 
+STILL = 0.1
+"""Part of a pause in which the caller's thread computed, below which it waits for something just now."""
+
 LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
@@ -91,17 +94,24 @@ class Watch:
         self._alarm.acquire()
         self._over = self.loading = self._loaded = False
         """``loading``: whether this thread has begun to load what decisions take."""
+        self.imported = False
+        """Whether it has begun with that inside a call that had loaded modules itself."""
         self._imports = Imports()
         self._done = 0
         self._taken: Taken | None = None
         self._error: BaseException | None = None
         self.delay: float | None = None
-        """Seconds for which the caller's thread had been ready and had no core when this one began to load."""
+        """Seconds for which the caller's thread had been ready and had no core when this one began to load, or when the
+        calls ended that were left out."""
+        self.rival = 0.0
+        """Seconds for which this thread had had, or wanted, the GIL by then."""
         self._caller = _thread.get_native_id()
         self._caller_cpu = thread_cpu_clock(_thread.get_ident())
         self._cpu_began = self._caller_cpu() - spent
         self.own_cpu = OwnCpu()
         self._stolen: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
+        self._apart = 0.0, 0.0, 0.0, 0.0
+        """Seconds and CPU seconds of calls that were left out, and what was stolen from them."""
         self.begun = 0
         self._began, self._since = began, SystemClock.now()
         try:
@@ -123,6 +133,10 @@ class Watch:
         """The first calls took so long because they loaded modules: they say nothing of those to come."""
         with self._gate:
             self._done, self._began, self._cpu_began = calls, self._began + seconds, self._cpu_began + cpu
+            delay, self.rival = self._stolen()
+            self._apart = seconds, cpu, delay, self.rival
+            if self.delay is not None:
+                self.delay += delay
 
     def load(self) -> bool:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""
@@ -134,9 +148,11 @@ class Watch:
     def alone(self, seconds: float, cpu: float) -> float:
         """What calls that have taken so long, by both clocks, would have taken without what this thread loads."""
         try:
-            return alone(seconds, cpu, *self._stolen())
+            delay, rival = self._stolen()
         except OSError:  # it has ended, and left word of all that it took
-            return alone(seconds, cpu, *self._stolen())
+            delay, rival = self._stolen()
+        apart, computed, delayed, lost = self._apart
+        return apart + alone(seconds - apart, cpu - computed, delay - delayed, rival - lost)
 
     def dismiss(self) -> Taken | None:
         """Ends the watch; returns what goes on where the map was taken over. Raises what went wrong with that."""
@@ -168,22 +184,28 @@ class Watch:
         self.own_cpu.ends()
 
     def _taken_over(self) -> Taken | None:
-        pause = LOOK
+        pause, slept, used = LOOK, SystemClock.now(), self._caller_cpu()
         while not self._over:
             if self._alarm.acquire(timeout=pause):
                 if not self._over:
                     self._load_all(False)
                 continue
             now, done = SystemClock.now(), len(self._results)
+            before, used = used, self._caller_cpu()
+            stood, slept = now - slept > LOOK and used - before < STILL * (now - slept), now
             lasted = now - self._since
             if not self.begun and lasted > LONG:
                 return None  # a Ctrl-C came before the first call
             if lasted < LOOK or not self.begun:
                 pause = max(0.0, LOOK - lasted) + 1e-4
                 continue
-            pause = max(LOOK, (SLOWER - 1) * lasted)
             if self._imports.go_on(now, self._since):
+                pause = LOOK
+                if stood and not self.loading:
+                    self.imported = True
+                    self._load_all(False)  # while that call waits this keeps it from nothing
                 continue
+            pause = max(LOOK, (SLOWER - 1) * lasted)
             so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
             if busy and too_little(left * so_far / begun):
