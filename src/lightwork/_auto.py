@@ -17,16 +17,19 @@ from lightwork._change import ENOUGH, Change
 from lightwork._clock import Clock
 from lightwork._demand import Canary, Demand, Meter, Wire
 from lightwork._dispatch import Send
-from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Live, Plan, Run, Source
+from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Run
 from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
+from lightwork._live import Live
 from lightwork._machine import gil_enabled
 from lightwork._opening import Opening
+from lightwork._plan import Plan
 from lightwork._policy import CLEARLY, CROWD, MOSTLY_COMPUTING, Ask, Policy, Seen, Verdict
 from lightwork._prelude import DONE_EARLY
 from lightwork._record import replace
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._source import Source
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 from lightwork._wire_cost import measure_wire

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from lightwork._dispatch import Chunk
-from lightwork._engine import Run, Source
+from lightwork._engine import Run
 from lightwork._gate import guarded, strike
 from lightwork._lean import Iterator, deque, suppress
 from lightwork._options import settle
 from lightwork._preparing import begins_here, load, prepare, remembered
 from lightwork._report import Report
+from lightwork._source import Source
 from lightwork._typing import TypeVar
 from lightwork.errors import PARTIAL, Failure, Interrupted
 
@@ -111,7 +112,7 @@ class Collection:
                 raise opening.interrupt
             sort(run, order, results)
             fail_if_broken(run, results, order)
-            while not run.finished:
+            while not run.dispatch.finished:
                 run.step()
                 sort(run, order, results)
                 fail_if_broken(run, results, order)
@@ -132,7 +133,7 @@ class Collection:
 
 def sort(run: Run, order: Reorder, results: list[Any]) -> None:
     """Moves what has ended into ``results``, in order."""
-    for chunk in run.take():
+    for chunk in run.dispatch.take():
         order.put(chunk)
     order.move(results)
 
@@ -242,7 +243,7 @@ class Stream(Iterator[R]):
                 if run.dispatch.failure is not None or run.dispatch.broken is not None:
                     self._ended = True
                     fail_if_broken(run, (), self._unsent())
-                if run.finished:
+                if run.dispatch.finished:
                     self._finish()
                     continue
                 run.step()
@@ -259,7 +260,7 @@ class Stream(Iterator[R]):
 
     def _take(self) -> None:
         stop = self._run.dispatch.failure
-        for chunk in self._run.take():
+        for chunk in self._run.dispatch.take():
             if self._order is None:
                 self._ready.extend(value for value in chunk.values if value is not stop or stop is None)
             else:

@@ -14,10 +14,12 @@ from typing import Any
 from lightwork._backends.base import Backend
 from lightwork._calls import Finished, Outcomes
 from lightwork._dispatch import Chunk
-from lightwork._engine import Live, Plan, Run
+from lightwork._engine import Run
 from lightwork._futures import CANCELLED
+from lightwork._live import Live
 from lightwork._mapped import Mapped
 from lightwork._options import Settings
+from lightwork._plan import Plan
 from lightwork._preparing import how_many
 from lightwork._record import Slotted
 from lightwork._submitted import Submitted
@@ -94,7 +96,8 @@ class _ServiceRun(Run):
         now = self.clock.now()
         if now >= self._memory_look or (instruction := self.dispatch.send_alone(fn, "full", item, now)) is None:
             return False
-        self._ship(instruction)
+        lane, worker = instruction.worker
+        self._live[lane].send(worker, instruction.batch)
         return True
 
     def _note(self, number: int, live: Live, event: Finished) -> None:

@@ -7,11 +7,12 @@ from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
-from lightwork._engine import Plan, Run
+from lightwork._engine import Run
 from lightwork._growth import MOST_COROUTINES, MOST_THREADS, Growth
 from lightwork._library_threads import share
 from lightwork._machine import gil_enabled, system, usable_cores
 from lightwork._options import Settings
+from lightwork._plan import Plan
 from lightwork._record import replace
 from lightwork.errors import BackendUnavailable
 

@@ -8,11 +8,12 @@ from lightwork._account import learnt
 from lightwork._auto import FIRST_LOOK, AutoRun
 from lightwork._calls import Finished
 from lightwork._demand import Demand
-from lightwork._engine import Live, Source
+from lightwork._live import Live
 from lightwork._memory import Memory
 from lightwork._past import ENOUGH, WORTH_KEEPING, Past, begin, differs, seen_since, still
 from lightwork._policy import Ask
 from lightwork._sizes import workers as counted
+from lightwork._source import Source
 from lightwork._worth import computes
 
 TYPE_CHECKING = False

@@ -11,8 +11,8 @@ from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._backends.threads import MOMENT
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, Turn, WorkerReady
 from lightwork._demand import Meter, Wire
-from lightwork._engine import Plan
 from lightwork._growth import Growth
+from lightwork._plan import Plan
 from lightwork._policy import Ask, Policy
 from lightwork._scout import LOOK, SLOWER
 from lightwork._world import TURN, World

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 WorkerId = tuple[int, int]
 
 
@@ -46,6 +52,15 @@ class Watchdog:
             return False
         self._since = None
         return True
+
+    def speak(self, now: float, stacks: Mapping[int, Callable[[list[int]], dict[int, str]]]) -> None:
+        """Says on stderr what the workers do. ``stacks``: what tells that of some of a lane's workers, by lane."""
+        found: dict[WorkerId, str] = {}
+        for number, ask in stacks.items():
+            busy = [worker for lane, worker in self.running if lane == number]
+            found |= {(number, worker): text for worker, text in ask(busy).items()}
+        if sys.stderr is not None:
+            sys.stderr.write(words(self.seconds, now, self.running, found))
 
     @property
     def due(self) -> float | None:

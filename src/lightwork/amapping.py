@@ -9,10 +9,11 @@ from typing import Any, Generic, NoReturn, TypeVar, Unpack, cast
 
 from lightwork._backends.coroutines import OwnLoopCrew
 from lightwork._collecting import Reorder, fail, fail_if_broken, remember, sort
-from lightwork._engine import Run, Source
+from lightwork._engine import Run
 from lightwork._options import Options, settle
 from lightwork._preparing import prepare
 from lightwork._report import Report
+from lightwork._source import Source
 from lightwork.mapping import Results, _checked
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ async def amap(fn: Callable[..., Any], *iterables: Iterable[Any], **options: Unp
     results: Results[Any] = Results()
     order = Reorder()
     try:
-        while not run.finished:
+        while not run.dispatch.finished:
             await _step(run)
             sort(run, order, results)
             await _fail_if_broken(run, results, order)
@@ -159,7 +160,7 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
     async def _advance(self) -> None:
         run = self._run
         stopped = run.dispatch.failure is not None or run.dispatch.broken is not None
-        if stopped or run.finished:
+        if stopped or run.dispatch.finished:
             self._ended = True
             await _end(run)
             if stopped:
@@ -173,7 +174,7 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
             await self.aclose()
             raise
         stop = run.dispatch.failure
-        for chunk in run.take():
+        for chunk in run.dispatch.take():
             self._order.put(chunk)
         self._order.move(self._ready, run.consumed, stop)
 

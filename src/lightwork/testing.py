@@ -20,11 +20,13 @@ from lightwork._backends.base import Backend
 from lightwork._calls import Terms
 from lightwork._clock import ManualClock
 from lightwork._dispatch import Rules
-from lightwork._engine import Plan, Run, Source
+from lightwork._engine import Run
 from lightwork._growth import MOST_THREADS, Growth
+from lightwork._plan import Plan
 from lightwork._policy import Candidate, Policy
 from lightwork._record import Record
 from lightwork._simulated import SimulatedCaller, SimulatedWorkers, Simulation
+from lightwork._source import Source
 from lightwork._world import SimulatedMachine, Workload, World
 
 __all__ = ["ManualClock", "SimulatedMachine", "SimulatedRun", "Workload", "best_fixed", "fixed", "simulate"]
@@ -96,9 +98,9 @@ def _drive(run: Run, world: World) -> None:
     # An annotation and plain items: evidence that calls can travel, as most have it.
     items = range(world.workload.calls) if world.workload.input is None else _input(world, world.workload.input)
     run.attach(_call, Source([items], "one"))
-    while not run.finished:
+    while not run.dispatch.finished:
         run.step()
-        run.take()
+        run.dispatch.take()
     run.close()
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from lightwork import _wire
 from lightwork._backends import _ledger
+from lightwork._backends._launcher import Launcher
 from lightwork._backends._messages import BATCH, ENDED, RESULTS
-from lightwork._backends._remote import Launcher, RemoteCrew
+from lightwork._backends._remote import RemoteCrew
 from lightwork._calls import Batch, Death, Finished, Revoked, Terms, WorkerLost
 from tests.leftovers import linux
 

@@ -10,30 +10,20 @@ in its ledger and was not reported yet is reported, and last its death.
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 
 from lightwork import _carried, _pickling, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
 from lightwork._backends._copying import Copying
-from lightwork._backends._ledger import POSITION, SIZE, WITH_ARENA, Ledger
-from lightwork._backends._messages import RESULTS, ROW, WORN_OUT, Hello
-from lightwork._backends._reporting import Account, Sent
+from lightwork._backends._launcher import End, Launcher
+from lightwork._backends._ledger import SIZE, WITH_ARENA, Ledger
+from lightwork._backends._link import Link
+from lightwork._backends._messages import Hello
+from lightwork._backends._reporting import Sent
 from lightwork._backends._shipping import Functions, dump_items, row_parts
 from lightwork._backends._sockets import Sockets
 from lightwork._backends.base import Crew
-from lightwork._calls import (
-    Batch,
-    Death,
-    Event,
-    Finished,
-    Outcomes,
-    Revoked,
-    Terms,
-    WorkerFailed,
-    WorkerLost,
-    WorkerReady,
-)
+from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
 from lightwork._gate import opened
@@ -45,7 +35,7 @@ from lightwork._polling import MOMENT, Polling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from lightwork._pieces import Buffer
 
@@ -59,81 +49,7 @@ GRACE = 0.25
 PATIENCE = 2.0
 """Seconds that ``close`` waits for workers that were killed; only one stuck in the kernel takes longer."""
 
-
 _OUTCOMES = frozenset({_wire.RESULTS, _wire.RESULT_ROW})
-
-End = Death | BaseException
-"""How a worker ended; an exception where it never began, and no other worker would."""
-
-
-class Launcher(ABC):
-    """How workers come to life and end. ``ended`` is called, within the crew's ``wait``, with each death."""
-
-    can_kill: bool
-
-    @abstractmethod
-    def attach(
-        self,
-        watch: Callable[[socket.socket, Callable[[], None]], None],
-        unwatch: Callable[[socket.socket], None],
-        ended: Callable[[int, End], None],
-    ) -> None:
-        """Gets how to have the crew watch sockets of its own, and where to report deaths."""
-
-    @abstractmethod
-    def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
-        """Starts a worker at the other end of ``sock``. Takes neither descriptor over. Raises OSError."""
-
-    @abstractmethod
-    def ready(self, worker: int, pid: int) -> None:
-        """A worker has greeted."""
-
-    @abstractmethod
-    def hung_up(self, worker: int) -> End | None:
-        """A worker's socket has ended: how it died, or None if ``ended`` will follow."""
-
-    @abstractmethod
-    def kill(self, worker: int, group: bool) -> None:
-        """Ends a worker, with ``group`` what it has started too; only with ``can_kill``."""
-
-    def memory(self) -> list[int]:
-        """What the workers that are ready have in use."""
-        return []
-
-    def stacks(self, workers: Sequence[int]) -> dict[int, str]:
-        """What workers that are ready are doing, as far as they answer."""
-        raise TypeError("these workers cannot be asked what they do")
-
-    @abstractmethod
-    def close(self) -> None:
-        """Frees what belongs to no worker."""
-
-
-class _Link:
-    """A worker as the crew sees it."""
-
-    def __init__(
-        self,
-        number: int,
-        sock: socket.socket,
-        sender: _wire.Sender,
-        frames: Iterator[_wire.Frame | bool | None],
-        ledger: Ledger | None,
-        started: float,
-        record: Account,
-    ) -> None:
-        self.number, self.sock, self.sender, self.frames = number, sock, sender, frames
-        self.ledger, self.started = ledger, started
-        self.record = record
-        self.functions: set[int] = set()
-        self.taken = 0
-        """Frames with results that came."""
-        self.placed: dict[int, int] = {}
-        """Where the buffers of a batch begin in the arena, by its number."""
-        self.ready = self.retiring = self.hung_up = self.writing = False
-        self.floor = 0
-        """Slots below are those of calls that were taken back, as the worker comes to them."""
-        self.death: End | None = None
 
 
 class RemoteCrew(Crew):
@@ -145,7 +61,7 @@ class RemoteCrew(Crew):
         self._terms, self._backend, self._launcher = terms, backend, launcher
         self._sockets = Sockets()
         self._events: list[Event] = []
-        self._links: dict[int, _Link] = {}
+        self._links: dict[int, Link] = {}
         self._names = Sending()
         self._functions = Functions(self._names, modules=terms.initializer is not None)
         self._cores = usable_cores()
@@ -202,8 +118,7 @@ class RemoteCrew(Crew):
             theirs.close()
             if descriptor is not None:
                 os.close(descriptor)
-        frames = _wire.receive(ours, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
-        link = _Link(number, ours, _wire.Sender(ours), frames, ledger, started, Account(self._copies))
+        link = Link(number, ours, ledger, started, self._copies, self._sockets.mind_room)
         self._links[number] = link
         self._sockets.watch(ours, partial(self._on_socket, link))
         surroundings, pickled, buffers, handles = self._hello
@@ -251,14 +166,9 @@ class RemoteCrew(Crew):
             places = self._place(link, number, items.flat)
             self._post(link, items.parts(batch, number, function.number, places))
 
-    def _place(self, link: _Link, number: int, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
-        """Puts a batch's buffers into the worker's arena, if that can be; returns their places."""
-        if link.ledger is None or link.ledger.arena is None or not buffers or not link.ledger.words[5]:
-            return None
-        places = link.ledger.arena.put(buffers)
-        if places is not None:
-            link.placed[number] = places[0][0]
-            self.shipped += sum(size for _, size in places)
+    def _place(self, link: Link, number: int, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
+        places = link.place(number, buffers)
+        self.shipped += 0 if places is None else sum(size for _, size in places)
         return places
 
     def _refuse(self, worker: int, batch: Batch, failures: dict[int, BaseException]) -> None:
@@ -309,20 +219,8 @@ class RemoteCrew(Crew):
 
     def revoke(self, worker: int) -> None:
         link = self._links.get(worker)
-        if link is None or link.ledger is None or link.death is not None:
-            return
-        words = link.ledger.words
-        slot, fetching = link.ledger.slot, words[9]
-        if words[6] and slot < words[8]:
-            # It has not passed yet what was taken back before, which stays so.
-            begin, link.floor = words[7], words[8] if slot >= words[7] else 0
-        else:
-            # A call whose function is still being imported has not begun.
-            begin, link.floor = slot + (not fetching), 0
-        words[7], words[8] = begin, (link.record.count + 1) << 32
-        # For good: what is sent from now on is not in the range, and what is may lie in the worker's socket for long.
-        words[6] = 1
-        self._revoking[worker] = self._now() + VISIBLE
+        if link is not None and link.revoke():
+            self._revoking[worker] = self._now() + VISIBLE
 
     def _confirm(self) -> None:
         """Reports what workers cannot have begun since they were told not to."""
@@ -330,20 +228,8 @@ class RemoteCrew(Crew):
         for worker in [worker for worker, due in self._revoking.items() if due <= now]:
             del self._revoking[worker]
             link = self._links.get(worker)
-            if link is None or link.ledger is None or link.death is not None:
-                continue
-            words = link.ledger.words
-            # The slot last: a call that is no longer fetched by then is named there, and refused or not.
-            fetching, slot = words[9], link.ledger.slot
-            positions, at = {}, slot & POSITION
-            if slot < words[7]:
-                # No call of the range has begun. Those before it that have not are still the worker's.
-                positions = link.record.revoke(words[7] >> 32, (words[7] & POSITION) - 1)
-            elif slot < link.floor or (fetching and slot < words[8]):
-                # It is at a call that it will refuse, or has.
-                positions = link.record.revoke(slot >> 32, at - 1)
-            # One that went on will refuse the next call, or has, and its frame says so.
-            self._events.append(Revoked(worker, positions))
+            if link is not None and (revoked := link.revoked()) is not None:
+                self._events.append(revoked)
 
     def kill(self, worker: int) -> None:
         if not self._launcher.can_kill:
@@ -387,26 +273,16 @@ class RemoteCrew(Crew):
 
     # to the workers
 
-    def _post(self, link: _Link, parts: list[_wire.Part]) -> None:
-        self.shipped += _wire.size(parts)
-        if not link.sender.send(parts):
-            self._mind_writing(link)
-
-    def _mind_writing(self, link: _Link) -> None:
-        """Sees to it that it is told when the socket takes more, while something is left to be sent."""
-        if link.hung_up or link.sender.pending == link.writing:
-            return
-        link.writing = link.sender.pending
-        self._sockets.mind_room(link.sock, link.writing)
+    def _post(self, link: Link, parts: list[_wire.Part]) -> None:
+        self.shipped += link.post(parts)
 
     # from the workers
 
-    def _on_socket(self, link: _Link) -> None:
+    def _on_socket(self, link: Link) -> None:
         if link.number not in self._links:
             return  # it was forgotten in the same round
         if link.writing:
-            link.sender.flush()
-            self._mind_writing(link)
+            link.write_on()
         if self._read(link):
             return
         self._hang_up(link)
@@ -414,7 +290,7 @@ class RemoteCrew(Crew):
         if link.death is not None:
             self._bury(link)
 
-    def _read(self, link: _Link, to_the_end: bool = False) -> bool:
+    def _read(self, link: Link, to_the_end: bool = False) -> bool:
         """Takes what has arrived; False where the stream has ended. ``to_the_end``: all of it, however unlikely."""
         for frame in link.frames:
             if frame is None:
@@ -427,14 +303,17 @@ class RemoteCrew(Crew):
                 return True
         return False
 
-    def _take(self, link: _Link, frame: _wire.Frame) -> None:
+    def _take(self, link: Link, frame: _wire.Frame) -> None:
         if frame.kind in _OUTCOMES:
-            self._take_outcomes(link, frame)
+            if (finished := link.collect(frame)) is not None:
+                self._events.append(finished)
         elif frame.kind == _wire.UNREAD:
-            self._take_unread(link, *struct.unpack("<I", frame.body))
+            self._apart = True  # items go one by one from now on, to find out which of them it is
+            if (revoked := link.unread(*struct.unpack("<I", frame.body))) is not None:
+                self._events.append(revoked)
         elif frame.kind == _wire.FREE:
             for number in frame.body.cast("I").tolist():
-                self._free(link, number)
+                link.free(number)
         elif frame.kind in (_wire.OUTPUT, _wire.LOG):
             try:
                 (_output.show if frame.kind == _wire.OUTPUT else _output.log)(frame.body)
@@ -448,61 +327,26 @@ class RemoteCrew(Crew):
             link.retiring = True  # it ends by itself, and that is no news
             self._events.append(WorkerFailed(link.number, _carried.unpack(frame.body)))
 
-    def _take_outcomes(self, link: _Link, frame: _wire.Frame) -> None:
-        link.taken += 1
-        body = frame.body
-        number, last, keeps, began, seconds, cpu = RESULTS.unpack_from(body)
-        if frame.kind == _wire.RESULTS:
-            outcomes = link.record.collect(number, body, RESULTS.size, frame.buffers, last, frame.handles)
-        else:
-            rest = body[RESULTS.size :]
-            kind, first, count = ROW.unpack_from(rest)
-            read = _rows.read(kind, count, rest[ROW.size :])
-            outcomes = link.record.collect_row(number, first, read, len(rest), last)
-        if frame.placed and link.ledger is not None:
-            link.ledger.words[4] += 1
-        if last and link.placed and not keeps:
-            self._free(link, number)
-        if outcomes is not None:
-            outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
-            self._events.append(Finished(link.number, outcomes, last != 0, last == WORN_OUT))
-
-    def _take_unread(self, link: _Link, number: int) -> None:
-        """The worker could not read a batch's items together. They go one by one from now on, to find out which."""
-        self._apart = True
-        self._free(link, number)
-        sent = link.record.batches.pop(number, None)
-        if sent is not None:
-            self._events.append(Revoked(link.number, {sent.batch.id: 0}))
-
     def _tell_unshown(self, problem: Exception) -> None:
         """The caller's stream is closed, or its reader has gone: that is no reason to lose results. Told once."""
         if not self._unshown:
             self._unshown = True
             _output.tell_unshown(problem)
 
-    @staticmethod
-    def _free(link: _Link, number: int) -> None:
-        """The worker uses nothing any more of what came with its ``number``-th batch."""
-        if link.ledger is not None and link.ledger.arena is not None and number in link.placed:
-            link.ledger.arena.free(link.placed.pop(number))
-
     def _glimpse_due(self, left: float | None) -> bool:
         """Whether a long wait should be broken by a look into the ledgers."""
         if left is not None and left <= GLIMPSE:
             return False
-        return any(link.ledger is not None and link.record.batches for link in self._links.values())
+        return any(link.tells_more() for link in self._links.values())
 
     def _glimpse(self) -> None:
         for link in self._links.values():
-            if link.ledger is not None and link.record.batches:
-                outcomes = link.record.glimpse(link.ledger, link.taken)
-                if outcomes is not None:
-                    self._events.append(Finished(link.number, outcomes, last=False))
+            if (finished := link.glimpse()) is not None:
+                self._events.append(finished)
 
     # ends
 
-    def _hang_up(self, link: _Link) -> None:
+    def _hang_up(self, link: Link) -> None:
         if not link.hung_up:
             link.hung_up = True
             self._sockets.unwatch(link.sock)
@@ -517,27 +361,16 @@ class RemoteCrew(Crew):
         self._hang_up(link)
         self._bury(link)
 
-    def _bury(self, link: _Link) -> None:
+    def _bury(self, link: Link) -> None:
         """Reports what a dead worker did, and last its death."""
         assert link.death is not None
-        if link.ledger is None:
-            running = link.record.oldest()
-        else:
-            outcomes, complete, running = link.record.recover(link.ledger)
-            if outcomes is not None:
-                self._events.append(Finished(link.number, outcomes, complete))
-        if isinstance(link.death, BaseException):
-            self._events.append(WorkerFailed(link.number, link.death, scarce=isinstance(link.death, OSError)))
-        elif not link.retiring:
-            self._events.append(WorkerLost(link.number, running, link.death))
+        self._events += link.last_words(link.death)
         self._forget(link)
 
-    def _forget(self, link: _Link) -> None:
+    def _forget(self, link: Link) -> None:
         self._hang_up(link)
         self._links.pop(link.number, None)
-        link.sock.close()
-        if link.ledger is not None:
-            link.ledger.close()
+        link.close()
 
     def _end_workers(self) -> int:
         """Kills busy workers, and those that import, at once where that can be; lets the others end in peace.
@@ -546,8 +379,7 @@ class RemoteCrew(Crew):
         """
         can_kill = self._launcher.can_kill
         for link in list(self._links.values()):
-            fetching = link.ledger is not None and link.ledger.words[9]
-            if can_kill and (self._torn or fetching or (link.record.batches and not link.retiring)):
+            if can_kill and (self._torn or link.fetching() or (link.record.batches and not link.retiring)):
                 self._launcher.kill(link.number, group=True)
             else:
                 self.retire(link.number)

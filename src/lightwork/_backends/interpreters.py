@@ -18,7 +18,8 @@ import threading
 import time
 
 from lightwork import _library_threads, _machine, _platform
-from lightwork._backends._remote import End, Launcher, RemoteCrew
+from lightwork._backends._launcher import End, Launcher
+from lightwork._backends._remote import RemoteCrew
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
 from lightwork.errors import BackendUnavailable

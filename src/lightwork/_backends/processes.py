@@ -10,8 +10,9 @@ import os
 import sys
 
 from lightwork import _platform
+from lightwork._backends._launcher import End, Launcher
 from lightwork._backends._messages import IMPORTED, KILL, NOTICE, REQUEST, START, WITH_GROUP
-from lightwork._backends._remote import End, Launcher, RemoteCrew
+from lightwork._backends._remote import RemoteCrew
 from lightwork._backends._spawning import hasten, open_channel
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms

@@ -1,0 +1,84 @@
+"""The caller's input: drawn in helpings, in the thread that drives the run."""
+
+from __future__ import annotations
+
+import itertools
+
+from lightwork._gate import outside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from lightwork._calls import Style
+    from lightwork._clock import Clock
+
+
+FAST_PULL = 0.001
+"""Seconds: input that comes faster than this is drawn in doubling helpings, slower input one at a time."""
+
+
+class Source:
+    """The caller's input, advanced only inside ``pull``, in the thread that steps."""
+
+    def __init__(self, iterables: Sequence[Iterable[Any]], style: Style, strict: bool = False) -> None:
+        self.style = style
+        self.total = _length(iterables)
+        """None where nobody can tell: an iterator's, or that of a range with more items than can be counted."""
+        self.error: BaseException | None = None
+        self.ended = False
+        self._helping = 1 << 16 if all(type(one) in _READY for one in iterables) else 1
+        # What is there already needs no drawing: batches are slices of it.
+        only = iterables[0] if len(iterables) == 1 else None
+        there = type(only) in (list, tuple, range) and self.total is not None
+        self.whole: Sequence[Any] | None = only if there else None  # type: ignore[assignment]
+        self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
+        self._strict = strict and len(iterables) > 1
+        self.drawn, self.drawing, self.took = 0, 0.0, 0.0
+        """Items that were drawn, seconds that this took, and those of the last time."""
+
+    def let_go(self) -> None:
+        """The map is over: nothing will be drawn."""
+        self.whole, self._items, self.error = None, iter(()), None
+
+    def pull(self, room: int, clock: Clock) -> Sequence[Any]:
+        """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
+        wanted = min(room, self._helping)
+        began = clock.now()
+        items: list[Any] = []
+        try:
+            with outside():
+                # ``extend`` keeps what came before the input raised.
+                items.extend(itertools.islice(self._items, wanted))
+        except Exception as error:  # noqa: BLE001 - the caller's iterator; raised again in its place
+            self.error = _said_of_the_callers(error) if self._strict and type(error) is ValueError else error
+            self.ended = True
+            return items
+        self.ended = len(items) < wanted
+        took = self.took = clock.now() - began
+        self.drawn, self.drawing = self.drawn + len(items), self.drawing + took
+        self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
+        return items
+
+
+def _said_of_the_callers(error: ValueError) -> ValueError:
+    """What ``zip`` says of its arguments' lengths, said of the caller's."""
+    import re
+
+    uneven = re.fullmatch(r"zip\(\) argument (\d+) is (shorter|longer) than argument(s?) ([\d-]+)", str(error))
+    return ValueError("strict=True: iterable {} is {} than iterable{} {}".format(*uneven.groups())) if uneven else error
+
+
+_READY = (list, tuple, range, dict, set, frozenset, str, bytes, bytearray)
+"""Containers whose items are there: drawing from them never waits."""
+
+
+def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
+    lengths = []
+    for iterable in iterables:
+        try:
+            lengths.append(len(iterable))  # type: ignore[arg-type]
+        except (TypeError, OverflowError):
+            return None
+    return min(lengths) if lengths else 0
