@@ -6,7 +6,6 @@ Light to import: what carries out a map is loaded by the first one, and where th
 from __future__ import annotations
 
 from lightwork import _context
-from lightwork._gate import guarded
 from lightwork._prelude import Prelude, prelude
 from lightwork._typing import TypeVar
 
@@ -194,8 +193,10 @@ def _collect(
         if taken is not None:
             results.report = taken.collect()
             return results
-    # Guarded from here, not only where work is in hand: CPython swallows a Ctrl-C that falls into what its import
-    # system does when a module's lock goes away.
+    from lightwork._gate import guarded
+
+    # From here, not only where work is in hand: CPython swallows a Ctrl-C that falls into what its import system does
+    # when a module's lock goes away.
     with guarded():
         if first is not None and first.computes:
             _foresee(fn)
@@ -208,6 +209,8 @@ def _collect(
 
 def _load(fn: object = None) -> None:
     """Loads what a longer map takes. ``fn``: what it calls, if that computes."""
+    from lightwork._gate import guarded
+
     with guarded():
         if fn is not None:
             _foresee(fn)
@@ -251,6 +254,8 @@ def _stream(
         if buffersize < 1:
             raise ValueError(f"buffersize must be at least 1, not {buffersize}")
     checked = _checked(name, fn, iterables)
+    from lightwork._gate import guarded
+
     with guarded():
         _hasten(fn, options)
         from lightwork._collecting import stream
