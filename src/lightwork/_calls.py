@@ -149,9 +149,9 @@ class Turn:
 
 class Death(Slotted):
     """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm; ``starved``: by the kernel, for lack of
-    memory."""
+    memory; ``beside``: of what another one ended of, which is told of that one."""
 
-    __slots__ = ("exitcode", "pid", "reason", "signal", "starved", "timed_out")
+    __slots__ = ("beside", "exitcode", "pid", "reason", "signal", "starved", "timed_out")
 
     def __init__(
         self,
@@ -161,8 +161,10 @@ class Death(Slotted):
         reason: str = "died",
         timed_out: bool = False,
         starved: bool = False,
+        beside: bool = False,
     ) -> None:
         self.starved = starved
+        self.beside = beside
         self.pid = pid
         self.signal = signal
         self.exitcode = exitcode

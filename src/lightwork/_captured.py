@@ -21,6 +21,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from lightwork._by_code import global_generator
 from lightwork._bytecode import decode
 from lightwork._effects import identities
+from lightwork._kinds import held_by, is_a
 from lightwork._lean import deque, local, socket
 from lightwork._record import Record
 
@@ -91,23 +92,23 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
     """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything."""
     found, asks = [], False
     for name, value in reach(fn):
-        asks = asks or (isinstance(value, FunctionType) and _asks(value.__code__))
+        asks = asks or (is_a(value, FunctionType) and _asks(value.__code__))
         kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
         if kinds & _GENERATORS:
-            if isinstance(fn, FunctionType) and global_generator(value) is not None:
+            if is_a(fn, FunctionType) and global_generator(value) is not None:
                 continue
             why = f'draws from the generator "{name}": who comes first gets the next number; lw.rng() is per call'
             found.append(Tie("thread", name, why, generator=True))
-        elif isinstance(value, _IO) and _is_open(value):
-            kind = "file" if isinstance(value, _io._IOBase) else "socket"
+        elif is_a(value, _IO) and _is_open(value):
+            kind = "file" if is_a(value, _io._IOBase) else "socket"
             why = f'uses "{name}", an open {kind}, which others would read from, or write to, in between'
             found.append(Tie("thread", name, why))
         elif kinds & _OF_A_THREAD:
             found.append(Tie("thread", name, f'uses "{name}", a {type(value).__qualname__} of the thread that made it'))
-        elif isinstance(value, BuiltinFunctionType) and _changes(value):
+        elif is_a(value, BuiltinFunctionType) and _changes(value):
             kind = type(value.__self__).__qualname__
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
-        elif isinstance(value, local) and vars(value):
+        elif is_a(value, local) and held_by(value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     for name, where in identities(fn) if asks else ():
         at = f"line {where.rpartition(':')[2]} of {os.path.basename(where.rpartition(':')[0])}"  # noqa: PTH119
@@ -117,10 +118,8 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
 
 
 def _is_open(value: Any) -> bool:
-    if isinstance(value, _io._IOBase):
-        if isinstance(value, (_io.BytesIO, _io.StringIO)) or any(
-            value is one for one in (sys.stdin, sys.stdout, sys.stderr)
-        ):
+    if is_a(value, _io._IOBase):
+        if is_a(value, (_io.BytesIO, _io.StringIO)) or any(value is one for one in (sys.stdin, sys.stdout, sys.stderr)):
             return False
         return not value.closed
     return bool(value.fileno() >= 0)
@@ -135,12 +134,12 @@ def _asks(code: CodeType) -> bool:
 
 
 def _changes(method: BuiltinFunctionType) -> bool:
-    return isinstance(method.__self__, _CHANGEABLE) and method.__name__ in _CHANGING
+    return is_a(method.__self__, _CHANGEABLE) and method.__name__ in _CHANGING
 
 
 def has_locals(fn: Callable[..., Any]) -> bool:
     """Whether ``fn`` reads what each thread has its own of, so that ``ties`` must be asked in the caller's thread."""
-    return any(isinstance(value, local) for _, value in reach(fn))
+    return any(is_a(value, local) for _, value in reach(fn))
 
 
 def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
@@ -158,23 +157,23 @@ def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, MethodType):
+    if is_a(value, MethodType):
         yield value.__func__.__name__, value.__func__
         yield "self", value.__self__
-    elif isinstance(value, BuiltinFunctionType):
-        if not isinstance(value.__self__, (ModuleType, type(None))):
+    elif is_a(value, BuiltinFunctionType):
+        if not is_a(value.__self__, (ModuleType, type(None))):
             yield "self", value.__self__
-    elif isinstance(value, FunctionType):
+    elif is_a(value, FunctionType):
         if depth and value.__code__.co_filename.startswith(_LIBRARY):
             return
         yield from _of_function(value)
-    elif isinstance(value, partial):
+    elif is_a(value, partial):
         yield "func", value.func
         yield from ((f"argument {place}", argument) for place, argument in enumerate(value.args))
         yield from value.keywords.items()
-    elif depth <= 1 and not isinstance(value, type) and type(value).__module__ != "builtins":
+    elif depth <= 1 and not is_a(value, type) and type(value).__module__ != "builtins":
         # A callable object, or the object of a bound method: its attributes, and its __call__.
-        yield from ((f"{name}.{part}", found) for part, found in getattr(value, "__dict__", {}).items())
+        yield from ((f"{name}.{part}", found) for part, found in held_by(value).items())
         call = type(value).__dict__.get("__call__")
         if call is not None:
             yield "__call__", call

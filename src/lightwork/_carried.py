@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 
 from lightwork import _pickling
+from lightwork._kinds import is_a
 from lightwork._lean import pickle
 from lightwork.errors import LightworkError, RemoteError, UnpicklableError
 
@@ -200,7 +201,7 @@ def unpicklable(problem: BaseException, value: Any, root: str) -> UnpicklableErr
     from lightwork import _culprit
 
     path, part = _culprit.find(value, root, _sendable)
-    if isinstance(part, _OF_CONTEXTS):
+    if is_a(part, _OF_CONTEXTS):
         remedy = 'Context variables do not cross: pass the value as an argument, or use backend="threads".'
     else:
         remedy = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from types import FunctionType, MethodType, ModuleType
 
-from lightwork._lean import pickle
+from lightwork._kinds import held_by, is_a
+from lightwork._lean import pickle, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,24 +61,24 @@ def crosses(value: Any, dump: Callable[[Any], object]) -> bool:
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """Everything that pickling ``value`` pickles, with how a reader would name it."""
-    if isinstance(value, dict):
+    if is_a(value, dict):
         for key, inner in list(value.items())[:MOST_PARTS]:
             yield f"[{_short(key)}]", inner
             yield f"'s key {_short(key)}", key
         return
-    if isinstance(value, (list, tuple)):
+    if is_a(value, (list, tuple)):
         for position, inner in enumerate(value[:MOST_PARTS]):
             yield f"[{position}]", inner
-    elif isinstance(value, (set, frozenset)):
+    elif is_a(value, (set, frozenset)):
         for inner in list(value)[:MOST_PARTS]:
             yield f"{{{_short(inner)}}}", inner
-    if isinstance(value, MethodType):
+    if is_a(value, MethodType):
         yield ".__self__", value.__self__
         return
-    if isinstance(value, FunctionType):
+    if is_a(value, FunctionType):
         yield from _parts_of_function(value)
         return
-    if isinstance(value, (type, ModuleType)) or _refuses(value):
+    if is_a(value, (type, ModuleType)) or _refuses(value):
         return
     for name, inner in list(_state(value).items())[:MOST_PARTS]:
         yield f".{name}", inner
@@ -107,11 +108,11 @@ def _parts_of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _state(value: Any) -> dict[str, Any]:
-    state = dict(getattr(value, "__dict__", {}) or {})
+    state = held_by(value)
     for cls in type(value).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:
-            if hasattr(value, name):
+            with suppress(Exception):  # it may be empty, or the object's own ``__getattr__`` raise anything
                 state.setdefault(name, getattr(value, name))
     return state
 

@@ -543,7 +543,7 @@ class Dispatch:
         if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
             # It was to be ended, and its worker was, before it began: it does not begin elsewhere.
             running = (head[0], head[1].done)
-        elif not worker.ready:
+        elif not worker.ready and not event.death.beside:
             lane.stillborn += 1
         broken_off = self._take_back(worker, running)
         if broken_off is not None:

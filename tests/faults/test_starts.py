@@ -10,7 +10,7 @@ import pytest
 
 import lightwork as lw
 from tests.faults import nasty, slow_to_import
-from tests.leftovers import linux, wait_for, workers
+from tests.leftovers import alive, linux, starters, wait_for, workers
 from tests.promises import jobs, programs
 
 HANGING = {"backend": "processes", "initializer": time.sleep, "initargs": (600,)}
@@ -90,6 +90,25 @@ def test_workers_that_are_killed_before_they_are_ready_cost_nothing(tmp_path):
                     worker.kill()
         (tmp_path / "word").touch()
         assert future.result(20) == 9
+
+
+@linux
+def test_many_workers_that_lose_their_starter_before_they_are_ready_are_lost_once(tmp_path):
+    """As many as there are, of one cause: that is no row of workers that cannot start."""
+    word = tmp_path / "word"
+
+    def strike():
+        wait_for(lambda: len(workers()) == 8)
+        started = workers()
+        starters()[0].kill()
+        wait_for(lambda: not any(alive(worker.pid) for worker in started))  # none of them has the word
+        word.touch()
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    with lw.Executor(8, backend="processes", initializer=jobs.wait_for_word, initargs=(str(word),)) as executor:
+        assert list(executor.map(nasty.square, range(40))) == [x * x for x in range(40)]
+    striker.join()
 
 
 @pytest.mark.parametrize("room", [0, 3])

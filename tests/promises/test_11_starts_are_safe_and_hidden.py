@@ -61,6 +61,47 @@ def test_what_a_function_takes_of_the_standard_library_is_told_to_the_starter(tm
     assert done.stdout == "['decimal', 'json'] True\nTrue\n() ()\n[('1', Decimal('1'), '1')]\n"
 
 
+PROXIES = """
+import lightwork as lw
+
+class Unset:  # as settings that nobody has made, and what stands for a request outside of one
+    @property
+    def __class__(self):
+        raise RuntimeError("somebody wanted it made")
+
+    def __getattr__(self, name):
+        raise RuntimeError("somebody wanted it made")
+
+class Mock:
+    def __getattr__(self, name):
+        return lambda *_: name
+
+    def __call__(self, x):
+        return -x
+
+unset, mock = Unset(), Mock()
+
+def uses(x):
+    return x + 1 if unset is not None else 0
+
+if __name__ == "__main__":
+    import proxies
+    print([str(lw.check(fn, [1])).partition(":")[0] for fn in (uses, proxies.uses)])
+    print(lw.map(proxies.uses, [1, 2], backend="processes"), lw.map(proxies.mock, [1, 2], backend="processes"))
+    try:
+        lw.map(uses, [1, 2], backend="processes")
+    except lw.UnpicklableError as error:
+        print(error.path)
+"""
+
+
+def test_objects_that_only_stand_for_others_are_not_asked_for_these(tmp_path):
+    (tmp_path / "proxies.py").write_text(PROXIES)
+    done = run("proxies.py", cwd=tmp_path)
+    said = "['uses', 'uses']\n[2, 3] [-1, -2]\nfunction's global 'unset'\n"
+    assert (done.stdout, done.stderr) == (said, "")
+
+
 def test_what_forks_has_one_thread():
     with lw.Executor(2, backend="processes") as executor:
         executor.submit(jobs.square, 1).result(20)

@@ -122,7 +122,7 @@ def hasten(fn: object = None, workers: int | None = None) -> None:
         if _starter is None or _starter.owner != os.getpid():
             _starter = _Starter()
             # It boots meanwhile: what is to be found out for it need not be found before.
-            with suppress(AttributeError, ValueError):
+            with suppress(Exception):  # objects raise anything when they are looked at
                 _starter.brief(*_wanted(fn, workers))
 
 
@@ -154,7 +154,8 @@ def _is_more_than_code(fn: object) -> bool:
     for cell in getattr(fn, "__closure__", None) or ():
         with suppress(ValueError):
             values.append(cell.cell_contents)
-    kinds = [value if isinstance(value, type) else type(value) for value in values]
+    # Not ``isinstance``: to ask a proxy, as of settings that nobody has made yet, for its class is to have it made.
+    kinds = [value if issubclass(type(value), type) else type(value) for value in values]
     return not hasattr(fn, "__code__") or any(
         kind.__module__ == "__main__" or "<" in getattr(kind, "__qualname__", "") for kind in kinds
     )
@@ -185,7 +186,8 @@ def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
         for called, value in list(values.items()):
             if called.startswith("__"):
                 continue  # what the import system has left there
-            name = value.__name__ if isinstance(value, type(os)) else getattr(value, "__module__", None)
+            # Nothing is asked of what only stands for something else, as modules do that load when they are used.
+            name = value.__name__ if type(value) is type(os) else getattr(value, "__module__", None)
             if not isinstance(name, str) or name in seen:
                 continue
             seen.add(name)

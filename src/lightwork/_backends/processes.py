@@ -84,6 +84,8 @@ class ProcessLauncher(Launcher):
         self._pids: dict[int, int] = {}
         self._hung_up: set[int] = set()
         self._orphans: set[int] = set()
+        self._siblings: set[int] = set()
+        """Orphans that have lost the same starter as another one."""
 
     def attach(self, watch: Watch, unwatch: Callable[[socket.socket], None], ended: Callable[[int, End], None]) -> None:
         self._watch, self._unwatch, self._ended = watch, unwatch, ended
@@ -163,7 +165,9 @@ class ProcessLauncher(Launcher):
             self._alive.discard(worker)
             self._ended(worker, describe(pid, status, bool(memory), self._call_timeout is not None))
         if self._line is None:
-            for worker in sorted(self._alive):
+            orphans = sorted(self._alive)
+            self._siblings.update(orphans[1:])
+            for worker in orphans:
                 self._orphans.add(worker)
                 self._kill_orphan(worker)
                 if worker in self._hung_up:
@@ -178,7 +182,8 @@ class ProcessLauncher(Launcher):
     def _lost(self, worker: int) -> Death:
         self._alive.discard(worker)
         self._orphans.discard(worker)
-        return Death(self._pids.get(worker), reason="was lost, because lightwork's starter process was killed")
+        reason = "was lost, because lightwork's starter process was killed"
+        return Death(self._pids.get(worker), reason=reason, beside=worker in self._siblings)
 
 
 def _some(line: socket.socket) -> bytes:

@@ -17,6 +17,7 @@ from lightwork._effects import own_file
 from lightwork._extensions import Extension, extension
 from lightwork._finding import COSTS, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
+from lightwork._kinds import is_a
 
 _SHOWN = 4
 
@@ -136,9 +137,9 @@ def _modules(subject: Subject) -> set[str]:
 
 def _home(value: object) -> str:
     """The name of the module that something is, or comes from."""
-    if isinstance(value, ModuleType):
+    if is_a(value, ModuleType):
         name: object = value.__name__
-    elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+    elif is_a(value, (type, FunctionType, BuiltinFunctionType)):
         name = value.__module__
     else:
         name = type(value).__module__

@@ -15,6 +15,7 @@ from lightwork._captured import ties
 from lightwork._effects import Effect, effects
 from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
+from lightwork._kinds import held_by, is_a
 
 _SEPARATE = "In processes and interpreters each worker changes a copy of its own, of which you see nothing"
 _AT_ONCE = "in threads the calls change one thing at the same time, in an order that differs from run to run"
@@ -164,7 +165,7 @@ def _resource(subject: Subject, name: str, value: Any, by_name: bool) -> Iterato
             f"Let each worker open its own: {name} = lw.per_worker(connect), and in the function {name}().",
             subject.sharing,
         )
-    elif isinstance(value, threading.local) and vars(value):
+    elif is_a(value, threading.local) and held_by(value):
         yield Finding(
             "resource",
             FAILS,
@@ -203,17 +204,17 @@ _LOCKS = (
 
 
 def _is_open(value: Any) -> bool:
-    if isinstance(value, (io.BytesIO, io.StringIO)) or any(value is one for one in (sys.stdin, sys.stdout, sys.stderr)):
+    if is_a(value, (io.BytesIO, io.StringIO)) or any(value is one for one in (sys.stdin, sys.stdout, sys.stderr)):
         return False
-    if isinstance(value, socket.socket):
+    if is_a(value, socket.socket):
         return value.fileno() >= 0
-    return isinstance(value, io.IOBase) and not value.closed
+    return is_a(value, io.IOBase) and not value.closed
 
 
 def _locks(value: Any) -> bool:
     queue = sys.modules.get("queue")
     queues = () if queue is None else (queue.Queue, queue.SimpleQueue)
-    return isinstance(value, (*_LOCKS, *queues))
+    return is_a(value, (*_LOCKS, *queues))
 
 
 def _of_one_thread(value: Any) -> bool:
@@ -224,11 +225,11 @@ _BOUND = {("sqlite3", "Connection"), ("sqlite3", "Cursor")}
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, socket.socket):
+    if is_a(value, socket.socket):
         return "open socket"
-    if isinstance(value, io.IOBase):
+    if is_a(value, io.IOBase):
         return "open file"
-    if isinstance(value, _LOCKS[:2]):
+    if is_a(value, _LOCKS[:2]):
         return "lock"
     return f"{type(value).__module__}.{type(value).__qualname__}"
 

@@ -17,6 +17,7 @@ from typing import Any
 from lightwork._backends.base import Capabilities
 from lightwork._captured import reach
 from lightwork._effects import own
+from lightwork._kinds import is_a
 from lightwork._shared import MISSING
 
 MOST_ITEMS = 1_000
@@ -76,7 +77,7 @@ class Subject:
     @cached_property
     def functions(self) -> list[FunctionType]:
         """The function and what it calls by name, as far as that is the user's own."""
-        return [thing for _, thing in self.things if isinstance(thing, FunctionType) and own(thing.__code__)]
+        return [thing for _, thing in self.things if is_a(thing, FunctionType) and own(thing.__code__)]
 
     @cached_property
     def uses(self) -> list[Use]:
@@ -143,14 +144,14 @@ def _uses(function: FunctionType, code: CodeType, known: dict[str, str] | None =
 
 def _attribute(dotted: str, value: Any, name: str) -> tuple[str, Any]:
     """What an attribute is called, and what it is if its owner is a module that has it."""
-    inner = vars(value).get(name, MISSING) if isinstance(value, ModuleType) else MISSING
+    inner = vars(value).get(name, MISSING) if is_a(value, ModuleType) else MISSING
     whole = f"{dotted}.{name}"
     return (_dotted(inner, whole) if isinstance(inner, ModuleType) else whole), inner
 
 
 def _dotted(value: Any, name: str) -> str:
-    if isinstance(value, ModuleType):
+    if is_a(value, ModuleType):
         return value.__name__
     # Other objects are not asked: that could run code of theirs.
-    module = value.__module__ if isinstance(value, (type, FunctionType, BuiltinFunctionType, MethodType)) else None
+    module = value.__module__ if is_a(value, (type, FunctionType, BuiltinFunctionType, MethodType)) else None
     return f"{module}.{value.__name__}" if isinstance(module, str) else name
