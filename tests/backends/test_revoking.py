@@ -154,6 +154,20 @@ def test_a_call_that_hangs_in_an_import_behind_what_was_taken_back_is_taken_back
 
 
 @linux
+def test_what_is_sent_after_the_question_is_not_taken_back_with_the_answer(puppet):
+    """A worker that has ended what it had meanwhile is given more, which it will not refuse."""
+    launcher, crew, worker = puppet
+    crew.send(worker, Batch(1, abs, "one", 0, [1]))
+    first = launcher.next_batch()
+    assert launcher.begin(first, 0)
+    crew.revoke(worker)
+    launcher.end_batch(first)
+    crew.send(worker, Batch(2, abs, "one", 1, [2, 3]))
+    assert [event.positions for event in until(crew, Revoked) if isinstance(event, Revoked)] == [{}]
+    assert launcher.begin(launcher.next_batch(), 0)
+
+
+@linux
 def test_a_slot_that_goes_back_to_the_call_that_ended_last_has_nothing_done_twice(puppet):
     """Where cells tell, the next call is named as soon as one has ended; where a stretch ends, the one that ended."""
     launcher, crew, worker = puppet

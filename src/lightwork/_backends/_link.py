@@ -112,13 +112,14 @@ class Link:
         words = self.ledger.words
         # The slot last: a call that is no longer fetched by then is named there, and refused or not.
         fetching, slot = words[9], self.ledger.slot
-        positions, at = {}, slot & POSITION
+        # What was sent since will not be refused: it had ended what it had then, and was given more.
+        positions, at, before = {}, slot & POSITION, words[8] >> 32
         if slot < words[7]:
             # No call of the range has begun. Those before it that have not are still the worker's.
-            positions = self.record.revoke(words[7] >> 32, (words[7] & POSITION) - 1)
+            positions = self.record.revoke(words[7] >> 32, (words[7] & POSITION) - 1, before)
         elif slot < self._floor or (fetching and slot < words[8]):
             # It is at a call that it will refuse, or has.
-            positions = self.record.revoke(slot >> 32, at - 1)
+            positions = self.record.revoke(slot >> 32, at - 1, before)
         # One that went on will refuse the next call, or has, and its frame says so.
         return Revoked(self.number, positions)
 

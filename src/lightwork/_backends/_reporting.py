@@ -122,13 +122,16 @@ class Account:
             del self.batches[number]
         return outcomes if last or outcomes.values else None
 
-    def revoke(self, number: int, position: int) -> dict[int, int]:
-        """What the worker had not begun when it ran the call at ``position`` of batch ``number`` is its no longer.
+    def revoke(self, number: int, position: int, before: int) -> dict[int, int]:
+        """What the worker had not begun when it ran the call at ``position`` of batch ``number`` is its no longer, but
+        for batches from ``before`` on.
 
         Returns from which position on, by the batch's id; a batch of which nothing was begun is forgotten.
         """
         taken = {}
         for each, sent in list(self.batches.items()):
+            if each >= before:
+                break
             begun = position + 1 if each == number else 0 if each > number else sent.batch.stop
             if begun < sent.batch.stop:
                 taken[sent.batch.id] = begun
