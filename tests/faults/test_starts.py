@@ -9,6 +9,7 @@ import time
 import pytest
 
 import lightwork as lw
+from lightwork._backends import _starter
 from tests.faults import nasty, slow_to_import
 from tests.leftovers import alive, linux, starters, wait_for, workers
 from tests.promises import jobs, programs
@@ -158,3 +159,30 @@ def test_where_no_file_may_be_large_enough_for_shared_memory():
         """,
     )
     assert (done.stdout, done.stderr) == ("File too large True\n" * 4 + "True\n44999850000\n", "")
+
+
+@pytest.mark.parametrize("killed", [2, 1000])
+def test_a_worker_killed_before_it_is_told_whose_it_is_is_replaced(monkeypatch, killed):
+    made = []
+
+    class Killed:
+        def __init__(self):
+            made.append(self)
+
+        def begin(self, passed):
+            if len(made) <= killed:
+                raise BrokenPipeError(32, "Broken pipe")
+
+        def end(self):
+            self.ended = True
+
+    monkeypatch.setattr(_starter, "Blank", Killed)
+    starter = _starter.Starter.__new__(_starter.Starter)
+    starter.spares = []
+    if killed < _starter.TRIES:
+        assert starter._begun([1]) is made[killed]
+        assert all(blank.ended for blank in made[:killed])
+    else:
+        with pytest.raises(BrokenPipeError):
+            starter._begun([1])
+        assert len(made) == _starter.TRIES

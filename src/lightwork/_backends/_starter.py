@@ -48,6 +48,8 @@ STOPS = 0.05
 LONGEST_POLL = 3600.0
 MOST_SPARES = 4
 """Workers that are forked ahead, at most: further ones are forked while these begin."""
+TRIES = 5
+"""Workers that may be killed one after another before they are told whose they are."""
 SPARED = 1.0
 """Seconds after which those that nobody wanted are ended."""
 
@@ -228,13 +230,18 @@ class Starter:
                 return spare
             except OSError:
                 spare.end()  # somebody has killed it
-        blank = Blank()
-        try:
-            blank.begin(passed)
-        except OSError:
-            blank.end()
-            raise
-        return blank
+        for _ in range(TRIES):
+            blank = Blank()
+            try:
+                blank.begin(passed)
+                return blank
+            except ConnectionError as problem:
+                killed = problem  # by somebody, which says nothing of the next one
+                blank.end()
+            except OSError:
+                blank.end()
+                raise
+        raise killed
 
     def make_ready(self, spares: int, modules: Iterable[str]) -> None:
         """Does what the first workers will want while the caller is still loading what asks for them."""
