@@ -230,18 +230,16 @@ class Starter:
                 return spare
             except OSError:
                 spare.end()  # somebody has killed it
-        for _ in range(TRIES):
+        for left in reversed(range(TRIES)):
             blank = Blank()
             try:
                 blank.begin(passed)
-                return blank
-            except ConnectionError as problem:
-                killed = problem  # by somebody, which says nothing of the next one
+                break
+            except OSError as problem:
                 blank.end()
-            except OSError:
-                blank.end()
-                raise
-        raise killed
+                if not left or not isinstance(problem, ConnectionError):
+                    raise  # else somebody has killed it, which says nothing of the next one
+        return blank
 
     def make_ready(self, spares: int, modules: Iterable[str]) -> None:
         """Does what the first workers will want while the caller is still loading what asks for them."""
