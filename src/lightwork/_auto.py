@@ -14,7 +14,7 @@ from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Turn
 from lightwork._change import ENOUGH, Change
-from lightwork._clock import Clock
+from lightwork._clock import Clock, process_cpu
 from lightwork._demand import Canary, Demand, Meter, Wire
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, UNDISTURBED, Run
@@ -392,7 +392,7 @@ class AutoRun(Run):
         return Demand(
             wait=max(0.0, wall - used),
             cpu=used + hidden,
-            gil=min(used, share * wall),
+            gil=share * used,
             wire_caller=wire.caller if wire else 0.0,
             wire_worker=wire.worker if wire else 0.0,
             bytes_out=wire.bytes_out if wire else 0,
@@ -461,7 +461,7 @@ class AutoRun(Run):
         return Demand(
             wait=max(0.0, wall - cpu),
             cpu=cpu,
-            gil=min(cpu, share * wall),
+            gil=share * cpu,
             wire_caller=wire.caller if wire else 0.0,
             wire_worker=wire.worker if wire else 0.0,
             bytes_out=wire.bytes_out if wire else 0,
@@ -526,7 +526,7 @@ class AutoRun(Run):
             if self._wire.refused:
                 self._keep_out_of_processes(self._wire.refused)
         elif self._canary is None:
-            self._canary, self._canary_busy = Canary(), 0.0
+            self._canary, self._canary_busy = Canary(self._makers()), 0.0
             with loading:
                 self._canary.start()
             self._canary_since = self.clock.now()
@@ -534,6 +534,12 @@ class AutoRun(Run):
         else:
             return False
         return True
+
+    def _makers(self) -> Callable[[], float] | None:
+        """The CPU clock of those who make the calls; None: of this thread."""
+        if self._scout is not None:
+            return self._scout.caller_cpu
+        return None if self.plan.backend.capabilities.in_caller else process_cpu
 
     def _keep_out_of_processes(self, why: str) -> None:
         self._stays = why
@@ -549,7 +555,7 @@ class AutoRun(Run):
             watched += min(self._running[0], self.clock.now() - self._canary_since)
         if self._canary is None or watched < CANARY_SECONDS:
             return
-        self._gil_share = self._canary.held_share(watched)
+        self._gil_share = self._canary.held_share()
         if self._gil_share is not None or watched > CANARY_PATIENCE:
             self._canary.stop()
             self._canary = None

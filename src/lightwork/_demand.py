@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from lightwork import _machine
-from lightwork._clock import alone
+from lightwork._clock import alone, thread_cpu_clock
 from lightwork._lean import Lock, deque
 from lightwork._record import Record, replace
 from lightwork._stats import relative_mad
@@ -176,8 +176,8 @@ class Meter:
     def demand(self, held_share: float | None = None, wire: Wire | None = None) -> Demand:
         """What one call asks for, from all that was observed.
 
-        ``held_share`` is the canary's: the part of the wall time in which the GIL was held. None: not known,
-        and all computing of the calling thread is taken to hold it (on a free-threaded build: none).
+        ``held_share`` is the canary's: the part of this thread's computing that held the GIL. None: not known,
+        and all of it is taken to hold it (on a free-threaded build: none).
         Raises ValueError if nothing was observed.
         """
         if self.first is None:
@@ -195,7 +195,7 @@ class Meter:
         return Demand(
             wait=max(0.0, wall - cpu),
             cpu=cpu,
-            gil=min(own, share * wall) if held_share is not None else own * share,
+            gil=own * share,
             wire_caller=wire.caller if wire else 0.0,
             wire_worker=wire.worker if wire else 0.0,
             bytes_out=wire.bytes_out if wire else 0,
@@ -219,8 +219,8 @@ _SPACING = 0.0005  # s between knocks at first
 _WIDEST = 0.005  # s between knocks later on
 _PATIENT_AFTER = 40  # knocks, after which they come less and less often: few are needed
 _LATE = 0.001  # s; overdue by this, the GIL is held
-_ENOUGH_KNOCKS = 4
-_ENOUGH_SECONDS = 0.015
+_ENOUGH = (4, 0.002), (1, 0.015)  # knocks, and CPU seconds that they stand for: either will do
+_COMPUTED = 5e-5  # s of CPU between two knocks, without which the later one tells nothing
 _GOLDEN = 0.6180339887498949
 _ENDS = 1.0  # s in which the thread ends, where there is one: in a forked child there is not
 
@@ -233,22 +233,30 @@ class Canary:
     (``ru_nvcsw``), so that a busy machine, where everything wakes late, deceives nobody. Elsewhere a wake-up
     more than 1 ms late counts: the GIL changes hands only every 5 ms (``sys.getswitchinterval``).
 
-    A knock stands for the time since the one before. They are spread by multiples of the golden ratio, so
+    A knock stands for what those who make the calls have computed since the one before: they are no less in the GIL's
+    way for having had no core meanwhile, as on a machine where other processes start, and who has given the GIL away
+    and waits for a core leaves it free. Knocks are spread by multiples of the golden ratio, so
     that they never fall into step with the function. Each takes 10 to 20 µs of a core: a computing thread
     loses 1 %. It waits for the GIL like any thread: if it had it after 0.5 ms instead of 5, the computing thread, which
     gives it away then and has to be woken, would not have it back at the next knock where others keep the cores busy
     (half of the GIL's share was seen so in 11 of 25 loops in pure Python).
 
     It cannot see *who* holds the GIL: to learn about one function, nothing else should run in this process.
+
+    ``used``: CPU seconds of those who make the calls, a clock that any thread may read. Default: of the thread that
+    starts the canary.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, used: Callable[[], float] | None = None) -> None:
+        self._clock = used
+        self._used: Callable[[], float] = time.process_time
         self._gate, self._ended = Lock(), Lock()
         self._thread: threading.Thread | None = None
         self._held = self._total = 0.0
         self._knocks = 0
         self._due = float("inf")
-        self._asleep = 0.0
+        self._before = 0.0
+        """What they had used at the last knock."""
 
     def start(self) -> None:
         """Starts to watch; where the GIL is off there is nothing to watch. Forgets what was seen before."""
@@ -264,6 +272,8 @@ class Canary:
         daemon = _machine.daemon_threads()
         import threading
 
+        self._used = self._clock or thread_cpu_clock(threading.get_ident())
+        self._before = self._used()
         thread = threading.Thread(target=self._run, name="lightwork-canary", daemon=daemon)
         try:
             thread.start()
@@ -292,24 +302,19 @@ class Canary:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def held_share(self, busy: float | None = None) -> float | None:
-        """The part of the time in which the GIL was held, 0 to 1; None as long as too little was seen.
+    def held_share(self) -> float | None:
+        """The part of the computing that held the GIL, 0 to 1; None as long as too little was seen.
 
-        ``busy``: seconds of that time in which there were calls to be watched: in the others the GIL was free. Good for
-        telling none, some and all apart; a few dozen knocks tell no more.
+        Good for telling none, some and all apart; a few dozen knocks tell no more.
         """
         if not _machine.gil_enabled():
             return 0.0
         held, total, knocks = self._sum()
-        if knocks >= _ENOUGH_KNOCKS or (knocks >= 1 and total >= _ENOUGH_SECONDS):
-            return min(1.0, held / total if busy is None else held / max(min(total, busy), 1e-9))
-        return None
+        return held / total if any(knocks >= many and total >= long for many, long in _ENOUGH) else None
 
     def _sum(self) -> tuple[float, float, int]:
-        """Held and total seconds and knocks, with one that is on the way if it is late already."""
-        overdue = time.perf_counter() - self._due
-        if overdue > _LATE:
-            whole = self._asleep + overdue
+        """Held and total CPU seconds and knocks, with one that is on the way if it is late already."""
+        if time.perf_counter() - self._due > _LATE and (whole := self._used() - self._before) > _COMPUTED:
             return self._held + whole, self._total + whole, self._knocks + 1
         return self._held, self._total, self._knocks
 
@@ -320,15 +325,15 @@ class Canary:
             self._ended.release()
 
     def _watch(self) -> None:
-        now, switches, gate = time.perf_counter, _machine.voluntary_switches, self._gate
-        place = now() % 1.0
+        now, switches, gate, used = time.perf_counter, _machine.voluntary_switches, self._gate, self._used
+        place, knocks = now() % 1.0, 0
         while True:
-            place = (place + _GOLDEN) % 1.0
-            rate = max(1.0, self._knocks / _PATIENT_AFTER)
+            place, knocks = (place + _GOLDEN) % 1.0, knocks + 1
+            rate = max(1.0, knocks / _PATIENT_AFTER)
             asleep = min(_SPACING * rate, _WIDEST) * (0.5 + place)
             before = switches()
             began = now()
-            self._asleep, self._due = asleep, began + asleep
+            self._due = began + asleep
             if gate.acquire(timeout=asleep):
                 return
             woke = now()
@@ -337,10 +342,13 @@ class Canary:
             late = max(0.0, woke - began - asleep)
             # A kernel that does not count (0: gVisor does so) leaves the lateness alone as evidence.
             counted = None if before is None or after is None or after == before else after - before
-            held = late > _LATE if counted is None else counted > 1
-            if held:
-                self._held += asleep + late
-            self._total += asleep + late
+            so_far = used()
+            computed, self._before = so_far - self._before, so_far
+            if computed < _COMPUTED:
+                continue
+            if late > _LATE if counted is None else counted > 1:
+                self._held += computed
+            self._total += computed
             self._knocks += 1
 
 

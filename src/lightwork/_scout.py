@@ -88,7 +88,8 @@ class Scout:
         self._cpu_began = 0.0
         self._depth = _context.depth()
         ident, self._caller = caller or (threading.get_ident(), threading.get_native_id())
-        self._caller_cpu = thread_cpu_clock(ident)
+        self.caller_cpu = thread_cpu_clock(ident)
+        """CPU seconds of the caller's thread."""
         self._alarm.acquire()
         self._stolen_before = delay or run_delay(self._caller) or 0.0, rival
         if caller is not None:
@@ -109,7 +110,7 @@ class Scout:
             yield
             return
         self._stolen_before = self._stolen()
-        self.look_at(turn, self._clock.now(), self._caller_cpu())
+        self.look_at(turn, self._clock.now(), self.caller_cpu())
         self._baton.release()
         try:
             yield
@@ -221,7 +222,7 @@ class Scout:
             self._imports.are_ours()
 
     def _look(self, run: Watched, turn: Turn, lasted: float) -> float | None:
-        cpu = min(self._caller_cpu() - self._cpu_began, lasted)
+        cpu = min(self.caller_cpu() - self._cpu_began, lasted)
         delay, rival = (now - before for now, before in zip(self._stolen(), self._stolen_before, strict=True))
         return run.look_in(turn, alone(lasted, cpu, delay, rival), cpu)
 
@@ -239,7 +240,7 @@ class Scout:
                 lasted = self._clock.now() - self._since
                 if self.run is None and self._begin is not None:
                     with loading:
-                        self.run = self._begin(turn, lasted, self._caller_cpu() - self._cpu_began)
+                        self.run = self._begin(turn, lasted, self.caller_cpu() - self._cpu_began)
                     if self.run is not None:
                         continue  # that took a while: the batch has lasted longer by now, or it is over
                 soon = None if self.run is None else self._look(self.run, turn, lasted)

@@ -280,7 +280,7 @@ class Canary:
     def __init__(self, share: float) -> None:
         self._share = share
 
-    def held_share(self, busy: float) -> float:
+    def held_share(self) -> float:
         return self._share
 
     def stop(self) -> None:
@@ -318,7 +318,7 @@ class Simulation(AutoRun):
             self._wire = Wire(workload.wire, workload.wire, 0, 0)
         elif self._canary is None:
             assert self.demand is not None
-            held = workload.gil * self.demand.cpu_share if machine.gil else 0.0
+            held = workload.gil if machine.gil else 0.0
             self._canary, self._canary_since = Canary(held), self._world.clock.now()  # type: ignore[assignment]
             self._canary_busy = 0.0
             return False
