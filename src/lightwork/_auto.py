@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 CANARY_SECONDS = 0.012
 """How much computing the canary watches before it is asked."""
 
+MIXED, LONGER = (0.35, 0.85), 3
+"""Shares of the GIL between which the canary watches so many times as long: few functions have such a one, and most
+that seem to were seen when others had the cores."""
+
 FIRST_LOOK = 0.002
 """Seconds before which nothing is considered: jobs that end sooner pay for nothing but the loop."""
 
@@ -555,8 +559,10 @@ class AutoRun(Run):
             watched += min(self._running[0], self.clock.now() - self._canary_since)
         if self._canary is None or watched < CANARY_SECONDS:
             return
-        self._gil_share = self._canary.held_share()
-        if self._gil_share is not None or watched > CANARY_PATIENCE:
+        self._gil_share = share = self._canary.held_share()
+        if share is not None and MIXED[0] < share < MIXED[1] and watched < LONGER * CANARY_SECONDS:
+            return
+        if share is not None or watched > CANARY_PATIENCE:
             self._canary.stop()
             self._canary = None
             self._gil_known = True
