@@ -7,6 +7,7 @@ first calls of the run that goes on from here: none is made twice, and what was 
 
 from __future__ import annotations
 
+import _thread
 import sys
 import time
 from itertools import islice
@@ -15,6 +16,7 @@ from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
 from lightwork._loops import inline, loop, self_contained, stretch
+from lightwork._watch import Watch
 from lightwork._worth import HANDED, computes, too_little
 
 TYPE_CHECKING = False
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._report import Report
-    from lightwork._watch import Taken, Watch
+    from lightwork._watch import Taken
 
     Load = Callable[[bool], None]
     TakeOver = Callable[["Prelude"], Taken]
@@ -93,10 +95,6 @@ class Prelude:
 
     def _be_watched(self, position: int, item: Any, results: list[Any]) -> None:
         """Has another thread look on, from the call of ``item`` on."""
-        import _thread
-
-        from lightwork._watch import Watch
-
         if type(item) not in _ATOMS:
             from lightwork._fingerprint import fingerprint
 
