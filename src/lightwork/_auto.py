@@ -505,7 +505,7 @@ class AutoRun(Run):
             self._hastened = True  # most answers lead to processes, and finding them takes as long as these to start
             for candidate in self._policy.candidates:
                 if candidate.refused is None:
-                    self._usable(candidate.name).hasten(self._fn)
+                    self._usable(candidate.name).hasten(self._fn, list(self._sample[0]))
         if ask is Ask.EFFECTS:
             from lightwork._captured import has_locals, ties
             from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
@@ -549,6 +549,8 @@ class AutoRun(Run):
         self._stays = why
         for candidate in self._policy.candidates:
             if candidate.capabilities.needs_pickling:
+                if candidate.refused is None:
+                    self._usable(candidate.name).relax()
                 self._refused[candidate.name] = why
                 self._made_policy = self._policy.refuse(candidate.name, why)
 
@@ -578,6 +580,7 @@ class AutoRun(Run):
                     first.meter = None
                 if self._scout is not None:
                     self._scout.dismiss()
+                self._relax_but("")
                 self.decide("stayed in the calling thread", verdict.why)
             self._look = verdict.again or 0.0
             self._last = verdict.why
@@ -627,6 +630,8 @@ class AutoRun(Run):
     def _switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
         assert verdict.switch is not None
         backend, workers = self._usable(verdict.switch), verdict.workers
+        self._relax_but(backend.name)
+        backend.hasten(self._fn, list(self._sample[0]))
         few = self.demand is not None and self.demand.calls < FEW
         if few and self.demand and self.total is not None and self._policy.max_workers is None:
             left, elapsed = self.total - self.dispatch.done, self.clock.now() - self.began
@@ -644,6 +649,12 @@ class AutoRun(Run):
         number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend
+
+    def _relax_but(self, name: str) -> None:
+        """Ends what was begun for other backends than this one, and would take a core from it."""
+        for candidate in self._policy.candidates:
+            if candidate.name != name and candidate.refused is None:
+                self._usable(candidate.name).relax()
 
     def _hand_over(self) -> None:
         # Not when a worker is ready: its first call may have to import what all others find there.

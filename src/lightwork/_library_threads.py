@@ -90,6 +90,16 @@ def become_process(threads: int, own_process: bool) -> None:
     if own_process and FOR_ALL not in os.environ:
         _ours = {name: str(threads) for name in VARIABLES.values() if name not in os.environ}
         os.environ.update(_ours)
+        if threads > 1 and any(name in sys.modules for name in LOADERS):
+            _tell_stocked(threads)
+
+
+def _tell_stocked(threads: int) -> None:
+    """Libraries that were loaded before this process was anybody's have been told to use one thread."""
+    for library in _libraries():
+        if VARIABLES.get(library.internal_api) in _ours:
+            _tell(library, threads)
+            _first_seen[library.filepath] = threads
 
 
 # the caller's own process

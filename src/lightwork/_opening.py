@@ -63,7 +63,7 @@ class Opening:
     ) -> None:
         self._clock = SystemClock()
         self.began = prelude.began if prelude else self._clock.now()
-        self._fn, self._items, self._style, self._results = fn, items, style, results
+        self._fn, self.items, self._style, self._results = fn, items, style, results
         self._prelude = prelude
         self.crew = SerialCrew(terms, prelude.held if prelude else None)
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
@@ -107,7 +107,7 @@ class Opening:
                 position = self._go_on()
             self._modules = len(sys.modules)
             if self.print is None and position is not None:
-                self.print = position, fingerprint(self._items[position])
+                self.print = position, fingerprint(self.items[position])
             while position is not None:
                 self.crew.send(self.worker, self._batch(position))
                 if self._take(self.crew.wait(0.0)):
@@ -118,7 +118,7 @@ class Opening:
             self._take(self.crew.wait(0.0))
 
     def _batch(self, position: int) -> Batch:
-        return Batch(len(self._outcomes()), self._fn, self._style, 0, self._items, position, self._total)
+        return Batch(len(self._outcomes()), self._fn, self._style, 0, self.items, position, self._total)
 
     def _taken_up(self, prelude: Prelude) -> list[Event]:
         """The prelude's calls as a batch, which has ended."""
@@ -164,7 +164,7 @@ class Opening:
 
     @property
     def _end(self) -> int:
-        return min(self._total, len(self._items))  # a list may have become longer, or shorter, meanwhile
+        return min(self._total, len(self.items))  # a list may have become longer, or shorter, meanwhile
 
     def _outcomes(self) -> list[Outcomes]:
         return [event.outcomes for event in self.events if isinstance(event, Finished)]

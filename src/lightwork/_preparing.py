@@ -84,6 +84,7 @@ def prepare(
     check_fit(fn, made, settings, coroutine)
     if not blocking and made.capabilities.in_caller:
         raise BackendUnavailable(f"the {made.name!r} backend would block the event loop; backend='threads' would not")
+    made.hasten(fn)
     return Run(plan(made, *how_many(made, settings.max_workers)))
 
 
@@ -243,7 +244,7 @@ def _auto(
 ) -> Run:
     if opening is not None and opening.computes and settings.max_workers != 1 and cores() > 1:
         for rival in _rivals(_eligible(settings), False):  # before what decides is loaded
-            rival.hasten(fn)
+            rival.hasten(fn, opening.items)
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 

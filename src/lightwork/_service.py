@@ -140,6 +140,8 @@ class Service:
         self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], future: Outcome, routed: int = 0
     ) -> None:
         """Takes a call. Not after ``shutdown``. ``routed``: as of ``Work``."""
+        if not self._taken and self._settings.terms.initializer is None:
+            self._backend.hasten(fn, (args, tuple(kwargs.values())))
         self._taken += 1
         self._alone = 0 if self._calls.futures else self._alone + 1
         self._calls.inbox.put(Work(fn, args, kwargs, future, routed))
@@ -157,6 +159,8 @@ class Service:
         Returns whether to ``proceed``: not where others are to be taken in before these, of which the thread was told,
         or is about to be.
         """
+        if not self._taken and self._settings.terms.initializer is None:
+            self._backend.hasten(fn, tuple(argses[:1]))
         self._taken, self._alone = self._taken + len(argses), 0
         if not self._routed and len(argses) > 1:
             self._calls.inbox.put(Works(fn, argses, futures, together))

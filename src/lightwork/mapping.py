@@ -177,7 +177,7 @@ def _collect(
             return Collection(fn, iterables, style, options, results, first, taken=True)
 
         def load(computes: bool) -> None:
-            _load(fn if computes else None)
+            _load(computes, fn, iterables)
 
         first = prelude(fn, iterables[0], results, load, take_over)
     if first is not None:
@@ -199,7 +199,7 @@ def _collect(
     # when a module's lock goes away.
     with guarded():
         if first is not None and first.computes:
-            _foresee(fn)
+            _foresee(fn, iterables)
         _hasten(fn, options, iterables)
         from lightwork._collecting import Collection
 
@@ -207,28 +207,28 @@ def _collect(
     return results
 
 
-def _load(fn: object = None) -> None:
-    """Loads what a longer map takes. ``fn``: what it calls, if that computes."""
+def _load(computes: bool, fn: object, iterables: Sequence[Iterable[Any]]) -> None:
+    """Loads what a longer map takes, whose calls of ``fn`` wait, or are seen to be such as ``computes``."""
     from lightwork._gate import guarded
 
     with guarded():
-        if fn is not None:
-            _foresee(fn)
+        if computes:
+            _foresee(fn, iterables)
         from lightwork import _collecting, _preparing
 
         assert _collecting
-        _preparing.load(computes=fn is not None)
+        _preparing.load(computes)
 
 
-def _foresee(fn: object) -> None:
+def _foresee(fn: object, iterables: Sequence[Iterable[Any]]) -> None:
     """Begins processes before anything else is loaded where ``fn`` computes for long: mostly they are wanted."""
     from lightwork._machine import gil_enabled, usable_cores
 
     if gil_enabled() and usable_cores() > 1 and not _context.depth():
-        _hasten(fn, {"backend": "processes"})
+        _hasten(fn, {"backend": "processes"}, iterables)
 
 
-def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[Any]] = ()) -> None:
+def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[Any]]) -> None:
     """The one thing that takes longer than all the rest is begun before the rest is even loaded."""
     if options.get("backend") == "processes":
         from lightwork._backends._spawning import hasten
@@ -236,7 +236,7 @@ def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[An
         bounds = [len(each) for each in iterables if isinstance(each, (list, tuple))]
         if isinstance(asked := options.get("max_workers"), int):
             bounds.append(asked)
-        hasten(fn, min(bounds) if bounds else None)
+        hasten(fn, min(bounds) if bounds else None, tuple(iterables))
 
 
 def _stream(
@@ -257,7 +257,7 @@ def _stream(
     from lightwork._gate import guarded
 
     with guarded():
-        _hasten(fn, options)
+        _hasten(fn, options, iterables)
         from lightwork._collecting import stream
 
         return stream(fn, checked, style, buffersize, ordered, options)

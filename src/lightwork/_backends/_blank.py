@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 from lightwork import _platform
 from lightwork._backends import _ledger, worker
@@ -72,6 +73,10 @@ def _live(tether: socket.socket, starter: int) -> NoReturn:
         os.closerange(3, tether.fileno())
         _platform.close_descriptors_from(tether.fileno() + 1)
         _platform.volunteer_for_memory_kill()
+        if "numpy" in sys.modules:
+            from lightwork._backends import _stock  # as its starter did
+
+            _stock.take()
         passed = _told(tether)
         if len(passed) == PASSED:
             os.setpgid(0, 0)  # which tells a worker from those who wait

@@ -51,6 +51,11 @@ ENDED, WORN_OUT = 1, 2
 ROW = Struct("<BxxxII")
 """Kind, position of the first value, count."""
 
+# from the caller to the starter
+
+NEW_CREW, LAST_CREW = b"\0", b"\1"
+"""A crew's channel comes along; no further one will come: it is to end with those that it has."""
+
 # from a crew to the starter
 
 REQUEST = Struct("<BBxxxxxxQd")

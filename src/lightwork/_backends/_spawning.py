@@ -11,6 +11,7 @@ import os
 import sys
 
 from lightwork import _platform
+from lightwork._backends._messages import LAST_CREW, NEW_CREW
 from lightwork._lean import signal, socket, suppress
 from lightwork._lock import new_lock
 
@@ -18,18 +19,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lightwork._backends._stock import Stock
+
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
-
-_MOST_NAMES = 2000
-"""In modules that are searched for what they import: half a millisecond."""
 
 
 class _Starter:
     """The caller's end of its starter's control socket."""
 
-    def __init__(self) -> None:
-        self.owner = os.getpid()
+    def __init__(self, workers: int | None = None) -> None:
+        """``workers``: at most so many will be wanted of it first (default: as many as there are cores)."""
+        self.owner, self.workers = os.getpid(), workers
         self.control, theirs = _platform.connected()
         program = (
             f"{_platform.SAME_LIGHTWORK}"
@@ -40,27 +41,43 @@ class _Starter:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
         finally:
             theirs.close()
-        self._briefed = False
+        self.briefed, self.unused = False, True
+        self.stock: Stock | None = None
 
-    def brief(self, workers: int = 0, modules: Sequence[str] = ()) -> None:
-        """Tells it, which is only booting yet, how many workers it is to make ready, and which modules they will need.
-        Raises OSError."""
-        if not self._briefed:
-            _platform.send_message(self.control, marshal.dumps((workers, tuple(modules))))
-            self._briefed = True  # not before: it would wait for ever, where a second one does no harm
+    def brief(self, workers: int = 0, modules: Sequence[str] = (), stock: Stock | None = None) -> None:
+        """Tells it, which is only booting yet, how many workers it is to make ready, which modules they will need, and
+        what to stock for them. Raises OSError."""
+        _platform.send_message(self.control, marshal.dumps((workers, tuple(modules), stock)))
+        self.briefed, self.stock = True, stock  # not before: it would wait for ever, where a second one does no harm
+
+    def brief_for(self, fn: object, sample: object) -> None:
+        """The same for a function. Raises what its objects do when they are looked at."""
+        from lightwork._backends._needs import needs
+        from lightwork._machine import usable_cores
+
+        many = usable_cores() if self.workers is None else min(self.workers, usable_cores())
+        self.brief(many, *needs(fn, sample))
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
-        self.brief()
+        if not self.briefed:
+            self.brief()
+        self.unused = False
         ours, theirs = _platform.connected()
         try:
-            _platform.send_descriptors(self.control, b"\0", [theirs.fileno()])
+            _platform.send_descriptors(self.control, NEW_CREW, [theirs.fileno()])
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
         return ours
+
+    def leave(self) -> None:
+        """Has it end with the crews that it has."""
+        with suppress(OSError):  # it was killed
+            self.control.sendall(LAST_CREW)
+        _leaving.append(self)
 
     def await_end(self) -> None:
         """OSError where it is ending. Its lines break a moment before the control socket does: so this waits."""
@@ -83,6 +100,14 @@ class _Starter:
             self.control.settimeout(None)  # it was dead before
         self.bury()
 
+    def has_ended(self) -> bool:
+        """Whether one that was left has ended, which buries it."""
+        with suppress(ChildProcessError):
+            if not os.waitpid(self.pid, os.WNOHANG)[0]:
+                return False
+        self.control.close()
+        return True
+
     def bury(self) -> None:
         self.control.close()
         with suppress(ChildProcessError):  # somebody else waited for all children
@@ -90,17 +115,23 @@ class _Starter:
 
 
 _starter: _Starter | None = None
+_leaving: list[_Starter] = []
+"""Those that another one has replaced, and whose end nobody has seen yet."""
 _one_at_a_time = new_lock()
 
 
-def open_channel(after_a_loss: bool) -> socket.socket:
+def open_channel(after_a_loss: bool, bare: bool = False) -> socket.socket:
     """A line to this process's starter; starts one where there is none or it was killed.
 
-    ``after_a_loss``: a line has just broken, so it may be about to end.
+    ``after_a_loss``: a line has just broken, so it may be about to end. ``bare``: nothing may be in stock.
     """
     global _starter
     with _one_at_a_time:
+        _bury_those_who_left()
         if _starter is not None and _starter.owner == os.getpid():
+            if _starter.stock is not None and (bare or not _stock_fits(_starter.stock)):
+                _starter.leave()
+                _starter = _Starter()
             try:
                 if after_a_loss:
                     _starter.await_end()
@@ -111,19 +142,61 @@ def open_channel(after_a_loss: bool) -> socket.socket:
         return _current().open_channel()
 
 
-def hasten(fn: object = None, workers: int | None = None) -> None:
+def hasten(fn: object = None, workers: int | None = None, sample: object = None) -> None:
     """Starts the starter where it will be needed soon, for ``fn`` first of all, which at most so many ``workers`` will
-    call (default: as many as there are cores).
+    call (default: as many as there are cores) with what is in ``sample``.
 
     What prevents that is told when a worker is wanted.
     """
     global _starter
     with _one_at_a_time, suppress(OSError, AttributeError, ValueError):
         if _starter is None or _starter.owner != os.getpid():
-            _starter = _Starter()
-            # It boots meanwhile: what is to be found out for it need not be found before.
-            with suppress(Exception):  # objects raise anything when they are looked at
-                _starter.brief(*_wanted(fn, workers))
+            _starter = _Starter(workers)
+        # It boots meanwhile: what is to be found out for it need not be found before.
+        with suppress(Exception):  # objects raise anything when they are looked at
+            if _starter.briefed:
+                _restock(fn, sample)
+            elif fn is not None or "numpy" not in sys.modules:  # else what the first call takes is waited for
+                _starter.brief_for(fn, sample)
+
+
+def relax() -> None:
+    """Ends the starter where nobody has asked it for anything yet and it may be importing what it is to stock."""
+    global _starter
+    with _one_at_a_time:
+        if _starter is not None and _starter.owner == os.getpid() and _starter.stock is not None and _starter.unused:
+            with suppress(ProcessLookupError):  # somebody else waited for all children
+                os.kill(_starter.pid, signal.SIGKILL)
+            _leaving.append(_starter)  # not waited for here, where calls go on
+            _starter = None
+
+
+def _restock(fn: object, sample: object) -> None:
+    """Replaces the starter by one that stocks what ``fn`` takes, where it does not."""
+    global _starter
+    assert _starter is not None
+    if fn is None or "numpy" not in sys.modules:
+        return
+    if _starter.stock is not None and _stock_fits(_starter.stock):
+        return
+    from lightwork._backends._needs import to_stock
+
+    if to_stock(fn, sample) is not None:
+        _starter.leave()
+        _starter = _Starter()
+        _starter.brief_for(fn, sample)
+
+
+def _stock_fits(stocked: Stock) -> bool:
+    from lightwork._backends._stock import fits, stock
+
+    return fits(stocked, stock())
+
+
+def _bury_those_who_left() -> None:
+    for starter in list(_leaving):
+        if starter.has_ended():
+            _leaving.remove(starter)
 
 
 def _current() -> _Starter:
@@ -134,85 +207,22 @@ def _current() -> _Starter:
     return _starter
 
 
-def _wanted(fn: object, workers: int | None) -> tuple[int, list[str]]:
-    """What a starter is briefed with, for ``fn``."""
-    from lightwork._backends._messages import IMPORTED
-    from lightwork._machine import usable_cores
-
-    by_value = getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
-    many = usable_cores() if workers is None else min(workers, usable_cores())
-    modules = [name for name in IMPORTED.values() if name in sys.modules]
-    if by_value and _is_more_than_code(fn):
-        modules.append("cloudpickle")  # which takes long to import
-    return many, [*modules, *_needed(fn, by_value)]
-
-
-def _is_more_than_code(fn: object) -> bool:
-    """Whether ``fn``, which is sent by value, will most likely take cloudpickle: for classes, and what is of them."""
-    around = getattr(fn, "__globals__", {})
-    values = [] if around.get("__name__") != "__main__" else list(around.values())
-    for cell in getattr(fn, "__closure__", None) or ():
-        with suppress(ValueError):
-            values.append(cell.cell_contents)
-    # Not ``isinstance``: to ask a proxy, as of settings that nobody has made yet, for its class is to have it made.
-    kinds = [value if issubclass(type(value), type) else type(value) for value in values]
-    return not hasattr(fn, "__code__") or any(
-        kind.__module__ == "__main__" or "<" in getattr(kind, "__qualname__", "") for kind in kinds
-    )
-
-
-def _needed(fn: object, by_value: bool) -> tuple[str, ...]:
-    """Modules of the standard library that a worker will import on the way to ``fn``: those that its own module, or,
-    where it is sent by value, that it itself names, and those that the other modules named there name. The starter
-    imports them once, for all, and may: they start no threads. Others might."""
-    names = getattr(fn, "__globals__", None)
-    if names is not None and not by_value:
-        from lightwork._standing_alone import plain_modules, standing_alone
-
-        if alone := standing_alone(fn):
-            return tuple(plain_modules(alone))
-    if names is None:  # an object that can be called
-        kind = type(fn).__module__
-        names = {} if kind == "builtins" else getattr(sys.modules.get(kind), "__dict__", {})
-    if by_value:
-        used = getattr(getattr(fn, "__code__", None), "co_names", ())
-        names = {name: names[name] for name in used if name in names}
-    home = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib takes 8 ms to import, which every start would pay
-    found, seen, looked, ahead = [], {__name__, "__main__"}, 0, [names]
-    for values in ahead:
-        looked += len(values)
-        if looked > _MOST_NAMES:
-            break
-        for called, value in list(values.items()):
-            if called.startswith("__"):
-                continue  # what the import system has left there
-            # Nothing is asked of what only stands for something else, as modules do that load when they are used.
-            name = value.__name__ if type(value) is type(os) else getattr(value, "__module__", None)
-            if not isinstance(name, str) or name in seen:
-                continue
-            seen.add(name)
-            module = sys.modules.get(name)
-            if name.partition(".")[0] not in sys.stdlib_module_names:
-                ahead.append(getattr(module, "__dict__", {}))
-                continue
-            file = getattr(module, "__file__", None)
-            if file is not None and file.startswith(home):  # not a file of the caller's that has the same name
-                found.append(name)
-    return tuple(found)
-
-
 def _forget_starter() -> None:
     """In a fork of the caller: the starter is its parent's."""
     global _starter, _one_at_a_time
     _one_at_a_time = new_lock()
-    if _starter is not None:
-        _starter.control.close()
-        _starter = None
+    for starter in (*_leaving, _starter):
+        if starter is not None:
+            starter.control.close()
+    _starter = None
+    _leaving.clear()
 
 
 def _end_starter() -> None:
-    if _starter is not None and _starter.owner == os.getpid():
-        _starter.end()
+    relax()  # the end of the program does not wait for it
+    for starter in (*_leaving, _starter):
+        if starter is not None and starter.owner == os.getpid():
+            starter.end()
 
 
 os.register_at_fork(after_in_child=_forget_starter)

@@ -24,6 +24,7 @@ from lightwork._backends import _ledger
 from lightwork._backends._blank import PASSED, Blank
 from lightwork._backends._messages import (
     IMPORTED,
+    LAST_CREW,
     NOTICE,
     REQUEST,
     START,
@@ -50,6 +51,8 @@ MOST_SPARES = 4
 """Workers that are forked ahead, at most: further ones are forked while these begin."""
 TRIES = 5
 """Workers that may be killed one after another before they are told whose they are."""
+ANEW = "anew"
+"""What the program is called with where it has begun before."""
 SPARED = 1.0
 """Seconds after which those that nobody wanted are ended."""
 
@@ -107,6 +110,8 @@ class Starter:
         self.channels: dict[int, Channel] = {}
         self.children: dict[int, Child] = {}
         self.stopped: dict[int, float] = {}
+        self.leaving = False
+        """Whether it ends when it has no crew left."""
         self.spares: list[Blank] = []
         self.spared = math.inf
         """When they are ended if nobody wants them."""
@@ -134,6 +139,8 @@ class Starter:
                 self._serve_channel(self.channels[descriptor])
             if self.spares and SystemClock.now() >= self.spared:
                 self._end_spares()
+            if self.leaving and not self.channels:
+                break
         for pid in self.children:
             _kill(pid, group=True)
         self._end_spares()
@@ -166,6 +173,7 @@ class Starter:
             return False
         for descriptor in descriptors:
             self.channels[descriptor] = Channel(_platform.adopted(descriptor))
+        self.leaving = self.leaving or data == LAST_CREW
         return bool(data)
 
     def _serve_channel(self, channel: Channel) -> None:
@@ -334,7 +342,8 @@ def _kill(pid: int, group: bool) -> None:
 def main(caller: int) -> None:
     """Runs as the program of the starter's process, whose stdin is the control socket.
 
-    That brings first what will be wanted: how many workers at once, and which modules.
+    That brings first what will be wanted: how many workers at once, which modules, and what to stock. It is read once:
+    where the stock turned out to be in the way of forks, all begins anew without it.
     """
     with suppress(PermissionError):  # it has its own session already
         os.setsid()
@@ -349,7 +358,15 @@ def main(caller: int) -> None:
     import lightwork._by_code  # noqa: F401
 
     try:
-        spares, modules = marshal.loads(_platform.receive_message(control))
+        spares, modules, stock = 0, (), None
+        if sys.argv[1:] != [ANEW]:
+            spares, modules, stock = marshal.loads(_platform.receive_message(control))
+        if stock is not None:
+            from lightwork._backends import _stock
+
+            if not _stock.lay_in(stock):
+                os.dup2(control.fileno(), 0)
+                os.execv(sys.executable, [*sys.orig_argv, ANEW])
         starter = Starter(control, caller)
         starter.make_ready(spares, modules)
         starter.serve()

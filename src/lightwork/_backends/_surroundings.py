@@ -84,10 +84,10 @@ class Surroundings(Record):
             for name, value in self.environ.items():
                 if os.environ.get(name) != value:
                     os.environ[name] = value
-        if self.library_threads is not None:
-            _library_threads.become_process(self.library_threads, own_process)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
+        if self.library_threads is not None:
+            _library_threads.become_process(self.library_threads, own_process)
         if self.filters is not None and self.filters != _filters():
             import warnings  # with re, which most workers need for nothing else
 

@@ -167,8 +167,12 @@ class Backend(ABC):
 
         return WorkerCrashed
 
-    def hasten(self, fn: object) -> None:  # noqa: B027 - most have nothing that takes long
-        """Begins what a first worker for ``fn`` would wait for, where one is likely to be wanted soon. Never raises."""
+    def hasten(self, fn: object, sample: object = None) -> None:  # noqa: B027 - most have nothing that takes long
+        """Begins what a first worker for ``fn`` would wait for, where one is likely to be wanted soon, and what is in
+        ``sample`` is of the kind of its items. Never raises."""
+
+    def relax(self) -> None:  # noqa: B027 - as above
+        """What was begun is not wanted soon after all: ends what takes a core from those who are. Never raises."""
 
     @abstractmethod
     def open(self, terms: Terms) -> Crew:

@@ -13,7 +13,7 @@ from lightwork import _platform
 from lightwork._backends._launcher import End, Launcher
 from lightwork._backends._messages import IMPORTED, KILL, NOTICE, REQUEST, START, WITH_GROUP
 from lightwork._backends._remote import RemoteCrew
-from lightwork._backends._spawning import hasten, open_channel
+from lightwork._backends._spawning import hasten, open_channel, relax
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
 from lightwork._lean import signal, socket, suppress
@@ -63,12 +63,15 @@ class ProcessBackend(Backend):
 
         return WorkerProcessCrashed
 
-    def hasten(self, fn: object) -> None:
+    def hasten(self, fn: object, sample: object = None) -> None:
         if self.unavailable() is None:
-            hasten(fn)
+            hasten(fn, sample=sample)
+
+    def relax(self) -> None:
+        relax()
 
     def open(self, terms: Terms) -> Crew:
-        return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout))
+        return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout, bare=terms.initializer is not None))
 
 
 class ProcessLauncher(Launcher):
@@ -76,8 +79,9 @@ class ProcessLauncher(Launcher):
 
     can_kill = True
 
-    def __init__(self, call_timeout: float | None) -> None:
-        self._call_timeout = call_timeout
+    def __init__(self, call_timeout: float | None, bare: bool = False) -> None:
+        """``bare``: workers are to begin with nothing in stock, which an initializer may set up before it is there."""
+        self._call_timeout, self._bare = call_timeout, bare
         self._line: socket.socket | None = None
         self._half = b""
         self._alive: set[int] = set()
@@ -144,7 +148,7 @@ class ProcessLauncher(Launcher):
 
     def _connected(self, after_a_loss: bool) -> socket.socket:
         if self._line is None:
-            self._line = open_channel(after_a_loss)
+            self._line = open_channel(after_a_loss, self._bare)
             self._watch(self._line, self._on_line)
         return self._line
 
