@@ -364,6 +364,27 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_it_was_taken_back_before
     assert isinstance(chunk.values[0].exception, WorkerCrashed) and dispatch.done == 2
 
 
+def test_a_worker_that_was_asked_what_it_has_not_begun_is_not_asked_again_before_its_answer():
+    """What it was at when it was asked twice would be taken for what it refuses."""
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
+    dispatch.set_lane(0, 2)
+    dispatch.add_lane(1, Batching(1e-4, 1), 1)
+    dispatch.set_lane(1, 1)
+    dispatch.feed(abs, "one", [1, 2, 3, 4])
+    dispatch.end_of_input()
+    dispatch.plan(0.0)
+    dispatch.started((1, 1))
+    dispatch.started((0, 1))
+    alone, _ = dispatch.plan(0.0)
+    assert alone.worker == (1, 1) and dispatch.pending == 0
+    assert dispatch.plan(LATE) == [Revoke((0, 1))]  # there would be one worker more
+    dispatch.handle(1, Finished(1, Outcomes(alone.batch.id, 0, [1], seconds=LATE), last=True), LATE)
+    assert dispatch.plan(LATE) == []  # and now another crew idles, too
+    dispatch.handle(0, Revoked(1, {}), LATE)  # it has begun the next one meanwhile
+    assert dispatch.plan(LATE) == []
+
+
 def test_a_call_that_was_dropped_or_could_not_be_sent_says_nothing_of_its_worker():
     dispatch = Dispatch(Rules(stop_on_failure=False))
     dispatch.add_lane(0, Batching(1e-4, 1), 1)
