@@ -11,6 +11,7 @@ import pytest
 
 import lightwork as lw
 from lightwork._machine import gil_enabled
+from lightwork._outstanding import Outstanding
 from tests.conformance import jobs
 from tests.faults import nasty
 from tests.leftovers import wait_for
@@ -130,6 +131,28 @@ def test_kill(way):
         assert isinstance(future.exception(10), lw.WorkerCrashed)
         assert executor.submit(jobs.double, 4).result(10) == 8
         assert not executor.kill(future)
+
+
+def test_a_call_that_just_ends_is_its_executors_own_for_kill(way, monkeypatch):
+    """It is forgotten a moment before its future has the result."""
+    with lw.Executor(1, backend=way.name) as executor:
+        if not way.can.can_kill:
+            return
+        told = []
+
+        def forgotten(self, index):
+            future = forget(self, index)
+            told.append(executor.kill(future))
+            return future
+
+        forget = Outstanding._forget
+        monkeypatch.setattr(Outstanding, "_forget", forgotten)
+        assert executor.submit(jobs.double, 4).result(10) == 8
+        assert told == [False]
+        foreign: cf.Future[None] = cf.Future()
+        foreign.set_running_or_notify_cancel()
+        with pytest.raises(ValueError, match="not of this executor"):
+            executor.kill(foreign)
 
 
 def test_a_crash_is_confined_to_its_future(way):
