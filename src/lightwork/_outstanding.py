@@ -247,10 +247,19 @@ class Outstanding:
             self._works[index] = work
 
     def _begins(self, index: int) -> bool:
-        """Whether a call is to be sent: not where its future was cancelled, or its function belongs elsewhere now."""
+        """Whether a call is to be sent: not where its future was cancelled, or its function belongs elsewhere now, or
+        it is to be ended and waits for another attempt."""
         future = self.futures.get(index)
-        if future is None or future.running():
-            return future is not None
+        if future is None:
+            return False
+        if future.running():
+            if index in self._doomed:
+                self._forget(index)
+                future.set_exception(
+                    self._made.crash_error()(index, reason="was not given it again, for it was to be ended")
+                )
+                return False
+            return True
         if self._router is not None and not future.cancelled():
             work = self._works[index]
             if work.routed != self._router.changes and self._router.hand_on(self.name, work):

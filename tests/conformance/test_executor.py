@@ -155,6 +155,19 @@ def test_a_call_that_just_ends_is_its_executors_own_for_kill(way, monkeypatch):
             executor.kill(foreign)
 
 
+def test_a_call_that_is_killed_before_its_next_attempt_makes_none(way, tmp_path):
+    with lw.Executor(1, backend=way.name, retries=1, retry_delay=0.5) as executor:
+        if not way.can.can_kill:
+            return
+        future = executor.submit(jobs.mark_and_fail_odd, str(tmp_path / "marks"), 3)
+        wait_for(lambda: jobs.marks(tmp_path / "marks"))
+        time.sleep(0.1)  # until its failure has come; if not, it is killed as it runs
+        assert executor.kill(future)
+        assert isinstance(future.exception(10), lw.WorkerCrashed)
+        assert executor.submit(jobs.double, 4).result(10) == 8
+    assert jobs.marks(tmp_path / "marks") == [3]
+
+
 def test_a_crash_is_confined_to_its_future(way):
     if not way.can.can_kill:
         pytest.skip("calls live in the caller's process: what kills them kills the caller")
