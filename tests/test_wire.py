@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightwork import _carried, _culprit, _pickling, _wire
+from lightwork._clock import ManualClock
 from lightwork.errors import RemoteError, UnpicklableError
 
 PARTS = st.lists(st.binary(max_size=200), max_size=3)
@@ -148,6 +149,21 @@ def test_a_cycle_and_a_crowd_end_the_search():
     path, part = _culprit.find(crowd, "x", _pickling.dump)
     assert path == "x"
     assert part is crowd
+
+
+def test_the_search_for_the_culprit_ends_soon_where_each_trial_takes_long(monkeypatch):
+    clock = ManualClock()
+    monkeypatch.setattr(_culprit, "SystemClock", clock)
+    nested: list[object] = []
+    for _ in range(100):
+        nested = [nested]
+
+    def dump(_):
+        clock.advance(0.1)
+        raise TypeError("too deep")
+
+    path, _ = _culprit.find(nested, "x", dump)
+    assert path.startswith("x[0]") and clock.now() < _culprit.MOST_SECONDS + 0.2
 
 
 class Silent(Exception):

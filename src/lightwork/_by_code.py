@@ -44,6 +44,9 @@ _Cached = type(cache(len))
 MAIN = "__main__"
 """Never written into a pickle, where an empty text stands for it: what names it means another module in a worker."""
 
+MAINS = (MAIN, "__mp_main__")
+"""What the main module calls itself: in processes that ``multiprocessing`` has spawned, otherwise."""
+
 IMMUTABLE = (FunctionType, type, ModuleType, int, float, complex, str, bytes, tuple, frozenset, type(None))
 _NAMELESS = (type(None), type(...), type(NotImplemented))
 """Types without an importable name that pickle knows."""
@@ -133,7 +136,7 @@ _GLOBAL_GENERATORS = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
 
 def importable(thing: Any) -> bool:
     """Whether a name leads to this very thing in every process."""
-    if thing.__module__ == MAIN or "<" in thing.__qualname__:
+    if thing.__module__ in MAINS or "<" in thing.__qualname__:
         return False
     found: Any = sys.modules.get(thing.__module__)
     for name in thing.__qualname__.split("."):
@@ -149,7 +152,7 @@ def _reduced(function: FunctionType, annotated: bool) -> Any:
     cells = None if closure is None else [*map(_contents, closure)]
     own = {name: everything[name] for name in ("__package__", "__name__", "__path__", "__file__") if name in everything}
     named.pop("__name__", None)  # it is in ``own``
-    if own.get("__name__") == MAIN:
+    if own.get("__name__") in MAINS:
         own["__name__"] = ""
     slots = {
         "__name__": function.__name__,
@@ -157,7 +160,7 @@ def _reduced(function: FunctionType, annotated: bool) -> Any:
         "__annotations__": annotations_of(function) if annotated else {},
         "__kwdefaults__": function.__kwdefaults__,
         "__defaults__": function.__defaults__,
-        "__module__": "" if function.__module__ == MAIN else function.__module__,
+        "__module__": "" if function.__module__ in MAINS else function.__module__,
         "__doc__": function.__doc__,
         "__globals__": named,
         "__closure__": cells,
@@ -179,7 +182,7 @@ def annotations_of(function: FunctionType) -> dict[str, Any]:
 def key_of(function: FunctionType) -> Key:
     """Which globals a function has."""
     module = str(function.__module__)
-    return "" if module == MAIN else module, id(function.__globals__)
+    return "" if module in MAINS else module, id(function.__globals__)
 
 
 def _contents(cell: CellType) -> tuple[Any, ...]:

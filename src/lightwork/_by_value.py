@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import pickle
+import sys
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
 from typing import Any
 
 from lightwork import _classes, _decorated
-from lightwork._by_code import cached, fill, global_generator, global_names, importable, key_of, make
+from lightwork._by_code import MAIN, MAINS, cached, fill, global_generator, global_names, importable, key_of, make
 from lightwork._pieces import Pieces, Sink
 
 TYPE_CHECKING = False
@@ -45,6 +46,10 @@ def dumps(
 @cache
 def _pickler() -> Any:
     import cloudpickle
+
+    for name in MAINS:
+        if name != MAIN and name in sys.modules:  # cloudpickle knows the other one alone
+            cloudpickle.register_pickle_by_value(sys.modules[name])
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from types import FunctionType, MethodType, ModuleType
 
+from lightwork._clock import SystemClock
 from lightwork._kinds import held_by, is_a
 from lightwork._lean import pickle, suppress
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_TRIALS = 400
 """Parts that are tried; each trial pickles the part."""
+MOST_SECONDS = 0.5
+"""For all of these: of what is large, or deep, each one may take a tenth of that."""
 MOST_PARTS = 200
 """Parts of one object that are looked at."""
 LONGEST = 120
@@ -30,12 +33,12 @@ def find(value: Any, root: str, dump: Callable[[Any], object]) -> tuple[str, Any
     """The path to the innermost part of ``value`` that ``dump`` refuses, and that part. ``value`` is refused itself."""
     path, part = root, value
     seen = {id(part)}
-    trials = 0
+    trials, until = 0, SystemClock.now() + MOST_SECONDS
     found = True
     while found:
         found = False
         for step, inner in _parts(part):
-            if id(inner) in seen or trials >= MOST_TRIALS:
+            if id(inner) in seen or trials >= MOST_TRIALS or SystemClock.now() >= until:
                 continue
             seen.add(id(inner))
             trials += 1

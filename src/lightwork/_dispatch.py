@@ -348,7 +348,7 @@ class Dispatch:
         """Takes back what one worker has not begun: it may be long in importing what it needs. The last that came
         first; the others may be about to begin."""
         for name, worker in reversed(lane.workers.items()):
-            if worker.sent and not worker.asked:
+            if worker.sent and not (worker.asked or worker.revoked):
                 worker.revoked = worker.asked = True
                 lane.asked = name
                 instructions.append(Revoke((number, name)))

@@ -13,7 +13,7 @@ from typing import Any
 
 from lightwork._backends.base import Backend
 from lightwork._calls import Finished, Outcomes
-from lightwork._dispatch import Chunk
+from lightwork._dispatch import Chunk, Revoke
 from lightwork._engine import Run
 from lightwork._futures import CANCELLED
 from lightwork._live import Live
@@ -217,8 +217,8 @@ class Outstanding:
         if left > 0:
             return left
         for index, ready in list(run.dispatch.running().values()):
-            if not ready and (worker := run.dispatch.condemn(index)) is not None:
-                run.crews()[worker[0]].kill(worker[1])
+            if not ready:
+                self._end_call(index)
         return PATIENCE
 
     def take_in(self) -> None:
@@ -247,10 +247,19 @@ class Outstanding:
             self._works[index] = work
 
     def _begins(self, index: int) -> bool:
-        """Whether a call is to be sent: not where its future was cancelled, or its function belongs elsewhere now."""
+        """Whether a call is to be sent: not where its future was cancelled, or its function belongs elsewhere now, or
+        it is to be ended and waits for another attempt."""
         future = self.futures.get(index)
-        if future is None or future.running():
-            return future is not None
+        if future is None:
+            return False
+        if future.running():
+            if index in self._doomed:
+                self._forget(index)
+                future.set_exception(
+                    self._made.crash_error()(index, reason="was not given it again, for it was to be ended")
+                )
+                return False
+            return True
         if self._router is not None and not future.cancelled():
             work = self._works[index]
             if work.routed != self._router.changes and self._router.hand_on(self.name, work):
@@ -309,11 +318,20 @@ class Outstanding:
             if index is not None:
                 doomed.add(index)
         for index in list(doomed):
-            if index not in self.futures:
+            if index not in self.futures or self._end_call(index):
                 doomed.discard(index)
-            elif (worker := self.run.dispatch.condemn(index)) is not None:
-                doomed.discard(index)
-                self.run.crews()[worker[0]].kill(worker[1])
+
+    def _end_call(self, index: int) -> bool:
+        """Whether the worker was killed that runs a call, or would next; not as long as others may be lost by that."""
+        told, crews = self.run.dispatch.condemn(index), self.run.crews()
+        if isinstance(told, Revoke):
+            lane, worker = told.worker
+            crews[lane].revoke(worker)
+        elif told is not None:
+            lane, worker = told
+            crews[lane].kill(worker)
+            return True
+        return False
 
     def _break(self, cause: BaseException) -> None:
         """No worker can start: all that waits fails, as in the standard library."""

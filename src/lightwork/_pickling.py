@@ -26,6 +26,8 @@ OUT_OF_BAND = LARGE
 
 _MAIN = b"\x8c\x08__main__"
 """A pickle that refers to what is in ``__main__`` has this text by itself, not within a longer one."""
+_CHILDS_MAIN = b"\x8c\x0b__mp_main__"
+"""The same where ``multiprocessing`` has spawned this process."""
 
 _large: set[int] = set()
 """Types, by their ids, of which the last value's pickle was large: the next is pickled in pieces, for which small ones
@@ -130,7 +132,7 @@ def _plainly(
         data = _by_code.dumps(value, buffer_callback, reducers, names, to_worker)
     except Exception:  # noqa: BLE001 - as above
         return None
-    if data is None or any(_MAIN in frame or _by_value_in(frame) for frame in frames_of(data)):
+    if data is None or any(_MAIN in frame or _CHILDS_MAIN in frame or _by_value_in(frame) for frame in frames_of(data)):
         return None
     return data
 
@@ -155,7 +157,8 @@ class _Reducing(pickle.Pickler):
 
 def by_value(data: bytes | Pieces) -> bool:
     """Whether a pickle names what other processes would not find under that name, so that it goes by value."""
-    return any(b"__main__" in frame or _by_value_in(frame) for frame in frames_of(data))
+    # The end of both of its names (see ``_by_code``).
+    return any(b"_main__" in frame or _by_value_in(frame) for frame in frames_of(data))
 
 
 def _by_value_in(data: bytes) -> bool:

@@ -8,7 +8,7 @@ in which they came.
 from __future__ import annotations
 
 from lightwork._calls import Batch
-from lightwork._dispatch import LATE, Dispatch, Instruction, Send, WorkerId
+from lightwork._dispatch import LATE, Dispatch, Instruction, Revoke, Send, WorkerId
 from lightwork._lanes import Lane, Sent, Worker
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class Submitted(Dispatch):
         if not lane.idle or not lane.open or lane.worn or lane.helpers or len(lane.workers) > lane.target:
             return None
         name, worker = next(iter(lane.idle.items()))
-        if not worker.ready or worker.asked or worker.revoked:
+        if not worker.ready or worker.asked or worker.revoked or worker.worn:
             return None
         batch = Batch(self._batches, fn, style, self.fed, [item])
         self.fed += 1
@@ -72,18 +72,27 @@ class Submitted(Dispatch):
         worker.sent[batch.id] = Sent(batch)
         return Send((0, name), batch)
 
-    def condemn(self, index: int) -> WorkerId | None:
-        """Gives a call no further attempt; returns the worker that runs it or would next, or None as long as none does.
+    def condemn(self, index: int) -> WorkerId | Revoke | None:
+        """Gives a call no further attempt; returns the worker that runs it or would next, which gets nothing more and
+        is to be killed. None as long as none does.
 
-        It may be a worker that is starting, and that may hang.
+        Where it has other calls, too, these are to be taken back first: it may be at one of them by now, or come to one
+        before it dies. It may be a worker that is starting, and that may hang.
         """
         for number, lane in self.lanes.items():
             for name, worker in lane.workers.items():
                 head = worker.head
-                if head is not None and head.batch.first + head.done == index:
-                    self._attempts[index] = self.rules.retries
-                    self._condemned.add(index)
+                if head is None or head.batch.first + head.done != index:
+                    continue
+                self._attempts[index] = self.rules.retries
+                self._condemned.add(index)
+                if not lane.revocable or (len(worker.sent) == 1 and head.batch.stop - head.done == 1):
+                    worker.worn = True
                     return number, name
+                if worker.revoked:
+                    return None
+                worker.revoked = True
+                return Revoke((number, name))
         return None
 
     def next_deadline(self) -> float | None:

@@ -346,7 +346,8 @@ class Executor(BaseExecutor):
                     raise _cannot_kill(service)
                 service.kill(future)
                 return True
-        if future.done():
+        # One of its own that nobody knows of is about to be done.
+        if future.done() or getattr(future, "service", None) in self._services.values():
             return False
         raise ValueError("this future is not of this executor")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
+from queue import SimpleQueue
 
 import pytest
 
@@ -13,6 +15,7 @@ from lightwork._backends import _ledger
 from lightwork._backends._launcher import Launcher
 from lightwork._backends._messages import BATCH, ENDED, RESULTS
 from lightwork._backends._remote import RemoteCrew
+from lightwork._backends.threads import ThreadCrew
 from lightwork._calls import Batch, Death, Finished, Revoked, Terms, WorkerLost
 from tests.leftovers import linux
 
@@ -229,3 +232,41 @@ def test_an_outbox_is_not_looked_into_before_the_frame_that_came_before_it(puppe
         for event in crew.wait(5):
             values += event.outcomes.values
     assert values == [6, 7]
+
+
+class Slow(SimpleQueue):
+    """An inbox whose owner has taken a batch out and does not come to begin it."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken, self.release = threading.Event(), threading.Event()
+
+    def get(self):
+        batch = super().get()
+        self.taken.set()
+        self.release.wait(20)
+        return batch
+
+
+def test_what_a_thread_has_in_hand_and_has_not_begun_is_taken_back_when_it_begins():
+    """Busy threads keep it from the GIL. Its first call may last, and others of the batch be waited for."""
+    crew = ThreadCrew(Terms())
+    try:
+        number, go_on, inbox = crew.start_worker(), threading.Event(), Slow()
+        crew.send(number, Batch(1, go_on.wait, "one", 0, [20]))
+        crew._workers[number].inbox = inbox
+        go_on.set()
+        until(crew, Finished)
+        crew.send(number, Batch(2, abs, "one", 1, [1, 2, 3]))
+        assert inbox.taken.wait(20)
+        crew.revoke(number)
+        inbox.release.set()
+        events = until(crew, Finished)
+        assert [event.positions for event in events if isinstance(event, Revoked)] == [{}, {2: 1}]
+        [finished] = [event for event in events if isinstance(event, Finished)]
+        assert (finished.outcomes.values, finished.last) == ([1], True)
+        crew.send(number, Batch(3, abs, "one", 2, [2, 3]))
+        [finished] = until(crew, Finished)
+        assert finished.outcomes.values == [2, 3]
+    finally:
+        crew.close()

@@ -11,6 +11,7 @@ import pytest
 
 import lightwork as lw
 from lightwork._machine import gil_enabled
+from lightwork._outstanding import Outstanding
 from tests.conformance import jobs
 from tests.faults import nasty
 from tests.leftovers import wait_for
@@ -130,6 +131,41 @@ def test_kill(way):
         assert isinstance(future.exception(10), lw.WorkerCrashed)
         assert executor.submit(jobs.double, 4).result(10) == 8
         assert not executor.kill(future)
+
+
+def test_a_call_that_just_ends_is_its_executors_own_for_kill(way, monkeypatch):
+    """It is forgotten a moment before its future has the result."""
+    with lw.Executor(1, backend=way.name) as executor:
+        if not way.can.can_kill:
+            return
+        told = []
+
+        def forgotten(self, index):
+            future = forget(self, index)
+            told.append(executor.kill(future))
+            return future
+
+        forget = Outstanding._forget
+        monkeypatch.setattr(Outstanding, "_forget", forgotten)
+        assert executor.submit(jobs.double, 4).result(10) == 8
+        assert told == [False]
+        foreign: cf.Future[None] = cf.Future()
+        foreign.set_running_or_notify_cancel()
+        with pytest.raises(ValueError, match="not of this executor"):
+            executor.kill(foreign)
+
+
+def test_a_call_that_is_killed_before_its_next_attempt_makes_none(way, tmp_path):
+    with lw.Executor(1, backend=way.name, retries=1, retry_delay=0.5) as executor:
+        if not way.can.can_kill:
+            return
+        future = executor.submit(jobs.mark_and_fail_odd, str(tmp_path / "marks"), 3)
+        wait_for(lambda: jobs.marks(tmp_path / "marks"))
+        time.sleep(0.1)  # until its failure has come; if not, it is killed as it runs
+        assert executor.kill(future)
+        assert isinstance(future.exception(10), lw.WorkerCrashed)
+        assert executor.submit(jobs.double, 4).result(10) == 8
+    assert jobs.marks(tmp_path / "marks") == [3]
 
 
 def test_a_crash_is_confined_to_its_future(way):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import threading
+import time
 
 import pytest
 
@@ -156,3 +157,17 @@ def test_one_of_many_is_killed():
         finally:
             never.set()
         assert [future.result() for future in futures[:5] + futures[6:]] == [x for x in range(30) if x != 5]
+
+
+def test_calls_that_are_killed_as_they_end_cost_no_others():
+    """By the time that its worker dies it would be at another one."""
+    with lw.Executor(2, backend="processes") as executor:
+        futures = [executor.submit(time.sleep, 0.0005) for _ in range(3000)]
+        killed = set()
+        while len(killed) < 300 and not futures[-1].done():
+            running = next((future for future in futures if future.running()), None)
+            if running is not None and executor.kill(running):
+                killed.add(running)
+            cf.wait(futures[-1:], 0.002)
+        lost = [future for future in futures if future not in killed and future.exception(50) is not None]
+    assert killed and not lost

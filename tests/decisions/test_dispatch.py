@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightwork import _submitted
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
@@ -362,6 +363,66 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_it_was_taken_back_before
     dispatch.handle(0, WorkerLost(2, None, Death(7, 9, None, "was killed by SIGKILL")), LATE)
     (chunk,) = dispatch.take()
     assert isinstance(chunk.values[0].exception, WorkerCrashed) and dispatch.done == 2
+
+
+def test_a_worker_that_was_asked_what_it_has_not_begun_is_not_asked_again_before_its_answer():
+    """What it was at when it was asked twice would be taken for what it refuses."""
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
+    dispatch.set_lane(0, 2)
+    dispatch.add_lane(1, Batching(1e-4, 1), 1)
+    dispatch.set_lane(1, 1)
+    dispatch.feed(abs, "one", [1, 2, 3, 4])
+    dispatch.end_of_input()
+    dispatch.plan(0.0)
+    dispatch.started((1, 1))
+    dispatch.started((0, 1))
+    alone, _ = dispatch.plan(0.0)
+    assert alone.worker == (1, 1) and dispatch.pending == 0
+    assert dispatch.plan(LATE) == [Revoke((0, 1))]  # there would be one worker more
+    dispatch.handle(1, Finished(1, Outcomes(alone.batch.id, 0, [1], seconds=LATE), last=True), LATE)
+    assert dispatch.plan(LATE) == []  # and now another crew idles, too
+    dispatch.handle(0, Revoked(1, {}), LATE)  # it has begun the next one meanwhile
+    assert dispatch.plan(LATE) == []
+
+
+def test_a_call_is_ended_only_when_its_worker_has_no_other(monkeypatch):
+    """Else the worker might be at another one by the time that it is killed."""
+    monkeypatch.setattr(_submitted, "DEEP", 1)
+    dispatch = Submitted(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1, 2, 3])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    (sent,) = dispatch.plan(0.0)
+    dispatch.handle(0, WorkerReady(1, 0.01), 0.0)
+    assert dispatch.condemn(0) == Revoke((0, 1))
+    assert dispatch.condemn(0) is None
+    dispatch.handle(0, Revoked(1, {sent.batch.id: 1}), 0.0)
+    assert dispatch.condemn(0) == (0, 1) and dispatch.pending == 2
+    dispatch.handle(0, Finished(1, Outcomes(sent.batch.id, 0, [1]), last=True), 0.0)
+    assert dispatch.plan(0.0) == []  # it is about to be killed
+    assert dispatch.send_alone(abs, "one", 4, 0.0) is None
+    dispatch.handle(0, WorkerLost(1, None, Death(7, 9, None, "was killed by SIGKILL")), 0.0)
+    assert dispatch.plan(0.0) == [Start(0, 1)] and dispatch.failed == 0
+
+
+def test_a_worker_whose_call_has_ended_before_it_could_be_killed_goes_on(monkeypatch):
+    monkeypatch.setattr(_submitted, "DEEP", 1)
+    dispatch = Submitted(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1, 2, 3])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    (sent,) = dispatch.plan(0.0)
+    assert dispatch.condemn(0) == Revoke((0, 1))
+    dispatch.handle(0, Revoked(1, {}), 0.0)  # it is at the next one
+    dispatch.handle(0, Finished(1, Outcomes(sent.batch.id, 0, [1, 2]), last=True), 0.0)
+    assert dispatch.condemn(0) is None
+    (rest,) = dispatch.plan(0.0)
+    assert rest.worker == (0, 1) and rest.batch.items == [3]
 
 
 def test_a_call_that_was_dropped_or_could_not_be_sent_says_nothing_of_its_worker():

@@ -48,6 +48,26 @@ def test_the_interactive_prompt():
     assert "[2, 3]" in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_of_multiprocessing(tmp_path, method):
+    """Where it is not forked its main module calls itself otherwise."""
+    script = tmp_path / "script.py"
+    lines = PROGRAM.format(backends=BACKENDS).strip().splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("for "))
+    body = "".join(f"    {line}\n" for line in lines[at:])
+    script.write_text(
+        "\n".join(["import multiprocessing", *lines[:at], "def work():", body])
+        + "    assert lw.map(Point.double, results, backend=backend) == [0, 6, 12, 18]\n"
+        + "Point.double = lambda point: 2 * point.x\n"
+        + "if __name__ == '__main__':\n"
+        + f"    process = multiprocessing.get_context({method!r}).Process(target=work)\n"
+        + "    process.start()\n"
+        + "    process.join()\n"
+    )
+    done = run(str(script))
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
 def test_a_notebook():
     """Cells that define, map, print from workers, define again and map again."""
     nbclient = pytest.importorskip("nbclient")

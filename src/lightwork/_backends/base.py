@@ -112,7 +112,7 @@ class Crew(ABC):
 
     def revoke(self, worker: int) -> None:
         """Takes back what a worker was sent and has not begun; ``Revoked`` follows, or ``Finished`` before the batch's
-        end where the worker went on meanwhile. Only where ``can_revoke``."""
+        end where the worker went on meanwhile; not to be asked again before. Only where ``can_revoke``."""
         raise TypeError("calls cannot be taken back from these workers")
 
     @abstractmethod

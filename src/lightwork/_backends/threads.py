@@ -41,7 +41,9 @@ MOMENT = 2e-4
 
 class _Worker:
     """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported. ``left``: the items of
-    its calls that have not begun. ``turn`` is held where all this changes."""
+    its calls that have not begun, of the ``whole`` number that it is to make. ``begun``: batches that it has begun, of
+    those that it was ``given`` and that were not taken back; ``asked``: to begin one call of the next at most. ``turn``
+    is held where all this changes."""
 
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
@@ -50,14 +52,18 @@ class _Worker:
         self.outcomes = Outcomes(0, 0, [])
         self.reported = 0
         self.left: deque[Any] = deque()
+        self.given = self.begun = self.whole = 0
+        self.asked = False
         self.turn = threading.Lock()
 
-    def begin(self, batch: Batch) -> Outcomes:
-        """A batch begins."""
-        with self.turn:
-            self.batch, self.outcomes, self.reported = batch, Outcomes(batch.id, 0, []), 0
-            self.left.extend(batch.items)
-            return self.outcomes
+    def begin(self, batch: Batch) -> tuple[Outcomes, bool]:
+        """A batch begins; returns what will become of it, and whether all but its first call goes back. With ``turn``
+        held."""
+        self.batch, self.outcomes, self.reported = batch, Outcomes(batch.id, 0, []), 0
+        self.whole = 1 if self.asked else len(batch.items)
+        self.left.extend(batch.items[: self.whole])
+        self.begun, self.asked = self.begun + 1, False
+        return self.outcomes, self.whole < len(batch.items)
 
     def news(self) -> Outcomes | None:
         """What has ended since the last time; None for nothing. With ``turn`` held."""
@@ -119,7 +125,10 @@ class ThreadCrew(Crew):
             return
         self._reports.put(WorkerReady(number, time.perf_counter() - began))
         while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
-            outcomes = worker.begin(batch)
+            with worker.turn:
+                outcomes, alone = worker.begin(batch)
+                if alone:
+                    self._reports.put(Revoked(number, {batch.id: 1}))
             with _library_threads.kept_to(terms.library_threads):
                 run_batch_in_copies(outcomes, batch, worker.left, terms, "threads", self._context)
             _whole_lines.end_of_calls()
@@ -133,13 +142,18 @@ class ThreadCrew(Crew):
 
     def send(self, worker: int, batch: Batch) -> None:
         self._together |= batch.stop > 1
-        self._workers[worker].inbox.put(batch)
+        one = self._workers[worker]
+        one.given += 1
+        one.inbox.put(batch)
 
     def revoke(self, worker: int) -> None:
         one, positions = self._workers[worker], {}
         while (batch := self._queued(one)) is not None:
             positions[batch.id] = 0
+            one.given -= 1
         with one.turn:
+            # One that it has in hand and has not begun is in no place where it could be found.
+            one.asked = one.given > one.begun
             taken = 0
             # Each item goes either to the worker or back: one takes them from the left, the other from the right.
             with suppress(IndexError):
@@ -147,7 +161,7 @@ class ThreadCrew(Crew):
                     one.left.pop()
                     taken += 1
             if taken and one.batch is not None:
-                begun = one.batch.stop - taken
+                begun = one.whole - taken
                 positions = {one.batch.id: begun, **positions}
                 one.batch = one.batch if begun else None
             self._reports.put(Revoked(worker, positions))
