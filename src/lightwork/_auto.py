@@ -112,6 +112,8 @@ class AutoRun(Run):
         self._make_policy = policy
         self._made_policy: Policy | None = None
         self._refused: dict[str, str] = {}
+        self._relaxed: set[str] = set()
+        """Backends for which something was begun that others should not wait for."""
         self._for_waiting = False
         self._stays: str | None = None
         self._change: Change | None = None
@@ -505,7 +507,7 @@ class AutoRun(Run):
             self._hastened = True  # most answers lead to processes, and finding them takes as long as these to start
             for candidate in self._policy.candidates:
                 if candidate.refused is None:
-                    self._usable(candidate.name).hasten(self._fn, list(self._sample[0]))
+                    self._usable(candidate.name).hasten(self._fn, list(self._sample[0]), likely=True)
         if ask is Ask.EFFECTS:
             from lightwork._captured import has_locals, ties
             from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
@@ -550,7 +552,7 @@ class AutoRun(Run):
         for candidate in self._policy.candidates:
             if candidate.capabilities.needs_pickling:
                 if candidate.refused is None:
-                    self._usable(candidate.name).relax()
+                    self._relax(candidate.name)
                 self._refused[candidate.name] = why
                 self._made_policy = self._policy.refuse(candidate.name, why)
 
@@ -654,7 +656,11 @@ class AutoRun(Run):
         """Ends what was begun for other backends than this one, and would take a core from it."""
         for candidate in self._policy.candidates:
             if candidate.name != name and candidate.refused is None:
-                self._usable(candidate.name).relax()
+                self._relax(candidate.name)
+
+    def _relax(self, name: str) -> None:
+        self._relaxed.add(name)
+        self._usable(name).relax(self._fn)
 
     def _hand_over(self) -> None:
         # Not when a worker is ready: its first call may have to import what all others find there.
@@ -752,6 +758,9 @@ class AutoRun(Run):
         if self._canary is not None:
             self._canary.stop()
             self._canary = None
+        if not self.closed:
+            for name in self._relaxed:
+                self._usable(name).tidy()
         if not self.closed and not self._settled:
             self.decide("stayed in the calling thread", self._last or DONE_EARLY)
         super().close()

@@ -244,7 +244,7 @@ def _auto(
 ) -> Run:
     if opening is not None and opening.computes and settings.max_workers != 1 and cores() > 1:
         for rival in _rivals(_eligible(settings), False):  # before what decides is loaded
-            rival.hasten(fn, opening.items)
+            rival.hasten(fn, opening.items, likely=True)
     from lightwork._auto import AutoRun
     from lightwork._policy import Candidate, Policy
 

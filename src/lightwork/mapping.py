@@ -225,10 +225,10 @@ def _foresee(fn: object, iterables: Sequence[Iterable[Any]]) -> None:
     from lightwork._machine import gil_enabled, usable_cores
 
     if gil_enabled() and usable_cores() > 1 and not _context.depth():
-        _hasten(fn, {"backend": "processes"}, iterables)
+        _hasten(fn, {"backend": "processes"}, iterables, likely=True)
 
 
-def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[Any]]) -> None:
+def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[Any]], likely: bool = False) -> None:
     """The one thing that takes longer than all the rest is begun before the rest is even loaded."""
     if options.get("backend") == "processes":
         from lightwork._backends._spawning import hasten
@@ -236,7 +236,7 @@ def _hasten(fn: object, options: dict[str, Any], iterables: Sequence[Iterable[An
         bounds = [len(each) for each in iterables if isinstance(each, (list, tuple))]
         if isinstance(asked := options.get("max_workers"), int):
             bounds.append(asked)
-        hasten(fn, min(bounds) if bounds else None, tuple(iterables))
+        hasten(fn, min(bounds) if bounds else None, tuple(iterables), likely)
 
 
 def _stream(

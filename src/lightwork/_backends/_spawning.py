@@ -12,6 +12,7 @@ import sys
 
 from lightwork import _platform
 from lightwork._backends._messages import LAST_CREW, NEW_CREW
+from lightwork._clock import SystemClock
 from lightwork._lean import signal, socket, suppress
 from lightwork._lock import new_lock
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _LAST_WORDS = 1.0
 """Seconds that the starter is given to end when the caller does."""
+
+BOOTS = 0.5
+"""Seconds after which a starter has booted, and takes no core from anybody."""
 
 
 class _Starter:
@@ -41,7 +45,10 @@ class _Starter:
             self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
         finally:
             theirs.close()
-        self.briefed, self.unused = False, True
+        self.began = SystemClock.now()
+        self.briefed = False
+        self.likely = True
+        """Whether nobody is certain yet to want workers."""
         self.stock: Stock | None = None
 
     def brief(self, workers: int = 0, modules: Sequence[str] = (), stock: Stock | None = None) -> None:
@@ -62,7 +69,7 @@ class _Starter:
         """A new crew's line to the starter; OSError where the starter is gone."""
         if not self.briefed:
             self.brief()
-        self.unused = False
+        self.likely = False
         ours, theirs = _platform.connected()
         try:
             _platform.send_descriptors(self.control, NEW_CREW, [theirs.fileno()])
@@ -117,6 +124,8 @@ class _Starter:
 _starter: _Starter | None = None
 _leaving: list[_Starter] = []
 """Those that another one has replaced, and whose end nobody has seen yet."""
+_in_vain: set[str] = set()
+"""Functions for which one was started that nobody wanted then: none is started for them again until it is wanted."""
 _one_at_a_time = new_lock()
 
 
@@ -142,16 +151,21 @@ def open_channel(after_a_loss: bool, bare: bool = False) -> socket.socket:
         return _current().open_channel()
 
 
-def hasten(fn: object = None, workers: int | None = None, sample: object = None) -> None:
+def hasten(fn: object = None, workers: int | None = None, sample: object = None, likely: bool = False) -> None:
     """Starts the starter where it will be needed soon, for ``fn`` first of all, which at most so many ``workers`` will
-    call (default: as many as there are cores) with what is in ``sample``.
+    call (default: as many as there are cores) with what is in ``sample``. ``likely``: it may turn out not to be.
 
     What prevents that is told when a worker is wanted.
     """
     global _starter
     with _one_at_a_time, suppress(OSError, AttributeError, ValueError):
+        if likely and _called(fn) in _in_vain:
+            return
         if _starter is None or _starter.owner != os.getpid():
             _starter = _Starter(workers)
+        if not likely:
+            _starter.likely = False
+            _in_vain.discard(_called(fn))
         # It boots meanwhile: what is to be found out for it need not be found before.
         with suppress(Exception):  # objects raise anything when they are looked at
             if _starter.briefed:
@@ -160,15 +174,33 @@ def hasten(fn: object = None, workers: int | None = None, sample: object = None)
                 _starter.brief_for(fn, sample)
 
 
-def relax() -> None:
-    """Ends the starter where nobody has asked it for anything yet and it may be importing what it is to stock."""
+def relax(fn: object) -> None:
+    """Workers for ``fn`` are not wanted after all: ends the starter if it still boots, and nobody else is certain to
+    want some."""
     global _starter
     with _one_at_a_time:
-        if _starter is not None and _starter.owner == os.getpid() and _starter.stock is not None and _starter.unused:
-            with suppress(ProcessLookupError):  # somebody else waited for all children
-                os.kill(_starter.pid, signal.SIGKILL)
-            _leaving.append(_starter)  # not waited for here, where calls go on
+        if _starter is None or _starter.owner != os.getpid() or not _starter.likely:
+            return
+        _in_vain.add(_called(fn))
+        if SystemClock.now() - _starter.began < BOOTS:
+            _kill(_starter)
             _starter = None
+
+
+def tidy() -> None:
+    """Buries those that have ended."""
+    with _one_at_a_time:
+        _bury_those_who_left()
+
+
+def _kill(starter: _Starter) -> None:
+    with suppress(ProcessLookupError):  # somebody else waited for all children
+        os.kill(starter.pid, signal.SIGKILL)
+    _leaving.append(starter)  # not waited for here, where calls go on
+
+
+def _called(fn: object) -> str:
+    return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
 
 
 def _restock(fn: object, sample: object) -> None:
@@ -219,7 +251,8 @@ def _forget_starter() -> None:
 
 
 def _end_starter() -> None:
-    relax()  # the end of the program does not wait for it
+    if _starter is not None and _starter.owner == os.getpid() and _starter.likely:
+        _kill(_starter)  # the end of the program does not wait for what it may be importing
     for starter in (*_leaving, _starter):
         if starter is not None and starter.owner == os.getpid():
             starter.end()

@@ -167,12 +167,17 @@ class Backend(ABC):
 
         return WorkerCrashed
 
-    def hasten(self, fn: object, sample: object = None) -> None:  # noqa: B027 - most have nothing that takes long
-        """Begins what a first worker for ``fn`` would wait for, where one is likely to be wanted soon, and what is in
-        ``sample`` is of the kind of its items. Never raises."""
+    def hasten(  # noqa: B027 - most have nothing that takes long
+        self, fn: object, sample: object = None, likely: bool = False
+    ) -> None:
+        """Begins what a first worker for ``fn`` would wait for, where one is wanted soon, or is ``likely`` to be; what
+        is in ``sample`` is of the kind of its items. Never raises."""
 
-    def relax(self) -> None:  # noqa: B027 - as above
-        """What was begun is not wanted soon after all: ends what takes a core from those who are. Never raises."""
+    def relax(self, fn: object) -> None:  # noqa: B027 - as above
+        """What was likely is not: ends what takes a core from those who are wanted. Never raises."""
+
+    def tidy(self) -> None:  # noqa: B027 - as above
+        """Sees to what ``relax`` has ended, when those have their work behind them. Never raises."""
 
     @abstractmethod
     def open(self, terms: Terms) -> Crew:

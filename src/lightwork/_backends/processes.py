@@ -13,7 +13,7 @@ from lightwork import _platform
 from lightwork._backends._launcher import End, Launcher
 from lightwork._backends._messages import IMPORTED, KILL, NOTICE, REQUEST, START, WITH_GROUP
 from lightwork._backends._remote import RemoteCrew
-from lightwork._backends._spawning import hasten, open_channel, relax
+from lightwork._backends._spawning import hasten, open_channel, relax, tidy
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Death, Terms
 from lightwork._lean import signal, socket, suppress
@@ -63,12 +63,15 @@ class ProcessBackend(Backend):
 
         return WorkerProcessCrashed
 
-    def hasten(self, fn: object, sample: object = None) -> None:
+    def hasten(self, fn: object, sample: object = None, likely: bool = False) -> None:
         if self.unavailable() is None:
-            hasten(fn, sample=sample)
+            hasten(fn, sample=sample, likely=likely)
 
-    def relax(self) -> None:
-        relax()
+    def relax(self, fn: object) -> None:
+        relax(fn)
+
+    def tidy(self) -> None:
+        tidy()
 
     def open(self, terms: Terms) -> Crew:
         return RemoteCrew(terms, self.name, ProcessLauncher(terms.call_timeout, bare=terms.initializer is not None))
