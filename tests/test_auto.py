@@ -275,7 +275,7 @@ def test_a_nested_auto_map_in_a_thread_does_not_multiply_workers(work):
 
 
 def test_where_no_process_can_start_the_work_goes_on_here(work, monkeypatch):
-    from lightwork._backends.processes import ProcessLauncher
+    from lightwork._backends._process_launcher import ProcessLauncher
 
     def launch(*_):
         raise OSError("no more processes")

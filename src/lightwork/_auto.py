@@ -648,7 +648,8 @@ class AutoRun(Run):
             growth.both = self.demand.cpu_share < MOSTLY_COMPUTING
             if few or not growth.both:
                 growth.many = MANY  # later calls may wait
-        number = self.open(backend, workers, growth)
+        with loading:  # some load what drives their workers only now
+            number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend
 

@@ -15,7 +15,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _platform
-from lightwork._backends import _spawning
+from lightwork._backends import _process_launcher, _spawning
 from lightwork._backends.processes import ProcessBackend
 from lightwork._calls import Finished
 from lightwork.errors import UnpicklableError
@@ -310,6 +310,22 @@ def test_a_starter_that_was_killed_is_replaced():
         assert "starter" in lost.death.reason
         wait_for(lambda: gone(pid))
         assert crew.run(take, [1]) == [1]
+
+
+def test_after_the_end_of_its_line_a_crew_asks_for_a_starter_that_is_not_about_to_end(monkeypatch):
+    asked = []
+
+    def open_channel(after_a_loss, bare):
+        asked.append(after_a_loss)
+        return _spawning.open_channel(after_a_loss, bare)
+
+    monkeypatch.setattr(_process_launcher, "open_channel", open_channel)
+    with Driver(ProcessBackend()) as crew:
+        crew.start()
+        os.kill(_spawning._starter.pid, signal.SIGKILL)
+        crew.lost()
+        assert crew.run(take, [1]) == [1]
+    assert asked == [False, True]
 
 
 @linux

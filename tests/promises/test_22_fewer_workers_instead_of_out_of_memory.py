@@ -13,7 +13,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _engine
-from lightwork._backends import processes
+from lightwork._backends import _process_launcher
 from lightwork._headroom import RESERVE
 from tests.leftovers import workers
 from tests.promises import jobs
@@ -66,9 +66,9 @@ def test_what_workers_were_measured_to_take_counts(monkeypatch, tmp_path):
 def test_a_kill_by_the_kernel_is_named_and_the_call_made_again_beside_fewer(monkeypatch, tmp_path):
     """The kernel's counter of such kills cannot be made to count here, so the notice is given its word: all else, the
     SIGKILL too, is real."""
-    describe = processes.describe
+    describe = _process_launcher.describe
     monkeypatch.setattr(
-        processes, "describe", lambda pid, status, memory, alarmed: describe(pid, status, True, alarmed)
+        _process_launcher, "describe", lambda pid, status, memory, alarmed: describe(pid, status, True, alarmed)
     )
     items = [(str(tmp_path / "died"), x) for x in range(20)]
     results = lw.map(jobs.die_once, items, backend="processes", max_workers=3, chunksize=1, retries=1)
