@@ -329,6 +329,30 @@ def test_after_the_end_of_its_line_a_crew_asks_for_a_starter_that_is_not_about_t
 
 
 @linux
+def test_a_worker_whose_starter_ends_before_the_kernel_is_asked_to_tell_ends_too():
+    """While that is dying it is the parent still, and what it held is closed already."""
+    program = """
+        import os
+        from lightwork import _platform
+        from lightwork._backends._blank import Blank
+        from lightwork._backends._ledger import SIZE, WITH_ARENA
+        for _ in range(20):
+            ours, theirs = _platform.connected()
+            memory = _platform.anonymous_memory(SIZE, WITH_ARENA)
+            blank = Blank()
+            blank.begin([theirs.fileno(), memory, 1, 2])
+            blank.tether.close()
+            os.waitpid(blank.pid, 0)
+            os.close(memory)
+        print("ended")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert ended.stdout == "ended\n"
+
+
+@linux
 @pytest.mark.parametrize("portable", ["0", "1"])
 def test_nothing_is_left_when_the_caller_is_killed(tmp_path, portable):
     note = tmp_path / "pids"

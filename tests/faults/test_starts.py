@@ -99,11 +99,13 @@ def test_many_workers_that_lose_their_starter_before_they_are_ready_are_lost_onc
     word = tmp_path / "word"
 
     def strike():
-        wait_for(lambda: len(workers()) == 8)
-        started = workers()
-        starters()[0].kill()
-        wait_for(lambda: not any(alive(worker.pid) for worker in started))  # none of them has the word
-        word.touch()
+        try:
+            wait_for(lambda: len(workers()) == 8)
+            started = workers()
+            starters()[0].kill()
+            wait_for(lambda: not any(alive(worker.pid) for worker in started))  # none of them has the word
+        finally:
+            word.touch()
 
     striker = threading.Thread(target=strike)
     striker.start()

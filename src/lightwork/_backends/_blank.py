@@ -33,11 +33,10 @@ class Blank:
     def __init__(self) -> None:
         """Forks. Raises OSError."""
         self.tether, theirs = _platform.connected()
-        starter = os.getpid()
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                _live(theirs, starter)
+                _live(theirs)
         except OSError:
             self.tether.close()
             raise
@@ -63,7 +62,7 @@ class Blank:
         os.waitpid(self.pid, 0)
 
 
-def _live(tether: socket.socket, starter: int) -> NoReturn:
+def _live(tether: socket.socket) -> NoReturn:
     """In the fork: keeps nothing that is open but ``tether``, waits to be told whose it is, and serves."""
     code = 70
     try:
@@ -86,7 +85,9 @@ def _live(tether: socket.socket, starter: int) -> NoReturn:
             os.close(out)
             os.close(err)
             _platform.end_with(tether)
-            if os.getppid() == starter:
+            # Not whether the starter is the parent still: it is until a while after its descriptors were closed, and of
+            # what came before ``end_with`` nobody tells.
+            if not _came(tether, wait=False):
                 code = worker.main(sock, _ledger.shared(ledger))
                 worker.end()
     except BaseException:
@@ -101,9 +102,14 @@ def _live(tether: socket.socket, starter: int) -> NoReturn:
 
 def _told(tether: socket.socket) -> list[int]:
     """The descriptors of the worker that it is to be; none where the starter is gone."""
-    poll = select.poll()
-    poll.register(tether, select.POLLIN)
-    poll.poll()
+    _came(tether, wait=True)
     with suppress(ConnectionResetError):
         return _platform.receive_descriptors(tether, 1, PASSED)[1]
     return []
+
+
+def _came(tether: socket.socket, wait: bool) -> bool:
+    """Whether something has come, or the end."""
+    poll = select.poll()
+    poll.register(tether, select.POLLIN)
+    return bool(poll.poll(None if wait else 0))
