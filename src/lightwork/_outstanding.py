@@ -16,6 +16,7 @@ from lightwork._calls import Finished, Outcomes
 from lightwork._dispatch import Chunk, Revoke
 from lightwork._engine import Run
 from lightwork._futures import CANCELLED
+from lightwork._lean import suppress
 from lightwork._live import Live
 from lightwork._mapped import Mapped
 from lightwork._options import Settings
@@ -345,7 +346,8 @@ class Outstanding:
         """Why no call can be made, for one future: each raises its own, with a traceback of its own."""
         kind: type[BrokenExecutor] = BrokenExecutor
         if self.name == "processes":
-            from concurrent.futures.process import BrokenProcessPool as kind
+            with suppress(RuntimeError):  # the program ends, and it is too late to load it
+                from concurrent.futures.process import BrokenProcessPool as kind
         elif self.name == "threads":
             from concurrent.futures.thread import BrokenThreadPool as kind
         if self.broken is None:

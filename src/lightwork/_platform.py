@@ -206,6 +206,10 @@ def end_with(tether: socket.socket) -> bool:
     fcntl.fcntl(tether, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(tether, set_signal, signal.SIGKILL)
     fcntl.fcntl(tether, fcntl.F_SETFL, fcntl.fcntl(tether, fcntl.F_GETFL) | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(tether, select.POLLIN)
+    if poll.poll(0):  # it was closed before, of which no signal tells
+        os.kill(os.getpid(), signal.SIGKILL)
     return True
 
 

@@ -184,6 +184,20 @@ def test_what_the_user_has_set_by_then_wins(tmp_path):
 
 
 @linux
+def test_it_finds_the_environment_of_the_first_call(made_up, tmp_path):
+    made_up("import os; found = os.environ.get('NPY_WORD'), os.environ.get('NPY_OLD')")
+    text = """
+        import numpy
+        os.environ["NPY_OLD"] = "old"
+        with lw.Executor(1, backend="processes") as executor:  # its starter boots from now on
+            os.environ["NPY_WORD"] = "new"
+            del os.environ["NPY_OLD"]
+            print(executor.submit(come_by, 0).result()[0], *executor.submit(lambda: numpy.found).result())
+    """
+    assert said(text, tmp_path) == ["True", "new", "None"]
+
+
+@linux
 def test_an_initializer_comes_before_it(tmp_path):
     text = """
         assert found().pop()[0]

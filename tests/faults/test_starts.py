@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
+import textwrap
 import threading
 import time
 
@@ -52,6 +54,35 @@ def test_kill_workers_ends_workers_that_never_get_ready():
     assert isinstance(future.exception(5), concurrent.futures.BrokenExecutor)
     executor.shutdown()
     assert time.perf_counter() - began < 20 and not workers()
+
+
+def test_a_program_may_end_with_workers_that_never_got_ready():
+    text = """
+        import time
+        import lightwork as lw
+        executor = lw.Executor(1, backend="processes", initializer=time.sleep, initargs=(600,))
+        executor.submit(abs, 1)
+        executor.kill_workers()
+    """
+    done = programs.run("-c", textwrap.dedent(text))
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@linux
+def test_a_worker_whose_starter_ended_a_moment_before_ends_too():
+    """What it would be told by has been closed before it asks to be told."""
+    text = """
+        import os
+        from lightwork import _platform
+        ours, theirs = _platform.connected()
+        ours.close()
+        if (worker := os.fork()) == 0:
+            _platform.end_with(theirs)
+            os._exit(0)
+        print(os.waitpid(worker, 0)[1])
+    """
+    usual = {name: value for name, value in os.environ.items() if name != "LIGHTWORK_PORTABLE"}
+    assert programs.run("-c", textwrap.dedent(text), env=usual).stdout == "9\n"
 
 
 @linux

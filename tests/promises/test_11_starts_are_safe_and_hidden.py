@@ -79,7 +79,11 @@ class Mock:
     def __call__(self, x):
         return -x
 
-unset, mock = Unset(), Mock()
+class Shy:
+    def __getattr__(self, name):
+        raise RuntimeError("somebody wanted to know")
+
+unset, mock, shy = Unset(), Mock(), Shy()
 
 def uses(x):
     return x + 1 if unset is not None else 0
@@ -88,6 +92,9 @@ if __name__ == "__main__":
     import proxies
     print([str(lw.check(fn, [1])).partition(":")[0] for fn in (uses, proxies.uses)])
     print(lw.map(proxies.uses, [1, 2], backend="processes"), lw.map(proxies.mock, [1, 2], backend="processes"))
+    from lightwork._backends import _spawning
+    _spawning.hasten(proxies.shy)
+    _spawning.relax(proxies.shy)
     try:
         lw.map(uses, [1, 2], backend="processes")
     except lw.UnpicklableError as error:

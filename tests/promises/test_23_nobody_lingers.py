@@ -8,7 +8,7 @@ import threading
 import lightwork as lw
 from tests.leftovers import alive, linux, starters, wait_for, workers
 from tests.promises import jobs
-from tests.promises.programs import run
+from tests.promises.programs import ROOT, run
 
 LAST = """
 import lightwork as lw, psutil
@@ -56,6 +56,23 @@ def test_after_a_with_and_after_a_forgotten_executor():
 def test_the_starter_is_gone_at_exit():
     done = run("-c", LAST)
     assert done.returncode == 0, done.stderr
+    assert not alive(int(done.stdout))
+
+
+AHEAD = """
+from lightwork._backends import _spawning
+from tests.leftovers import starters
+
+_spawning.hasten(abs, likely=True)
+(starter,) = starters()
+print(starter.pid)
+"""
+
+
+@linux
+def test_a_starter_that_nobody_came_to_want_is_gone_at_exit():
+    done = run("-c", AHEAD, cwd=ROOT)
+    assert (done.stderr, done.returncode) == ("", 0)
     assert not alive(int(done.stdout))
 
 

@@ -200,7 +200,9 @@ def _kill(starter: _Starter) -> None:
 
 
 def _called(fn: object) -> str:
-    return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+    with suppress(Exception):  # objects raise anything when they are looked at
+        return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+    return type(fn).__qualname__
 
 
 def _restock(fn: object, sample: object) -> None:
@@ -251,8 +253,10 @@ def _forget_starter() -> None:
 
 
 def _end_starter() -> None:
+    global _starter
     if _starter is not None and _starter.owner == os.getpid() and _starter.likely:
         _kill(_starter)  # the end of the program does not wait for what it may be importing
+        _starter = None
     for starter in (*_leaving, _starter):
         if starter is not None and starter.owner == os.getpid():
             starter.end()

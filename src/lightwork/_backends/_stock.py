@@ -22,6 +22,7 @@ from lightwork._library_threads import VARIABLES, users_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     Settings = tuple[tuple[str, str], ...]
@@ -39,7 +40,7 @@ TAKE_IT = frozenset(_WORDS.split())
 PARTS = ("numpy.random", "numpy.ma", "numpy.polynomial", "numpy.fft")
 """What is imported when it is first used, and takes long; stocked where the caller has it."""
 
-_READ = ("BLIS_", "GOTO_", "KMP_", "MKL_", "NPY_", "NUMEXPR_", "NUMPY_", "OMP_", "OPENBLAS_", "VECLIB_")
+_READ = ("BLIS_", "GOMP_", "GOTO_", "KMP_", "MKL_", "NPY_", "NUMEXPR_", "NUMPY_", "OMP_", "OPENBLAS_", "VECLIB_")
 """How variables begin that are looked at when NumPy and its BLAS are loaded."""
 
 _THREADS = frozenset({*VARIABLES.values(), "GOTO_NUM_THREADS", "OPENBLAS_DEFAULT_NUM_THREADS"})
@@ -53,8 +54,7 @@ def stock() -> Stock | None:
     origin = getattr(getattr(sys.modules.get(NUMPY), "__spec__", None), "origin", None)
     if not isinstance(origin, str) or _platform.threads() is None:
         return None
-    environ = users_environment()
-    settings = tuple(sorted((name, environ[name]) for name in environ if name.startswith(_READ)))
+    settings = tuple(sorted(_read(users_environment()).items()))
     if any(name in _THREADS and value != "1" for name, value in settings) or _shadowed():
         return None
     return origin, (NUMPY, *(name for name in PARTS if name in sys.modules)), settings
@@ -63,6 +63,10 @@ def stock() -> Stock | None:
 def fits(stocked: Stock, now: Stock | None) -> bool:
     """Whether workers may have what a starter has ``stocked`` in place of what they would import ``now``."""
     return now is not None and (stocked[0], stocked[2]) == (now[0], now[2])
+
+
+def _read(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: environ[name] for name in environ if name.startswith(_READ)}
 
 
 def _shadowed() -> bool:
@@ -80,26 +84,29 @@ def _shadowed() -> bool:
 
 def lay_in(stocked: Stock) -> bool:
     """Imports it, if it is the caller's; returns whether this process may go on to fork."""
-    origin, names, _ = stocked
-    before = {name: os.environ.get(name) for name in VARIABLES.values()}
+    origin, names, settings = stocked
+    before = _read(os.environ)
     try:
         from importlib.util import find_spec
 
         spec = find_spec(NUMPY)
         if spec is None or spec.origin != origin:
             return True
-        os.environ.update(dict.fromkeys(before, "1"))
+        # As the caller has it now: that may have changed since this process was spawned.
+        _set({**dict(settings), **dict.fromkeys(VARIABLES.values(), "1")})
         for name in names:
             __import__(name)
     except Exception:  # noqa: BLE001 - half of it may be there: workers see what the matter is
         return False
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set(before)
     return _platform.threads() == 1
+
+
+def _set(wanted: Mapping[str, str]) -> None:
+    for name in _read(os.environ).keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 # in a worker

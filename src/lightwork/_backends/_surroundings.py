@@ -173,8 +173,11 @@ def unusual_decimals() -> Decimals | None:
 
 
 def _authkey() -> bytes | None:
-    process = sys.modules.get("multiprocessing.process")
-    return None if process is None else bytes(process.current_process().authkey)
+    if "multiprocessing.process" not in sys.modules:
+        return None
+    from multiprocessing import process  # another thread may be importing it: this waits for its end
+
+    return bytes(process.current_process().authkey)
 
 
 def _filters() -> list[Filter] | None:
