@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import textwrap
 import threading
 import time
@@ -66,23 +65,6 @@ def test_a_program_may_end_with_workers_that_never_got_ready():
     """
     done = programs.run("-c", textwrap.dedent(text))
     assert (done.stderr, done.returncode) == ("", 0)
-
-
-@linux
-def test_a_worker_whose_starter_ended_a_moment_before_ends_too():
-    """What it would be told by has been closed before it asks to be told."""
-    text = """
-        import os
-        from lightwork import _platform
-        ours, theirs = _platform.connected()
-        ours.close()
-        if (worker := os.fork()) == 0:
-            _platform.end_with(theirs)
-            os._exit(0)
-        print(os.waitpid(worker, 0)[1])
-    """
-    usual = {name: value for name, value in os.environ.items() if name != "LIGHTWORK_PORTABLE"}
-    assert programs.run("-c", textwrap.dedent(text), env=usual).stdout == "9\n"
 
 
 @linux
