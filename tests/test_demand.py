@@ -247,6 +247,20 @@ def test_one_long_call_under_the_gil_is_evidence():
     assert share is not None and share > 0.5
 
 
+def test_a_thread_whose_calls_go_on_in_another_tells_nothing_more():
+    clock = iter([0.0])
+
+    def used():
+        for reading in clock:
+            return reading
+        raise OSError(22, "Invalid argument")  # as of a thread that has ended
+
+    with Canary(used) as canary:
+        time.sleep(0.01)
+        assert canary.held_share() == (None if _machine.gil_enabled() else 0.0)
+    assert "lightwork-canary" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_too_little_evidence():
     canary = Canary()
     assert canary.held_share() == (None if _machine.gil_enabled() else 0.0)

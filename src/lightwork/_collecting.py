@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from lightwork._dispatch import Chunk
 from lightwork._engine import Run
 from lightwork._gate import guarded, strike
@@ -302,8 +304,9 @@ class Stream(Iterator[R]):
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if hasattr(self, "_run") and not self._run.closed:
+    def __del__(self, the_program_ends: Callable[[], bool] = sys.is_finalizing) -> None:
+        # Where that is taken down, what this would call is gone, and so are the workers.
+        if hasattr(self, "_run") and not (self._run.closed or the_program_ends()):
             self._run.close()
 
 

@@ -314,9 +314,16 @@ class Canary:
 
     def _sum(self) -> tuple[float, float, int]:
         """Held and total CPU seconds and knocks, with one that is on the way if it is late already."""
-        if time.perf_counter() - self._due > _LATE and (whole := self._used() - self._before) > _COMPUTED:
+        if time.perf_counter() - self._due > _LATE and (whole := self._computed()) > _COMPUTED:
             return self._held + whole, self._total + whole, self._knocks + 1
         return self._held, self._total, self._knocks
+
+    def _computed(self) -> float:
+        """CPU seconds since the last knock; none where the calls go on in another thread than they did."""
+        try:
+            return self._used() - self._before
+        except OSError:  # that one has ended
+            return 0.0
 
     def _run(self) -> None:
         try:
@@ -325,7 +332,7 @@ class Canary:
             self._ended.release()
 
     def _watch(self) -> None:
-        now, switches, gate, used = time.perf_counter, _machine.voluntary_switches, self._gate, self._used
+        now, switches, gate = time.perf_counter, _machine.voluntary_switches, self._gate
         place, knocks = now() % 1.0, 0
         while True:
             place, knocks = (place + _GOLDEN) % 1.0, knocks + 1
@@ -342,8 +349,8 @@ class Canary:
             late = max(0.0, woke - began - asleep)
             # A kernel that does not count (0: gVisor does so) leaves the lateness alone as evidence.
             counted = None if before is None or after is None or after == before else after - before
-            so_far = used()
-            computed, self._before = so_far - self._before, so_far
+            computed = self._computed()
+            self._before += computed
             if computed < _COMPUTED:
                 continue
             if late > _LATE if counted is None else counted > 1:

@@ -87,8 +87,8 @@ class Scout:
         self._since = 0.0
         self._cpu_began = 0.0
         self._depth = _context.depth()
-        ident, self._caller = caller or (threading.get_ident(), threading.get_native_id())
-        self.caller_cpu = thread_cpu_clock(ident)
+        self._ident, self._caller = caller or _this_thread()
+        self.caller_cpu = thread_cpu_clock(self._ident)
         """CPU seconds of the caller's thread."""
         self._alarm.acquire()
         self._stolen_before = delay or run_delay(self._caller) or 0.0, rival
@@ -109,6 +109,8 @@ class Scout:
         if self._over:
             yield
             return
+        if (self._ident, self._caller) != _this_thread():
+            self._follow()
         self._stolen_before = self._stolen()
         self.look_at(turn, self._clock.now(), self.caller_cpu())
         self._baton.release()
@@ -116,6 +118,13 @@ class Scout:
             yield
         finally:
             self.take_back()
+
+    def _follow(self) -> None:
+        """A lazy map goes on in this thread, which another one had begun, or made some calls of."""
+        self._baton = threading.RLock()  # nobody but that one could give the former away
+        self._baton.acquire()
+        self._ident, self._caller = _this_thread()
+        self.caller_cpu = thread_cpu_clock(self._ident)
 
     def take_back(self) -> None:
         """The batch has ended. Raises what went wrong with the run meanwhile."""
@@ -233,7 +242,9 @@ class Scout:
     def _act(self, turn: Turn) -> float:
         """Looks after the run until the caller is back or nothing is to be done; returns seconds to sleep."""
         while True:
-            self._baton.acquire()
+            baton = self._baton
+            if not baton.acquire(timeout=LOOK):
+                return LOOK  # the caller is back
             try:
                 if self._over or self._turn is not turn:
                     return LOOK
@@ -251,4 +262,9 @@ class Scout:
                 self.error, self._over = error, True
                 return NEVER
             finally:
-                self._baton.release()
+                baton.release()
+
+
+def _this_thread() -> tuple[int, int]:
+    """Its ``ident`` and native id, each of which may have been another thread's before."""
+    return threading.get_ident(), threading.get_native_id()

@@ -245,6 +245,20 @@ def test_one_that_fails_fails_in_workers(made_up, tmp_path):
     assert said(text, tmp_path) == ["not", "here"]
 
 
+@linux
+def test_what_it_warns_of_is_the_callers_affair(made_up, tmp_path):
+    made_up("import warnings; warnings.warn('told', RuntimeWarning)")
+    text = """
+        import warnings
+        with warnings.catch_warnings(action="ignore"):
+            import numpy
+        warnings.resetwarnings()
+        print(*found().pop())
+    """
+    file = str(tmp_path / "numpy" / "__init__.py")
+    assert said(text, tmp_path) == ["True", file]
+
+
 def test_only_the_callers_own_is_taken(made_up, tmp_path):
     file = made_up("", "elsewhere")
     text = """

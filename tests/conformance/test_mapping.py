@@ -167,6 +167,16 @@ def test_an_unfinished_imap_can_be_dropped(way):
         next(results)
 
 
+def test_imap_may_go_on_in_other_threads(way):
+    """As where an event loop has each next result drawn in a thread of its pool."""
+    results, got = lw.imap(way.fn(jobs.uneven), range(40), backend=way.name), []
+    for one in range(8):
+        drawing = threading.Thread(target=lambda: got.extend(itertools.islice(results, 4)), name=f"draws {one}")
+        drawing.start()
+        drawing.join()
+    assert [*got, *results] == list(range(40))
+
+
 # failures
 
 

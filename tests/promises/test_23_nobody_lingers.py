@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 
+import pytest
+
 import lightwork as lw
 from tests.leftovers import alive, linux, starters, wait_for, workers
 from tests.promises import jobs
@@ -57,6 +59,13 @@ def test_the_starter_is_gone_at_exit():
     done = run("-c", LAST)
     assert done.returncode == 0, done.stderr
     assert not alive(int(done.stdout))
+
+
+@pytest.mark.parametrize("backend", ["auto", "serial", "threads", "processes"])
+def test_a_program_may_end_within_a_lazy_map(backend):
+    text = f"import lightwork as lw; results = lw.imap(abs, range(-90, 0), backend={backend!r}); print(next(results))"
+    done = run("-c", text)
+    assert (done.stdout, done.stderr) == ("90\n", "")
 
 
 AHEAD = """

@@ -94,8 +94,11 @@ def lay_in(stocked: Stock) -> bool:
             return True
         # As the caller has it now: that may have changed since this process was spawned.
         _set({**dict(settings), **dict.fromkeys(VARIABLES.values(), "1")})
-        for name in names:
-            __import__(name)
+        import warnings
+
+        with warnings.catch_warnings(action="ignore"):  # the caller has had them, and workers have its filters
+            for name in names:
+                __import__(name)
     except Exception:  # noqa: BLE001 - half of it may be there: workers see what the matter is
         return False
     finally:
