@@ -163,15 +163,15 @@ def hasten(fn: object = None, workers: int | None = None, sample: object = None,
             return
         if _starter is None or _starter.owner != os.getpid():
             _starter = _Starter(workers)
-        if not likely:
-            _starter.likely = False
-            _in_vain.discard(_called(fn))
         # It boots meanwhile: what is to be found out for it need not be found before.
         with suppress(Exception):  # objects raise anything when they are looked at
             if _starter.briefed:
                 _restock(fn, sample)
             elif fn is not None or "numpy" not in sys.modules:  # else what the first call takes is waited for
                 _starter.brief_for(fn, sample)
+        if not likely:
+            _starter.likely = False
+            _in_vain.discard(_called(fn))
 
 
 def relax(fn: object) -> None:
