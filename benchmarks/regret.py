@@ -55,6 +55,7 @@ def once(job: str, strategy: str, scale: float, limit: float) -> dict[str, Any]:
                 raise Refused("failed")
             if not select.select([process.stdout], [], [], limit)[0]:
                 raise Refused("slow")
+            process.stdout.readline()
             line = process.stdout.readline()
             if not line:
                 raise Refused("failed")

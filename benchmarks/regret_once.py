@@ -1,4 +1,4 @@
-"""One job by one strategy in this fresh interpreter: prints "ready", and then one line of JSON.
+"""One job by one strategy in this fresh interpreter: prints "ready", then "done", and then one line of JSON.
 
     python benchmarks/regret_once.py JOB STRATEGY SCALE
 
@@ -33,6 +33,7 @@ def main(job: str, strategy: str, scale: float) -> None:
         began = time.perf_counter()
         results = run(work)
         took = time.perf_counter() - began
+        print("done", flush=True)  # the digest of millions of results takes longer than to compute them
         value = digest([*results, work.state()])
         told = {"seconds": took, "value": value, "calls": len(results)}
         if strategy == OURS:
