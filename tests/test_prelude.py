@@ -314,7 +314,7 @@ def test_calls_that_become_slow_are_not_all_made_here():
     results = lw.map(fn, range(3000))
     assert results == list(range(3000))
     lanes = {lane.backend: lane.calls for lane in results.report.lanes}
-    assert lanes["threads"] > 1000, lanes
+    assert lanes.get("threads", 0) > 1000, results.report.decisions
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
@@ -514,10 +514,10 @@ def test_what_a_first_call_waits_for_after_it_has_loaded_modules_is_waiting(tmp_
     def fn(x: int) -> int:
         import loaded_by_the_first_call  # noqa: F401
 
-        time.sleep(0.04)
+        time.sleep(0.08)
         return x
 
     results = lw.map(fn, range(30))
     assert results == list(range(30))
-    assert results.report.backend == "threads"
+    assert results.report.backend == "threads", results.report.decisions
     assert results.report.demand.cpu_share < 0.3

@@ -58,12 +58,13 @@ class _Starter:
         self.briefed, self.stock = True, stock  # not before: it would wait for ever, where a second one does no harm
 
     def brief_for(self, fn: object, sample: object) -> None:
-        """The same for a function. Raises what its objects do when they are looked at."""
+        """The same for a function."""
         from lightwork._backends._needs import needs
         from lightwork._machine import usable_cores
 
         many = usable_cores() if self.workers is None else min(self.workers, usable_cores())
-        self.brief(many, *needs(fn, sample))
+        with suppress(Exception):  # objects raise anything when they are looked at: then it is briefed when it is used
+            self.brief(many, *needs(fn, sample))
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
@@ -164,11 +165,10 @@ def hasten(fn: object = None, workers: int | None = None, sample: object = None,
         if _starter is None or _starter.owner != os.getpid():
             _starter = _Starter(workers)
         # It boots meanwhile: what is to be found out for it need not be found before.
-        with suppress(Exception):  # objects raise anything when they are looked at
-            if _starter.briefed:
-                _restock(fn, sample)
-            elif fn is not None or "numpy" not in sys.modules:  # else what the first call takes is waited for
-                _starter.brief_for(fn, sample)
+        if _starter.briefed:
+            _restock(fn, sample)
+        elif fn is not None or "numpy" not in sys.modules:  # else what the first call takes is waited for
+            _starter.brief_for(fn, sample)
         if not likely:
             _starter.likely = False
             _in_vain.discard(_called(fn))
@@ -215,7 +215,10 @@ def _restock(fn: object, sample: object) -> None:
         return
     from lightwork._backends._needs import to_stock
 
-    if to_stock(fn, sample) is not None:
+    wanted = None
+    with suppress(Exception):  # as above
+        wanted = to_stock(fn, sample)
+    if wanted is not None:
         _starter.leave()
         _starter = _Starter()
         _starter.brief_for(fn, sample)
