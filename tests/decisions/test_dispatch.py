@@ -386,8 +386,7 @@ def test_a_worker_that_was_asked_what_it_has_not_begun_is_not_asked_again_before
     assert dispatch.plan(LATE) == []
 
 
-def test_a_call_is_ended_only_when_its_worker_has_no_other(monkeypatch):
-    """Else the worker might be at another one by the time that it is killed."""
+def three_calls_with_one_worker(monkeypatch):
     monkeypatch.setattr(_submitted, "DEEP", 1)
     dispatch = Submitted(Rules(stop_on_failure=False))
     dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
@@ -396,6 +395,12 @@ def test_a_call_is_ended_only_when_its_worker_has_no_other(monkeypatch):
     dispatch.plan(0.0)
     dispatch.started((0, 1))
     (sent,) = dispatch.plan(0.0)
+    return dispatch, sent
+
+
+def test_a_call_is_ended_only_when_its_worker_has_no_other(monkeypatch):
+    """Else the worker might be at another one by the time that it is killed."""
+    dispatch, sent = three_calls_with_one_worker(monkeypatch)
     dispatch.handle(0, WorkerReady(1, 0.01), 0.0)
     assert dispatch.condemn(0) == Revoke((0, 1))
     assert dispatch.condemn(0) is None
@@ -409,14 +414,7 @@ def test_a_call_is_ended_only_when_its_worker_has_no_other(monkeypatch):
 
 
 def test_a_worker_whose_call_has_ended_before_it_could_be_killed_goes_on(monkeypatch):
-    monkeypatch.setattr(_submitted, "DEEP", 1)
-    dispatch = Submitted(Rules(stop_on_failure=False))
-    dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
-    dispatch.set_lane(0, 1)
-    dispatch.feed(abs, "one", [1, 2, 3])
-    dispatch.plan(0.0)
-    dispatch.started((0, 1))
-    (sent,) = dispatch.plan(0.0)
+    dispatch, sent = three_calls_with_one_worker(monkeypatch)
     assert dispatch.condemn(0) == Revoke((0, 1))
     dispatch.handle(0, Revoked(1, {}), 0.0)  # it is at the next one
     dispatch.handle(0, Finished(1, Outcomes(sent.batch.id, 0, [1, 2]), last=True), 0.0)
