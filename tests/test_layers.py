@@ -27,7 +27,8 @@ FLOORS: dict[str, str] = {
     "decisions": "_account _advice _backlog _batching _bytecode _captured _change _dispatch _effects "
     "_fingerprint _flow _growth _headroom _lanes _model _past "
     "_policy _report _shared _submitted _worth",
-    "engine": "_auto _engine _live _memory _opening _plan _prelude _remembering _scout _source _watch _watchdog",
+    "engine": "_auto _engine _evidence _live _memory _opening _plan _prelude _remembering _scout _second_choice "
+    "_source _speculation _watch _watchdog",
     "report": "report.*",
     "surface": "_collecting _config _doctor _futures _gathering _items _json_lines _mapped _options _outstanding "
     "_preparing _reasons _routing _service _signatures _simulated _target _verdicts _world _hazards.* amapping "

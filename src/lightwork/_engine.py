@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 TRIAL_BATCH = 0.002
 """Seconds: how long the caller's thread runs items before it looks at the clock and at the other crews again."""
 
-UNDISTURBED = 0.05
-"""Seconds that the caller's thread runs items at most where nothing else is to be seen to."""
-
 TURN = 0.01
 """Seconds that one crew is waited for while another has calls too."""
 

@@ -14,9 +14,9 @@ from lightwork._backends.serial import SerialCrew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn
 from lightwork._clock import SystemClock
 from lightwork._demand import Meter
-from lightwork._engine import TRIAL_BATCH, UNDISTURBED
+from lightwork._engine import TRIAL_BATCH
 from lightwork._fingerprint import fingerprint
-from lightwork._prelude import DONE_EARLY, FEW, Prelude
+from lightwork._prelude import DONE_EARLY, FEW, UNDISTURBED, Prelude
 from lightwork._report import Report
 from lightwork._scout import Scout
 from lightwork._trace import Decision, Lane, Span

@@ -38,7 +38,7 @@ ALONE = 0.002
 """Seconds after which it is asked whether others could help."""
 
 UNDISTURBED = 0.05
-"""Seconds after which it is asked again, where they could not: calls may become longer."""
+"""Seconds after which it is asked again, where they could not: calls may become longer. A run asks no later, either."""
 
 SHARE, STRETCH = 16, 1e-4
 """A watched stretch has this part of the calls before it at most, and as many as fit into so many seconds by the last

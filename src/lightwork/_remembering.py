@@ -52,10 +52,10 @@ class RememberingRun(AutoRun):
     def _begin(self, past: Past) -> None:
         """Begins with what was best before, where that is another backend than the plain loop."""
         self.began = min(self.began, self._memory.began)
-        verdict = begin(self._policy, past, self.total, None, False)
+        verdict = begin(self.policy, past, self.total, None, False)
         if verdict.ask is Ask.EFFECTS:
-            self._find_out(Ask.EFFECTS)
-            verdict = begin(self._policy, past, self.total, self._effects, True)
+            self.find_out(Ask.EFFECTS)
+            verdict = begin(self.policy, past, self.total, self.evidence.effects, True)
         if verdict.switch is not None:
             self._unchecked, self.demand, self._kept = past, past.demand, True
             self._settled = True
@@ -89,15 +89,15 @@ class RememberingRun(AutoRun):
             return
         newest = max(self.dispatch.lanes)
         name, workers = self._live[newest].backend.name, self.dispatch.lanes[newest].target
-        self._kept, self._gil_known = False, past.gil_known
+        self._kept, self.evidence.gil_known = False, past.gil_known
         self.demand = self._instead = seen_since(past.demand, self._walls, self._cpus)
         over = not self.dispatch.more and not self.dispatch.pending
         plain = self.demand.wall > UNCLEAR * self._live[newest].backend.capabilities.per_call
-        if over or (plain and still(self._policy, self._seen(self.clock.now() - self.began), name)):
+        if over or (plain and still(self.policy, self.seen(self.clock.now() - self.began), name)):
             self.decide(f"forgot what was remembered, and stayed with {counted(workers, name)}", why)
             return
         self.decide("forgot what was remembered, and went on in the calling thread", why)
-        self.demand, self._settled, self._gil_known = None, False, False
+        self.demand, self._settled, self.evidence.gil_known = None, False, False
         self._walls.clear()
         self._cpus.clear()
         self._look = self.clock.now() - self.began + FIRST_LOOK
@@ -116,7 +116,8 @@ class RememberingRun(AutoRun):
         if demand is None or report.failures or self.dispatch.broken:
             return None
         wrong = self._instead is not None
-        gil_known, wire_known, refused = self._gil_known, self._wire is not None, tuple(self._refused.items())
+        gil_known, wire_known = self.evidence.gil_known, self.evidence.wire is not None
+        refused = tuple(self._refused.items())
         if known is not None and self._kept:
             gil_known, wire_known, refused = known.gil_known, known.wire_known, known.refused
         elif known is not None and not wrong and (known.gil_known > gil_known or known.wire_known > wire_known):

@@ -280,6 +280,9 @@ class Canary:
     def __init__(self, share: float) -> None:
         self._share = share
 
+    def start(self) -> None:
+        """Nothing to do, as below."""
+
     def held_share(self) -> float:
         return self._share
 
@@ -309,19 +312,16 @@ class Simulation(AutoRun):
         in_process = [n for n, live in self._live.items() if live.backend.capabilities.shares_memory]
         return sum(self.dispatch.lanes[number].cpu for number in in_process)
 
-    def _find_out(self, ask: Ask) -> bool:
+    def find_out(self, ask: Ask) -> bool:
         workload, machine = self._world.workload, self._world.machine
         if ask is Ask.EFFECTS:
             self._world.load(machine.loading)
-            self._effects_known = True
+            self.evidence.effects_known = True
         elif ask is Ask.WIRE:
-            self._wire = Wire(workload.wire, workload.wire, 0, 0)
-        elif self._canary is None:
-            assert self.demand is not None
-            held = workload.gil if machine.gil else 0.0
-            self._canary, self._canary_since = Canary(held), self._world.clock.now()  # type: ignore[assignment]
-            self._canary_busy = 0.0
-            return False
+            self.evidence.wire = Wire(workload.wire, workload.wire, 0, 0)
         else:
+            if not self.evidence.listening:
+                held = workload.gil if machine.gil else 0.0
+                self.evidence.listen_to(Canary(held), self.clock)  # type: ignore[arg-type]
             return False
         return True

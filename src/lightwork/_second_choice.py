@@ -1,0 +1,150 @@
+"""The choice of a run that has changed over, opened again: its work has become another, or more of it is to come.
+
+What these functions say to the ``run`` is in ``Rechoosing``. Few runs load them, and only when they come to that.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lightwork._change import ENOUGH, Change
+from lightwork._policy import CLEARLY, CROWD, Ask
+from lightwork._record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from lightwork._backends.base import Backend
+    from lightwork._clock import Clock
+    from lightwork._demand import Demand
+    from lightwork._dispatch import Dispatch
+    from lightwork._evidence import Evidence
+    from lightwork._policy import Policy, Seen, Verdict
+
+    class Rechoosing(Protocol):
+        """A run as it is seen from here: see ``_auto``."""
+
+        clock: Clock
+        began: float
+        dispatch: Dispatch
+        evidence: Evidence
+        demand: Demand | None
+        change: Change | None
+        chosen: int
+        trial: int
+        tried: tuple[float, int]
+        handover: int | None
+        further: int | None
+
+        @property
+        def total(self) -> int | None: ...
+        @property
+        def policy(self) -> Policy: ...
+        def backend_of(self, number: int) -> Backend: ...
+        def measure(self) -> Demand: ...
+        def seen(self, elapsed: float) -> Seen: ...
+        def find_out(self, ask: Ask) -> bool: ...
+        def switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]: ...
+        def close_lane(self, number: int) -> None: ...
+        def decide(self, what: str, why: str) -> None: ...
+
+
+FORGETS = 4
+"""Times as long as before until another backend is tried again, where the last trial was in vain."""
+
+SURELY_WAITS = 0.15
+"""CPU share of calls in a process below which they are for threads: with more of it, as many processes as ``CROWD``
+allows do at least as much as one GIL, and on a busy machine what only computes has no larger one."""
+
+ROUNDED = 0.98
+"""What computes for nearly all of its time is worth no further worker."""
+
+
+def look_further(run: Rechoosing) -> None:
+    """Where so many calls of an input without a length have come that more are to follow than it was chosen for: what
+    takes longer to start may pay by now."""
+    run.further = 2 * run.dispatch.done
+    run.demand = run.measure()  # a call that was still running then has ended
+    current = run.backend_of(run.chosen).name
+    verdict = _advised(run, run.clock.now() - run.began)
+    if verdict.switch is None or verdict.switch == current:
+        return
+    took = {option.backend: option.seconds for option in verdict.predictions}
+    if took[verdict.switch] < CLEARLY * took.get(current, 0.0):
+        number, backend = run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
+        run.change = Change(backend.capabilities.shares_memory)
+        run.handover = run.chosen = run.trial = number
+
+
+def follow(run: Rechoosing, change: Change, wall: float, cpu: float) -> None:
+    """Calls seem to take so long by now, of which they compute for ``cpu`` seconds."""
+    lane, current, now = run.dispatch.lanes[run.chosen], run.backend_of(run.chosen), run.clock.now()
+    assert run.demand is not None
+    before = run.demand, run.evidence.gil_known
+    verdict = _advised_of(run, run.demand, wall, cpu, threads=change.shared)
+    if verdict.switch is None or verdict.switch == current.name:
+        run.demand, run.evidence.gil_known = before  # what was measured alone tells more
+        return
+    if change.shared:
+        # The threads stand in line for the GIL, behind which it is not seen whether their calls wait, too. In a
+        # process it is, and a core is idle.
+        run.trial, _ = run.switch(verdict, f"tried {verdict.workers} {verdict.switch} beside the threads")
+        run.tried = now - run.began, lane.calls
+        return
+    old = run.chosen
+    run.chosen, _ = run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
+    run.trial = run.chosen
+    run.change = Change(not change.shared, 2 * change.settles)
+    run.close_lane(old)
+
+
+def judge(run: Rechoosing) -> None:
+    """Goes on with what was tried, or without it, once its calls have shown what they take there."""
+    trial, old = run.trial, run.chosen
+    lane, backend = run.dispatch.lanes[trial], run.backend_of(trial)
+    if lane.calls < ENOUGH or not lane.busy or run.change is None or not run.dispatch.pending:
+        return
+    assert run.demand is not None
+    settles = run.change.settles
+    wall, cpu = lane.busy / lane.calls, lane.cpu / lane.calls
+    # Where others have the cores that looks like waiting, too. As long as a thread's call keeps the GIL, which it
+    # does while it is ready and has no core, it is none.
+    since, before = run.tried
+    ended = run.dispatch.lanes[old].calls - before
+    turn = (run.clock.now() - run.began - since) / ended if ended else wall
+    verdict = _advised_of(run, run.demand, wall, min(wall, max(cpu, turn)), threads=True)
+    if verdict.switch != backend.name and run.demand.cpu_share < SURELY_WAITS:
+        run.change = Change(True, FORGETS * settles)
+        run.trial = old
+        run.close_lane(trial)
+        run.decide(f"went on without {backend.name}", verdict.why)
+        return
+    run.chosen, run.change = trial, Change(False, 2 * settles)
+    if run.policy.max_workers is None:
+        wanted = math.ceil(run.policy.cores / run.demand.cpu_share * ROUNDED)
+        run.dispatch.set_lane(trial, max(lane.wanted, min(wanted, CROWD * run.policy.cores, run.dispatch.left)))
+    run.close_lane(old)
+    run.decide(f"changed over again, to {lane.wanted} {backend.name}", f"there a call takes {run.demand}")
+
+
+def _advised_of(run: Rechoosing, known: Demand, wall: float, cpu: float, threads: bool) -> Verdict:
+    """The choice for what is left if its calls, of which so much was ``known``, take so long, and compute for ``cpu``
+    seconds of that; in ``threads`` they have filled the GIL."""
+    held = cpu if threads and run.policy.gil else min(cpu, known.gil_share * cpu)
+    run.demand = replace(known, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
+    run.evidence.gil_known = run.evidence.effects_known = True
+    return _advised(run, run.clock.now() - run.began, given=True)
+
+
+def _advised(run: Rechoosing, now: float, given: bool = False) -> Verdict:
+    """``given``: what is with workers cannot be given to others."""
+
+    def advised() -> Verdict:
+        seen = run.seen(now)
+        if given and run.total is not None:
+            seen = replace(seen, done=run.total - run.dispatch.left)
+        return run.policy.advise(seen)
+
+    verdict = advised()
+    return advised() if verdict.ask is Ask.WIRE and run.find_out(Ask.WIRE) else verdict
