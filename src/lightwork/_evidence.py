@@ -10,7 +10,6 @@ from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
 from lightwork._machine import gil_enabled
 from lightwork._watch import loading
-from lightwork._wire_cost import measure_wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,6 +175,9 @@ class Evidence:
 
     def weigh(self, fn: Fn | None) -> str | None:
         """Finds out what travelling costs; returns why it cannot be, if so."""
+        with loading:  # nobody asks this of calls that wait, and pickling takes more modules than all else here
+            from lightwork._wire_cost import measure_wire
+
         with opened():
             self.wire = measure_wire(*self.sample, fn)
         return self.wire.refused
