@@ -32,16 +32,18 @@ def needs(fn: object, sample: object = None) -> tuple[list[str], Stock | None]:
     modules = [name for name in IMPORTED.values() if name in sys.modules]
     if _by_value(fn) and _is_more_than_code(fn):
         modules.append("cloudpickle")  # which takes long to import
-    return [*modules, *_of_the_library(fn)], to_stock(fn, sample)
+    alone = _alone(fn)
+    return [*modules, *_of_the_library(fn, alone)], to_stock(fn, sample, alone)
 
 
-def to_stock(fn: object, sample: object = None) -> Stock | None:
-    """What is to be stocked for ``fn``; None where it does not take it, or that may not be."""
+def to_stock(fn: object, sample: object = None, alone: set[Any] | None = None) -> Stock | None:
+    """What is to be stocked for ``fn``; None where it does not take it, or that may not be. ``alone``: as ``_alone``
+    says, where it was asked already."""
     if "numpy" not in sys.modules:
         return None
     from lightwork._backends._stock import TAKE_IT, stock
 
-    roots = (name.partition(".")[0] for name in _led_to(_unwrapped(fn), sample))
+    roots = (name.partition(".")[0] for name in _led_to(_unwrapped(fn), sample, alone))
     return stock() if any(root in TAKE_IT for root in roots) else None
 
 
@@ -69,11 +71,11 @@ def _is_more_than_code(fn: object) -> bool:
     )
 
 
-def _of_the_library(fn: object) -> list[str]:
+def _of_the_library(fn: object, alone: set[Any]) -> list[str]:
     """Modules of the standard library that a worker will import on the way to ``fn``: those that its own module, or,
     where it is sent by value, that it itself names, and those that the other modules named there name. The starter
     imports them once, for all, and may: they start no threads. Others might."""
-    if alone := _alone(fn):
+    if alone:
         from lightwork._standing_alone import plain_modules
 
         return plain_modules(alone)
@@ -86,12 +88,12 @@ def _of_the_library(fn: object) -> list[str]:
     return found
 
 
-def _led_to(fn: object, sample: object) -> Iterator[str]:
+def _led_to(fn: object, sample: object, alone: set[Any] | None) -> Iterator[str]:
     """Modules of which something comes with an item like ``sample``, or on the way to ``fn``, or in its calls."""
     yield from _kinds(sample)
     for code in _nested(getattr(fn, "__code__", None)):
         yield from code.co_names  # what it imports itself is among these
-    if not _alone(fn):
+    if not (_alone(fn) if alone is None else alone):
         yield from _named(_names(fn))
 
 
