@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lightwork import comparing
+from lightwork import _measuring
 from lightwork._reasons import Facts, advice, reason
 from lightwork._sameness import Same, first_difference, same
 from lightwork._stats import Interval
@@ -25,7 +25,7 @@ FAST = ["serial", "threads"]
 def no_probe(monkeypatch, request):
     """The probe measures; what it measures is tested where it lives. One test here uses the real one."""
     if "predictions" not in request.node.name:
-        monkeypatch.setattr(comparing._Session, "probe", lambda self, entries: None)
+        monkeypatch.setattr(_measuring.Session, "probe", lambda self, entries: None)
 
 
 def square(x):
@@ -220,12 +220,12 @@ def test_no_items_and_one_item():
 
 
 def test_long_work_runs_fewer_rounds_and_says_so(monkeypatch):
-    monkeypatch.setattr(comparing, "BUDGET", 0.05)
+    monkeypatch.setattr(_measuring, "BUDGET", 0.05)
     found = compare(nap, range(6), backends=["serial"], rounds=5)
     assert found.rounds == 0 and found["serial"].times == ()
     assert found["serial"].time.value == found["serial"].first
     assert any("ran once only" in note for note in found.notes)
-    monkeypatch.setattr(comparing, "BUDGET", 0.8)  # three rounds where a busy machine takes four times as long
+    monkeypatch.setattr(_measuring, "BUDGET", 0.8)  # three rounds where a busy machine takes four times as long
     found = compare(nap, range(6), backends=["serial"], rounds=50)
     assert 1 <= found.rounds < 50 and any("of 50 rounds" in note for note in found.notes)
 
@@ -447,7 +447,7 @@ def test_predictions_are_of_all_items_not_of_the_first_ones():
 
 def test_a_few_items_are_taken_from_everywhere():
     items = [(number,) for number in range(200)]
-    spread = comparing._spread(items)
+    spread = _measuring._spread(items)
     assert sorted(spread) == items
     for first in (8, 32, 50):
         assert statistics.mean(number for (number,) in spread[:first]) == pytest.approx(100, rel=0.1)

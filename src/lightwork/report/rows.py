@@ -1,4 +1,4 @@
-"""What a comparison of backends found: values only. Measuring is in ``comparing``, drawing in ``text`` and ``html``."""
+"""What a comparison of backends found: values only. ``_measuring`` measures them, ``text`` and ``html`` draw."""
 
 from __future__ import annotations
 
