@@ -88,6 +88,7 @@ class AutoRun(Run):
         self._for_waiting = False
         self._stays: str | None = None
         self.change: Change | None = None
+        """Whether the work has changed since the choice; None as long as there is none to be opened again."""
         self.chosen = self.trial = self.first
         """The lane of the choice, and one beside it that is being tried: the same where none is."""
         self.tried = 0.0, 0
@@ -96,6 +97,7 @@ class AutoRun(Run):
         self._grow = grow
         self._settled = False
         self.handover: int | None = None
+        """The lane that takes over when one of its workers has ended a call."""
         self.further: int | None = None
         """Calls that are done when the choice for an input of unknown length is made again."""
         self._input: float | None = None
@@ -282,7 +284,7 @@ class AutoRun(Run):
 
     @property
     def policy(self) -> Policy:
-        # Made at the first look: short jobs do without loading the other backends.
+        """Who decides. Made at the first look: short jobs do without loading the other backends."""
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
         if self._made_policy is None or (self._for_waiting and not waits):
             with loading:  # a call that the scout looks into may fork
@@ -319,7 +321,7 @@ class AutoRun(Run):
         return self._source.drawing / self._source.drawn if self._source is not None and self._source.drawn else 0.0
 
     def find_out(self, ask: Ask) -> bool:
-        """Fetches an answer; False where it takes further calls of the job."""
+        """Fetches an answer for the policy; False where it takes further calls of the job."""
         evidence, inside = self.evidence, self._running is not None
         if not self._speculation.begun and self.demand is not None and computes(self.demand.wall, self.demand.cpu):
             self._speculation.begin(self.policy.candidates, self._fn, list(evidence.sample[0]))
@@ -415,6 +417,7 @@ class AutoRun(Run):
             self.dispatch.set_lane(self.first, 1)
 
     def switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
+        """Opens what the verdict is for, beside what there is; returns its lane."""
         assert verdict.switch is not None
         backend, workers = self._usable(verdict.switch), verdict.workers
         self._speculation.end_but(backend.name, self.policy.candidates, self._fn)
