@@ -13,6 +13,7 @@ import sys
 from lightwork import _platform
 from lightwork._backends._messages import LAST_CREW, NEW_CREW
 from lightwork._clock import SystemClock
+from lightwork._gate import unless_signalled
 from lightwork._lean import signal, socket, suppress
 from lightwork._lock import new_lock
 
@@ -63,8 +64,11 @@ class _Starter:
         from lightwork._machine import usable_cores
 
         many = usable_cores() if self.workers is None else min(self.workers, usable_cores())
-        with suppress(Exception):  # objects raise anything when they are looked at: then it is briefed when it is used
-            self.brief(many, *needs(fn, sample))
+        found = None
+        with unless_signalled(Exception):  # objects raise anything when they are looked at
+            found = needs(fn, sample)
+        if found is not None:  # else it is briefed when it is used
+            self.brief(many, *found)
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
@@ -159,7 +163,7 @@ def hasten(fn: object = None, workers: int | None = None, sample: object = None,
     What prevents that is told when a worker is wanted.
     """
     global _starter
-    with _one_at_a_time, suppress(OSError, AttributeError, ValueError):
+    with _one_at_a_time, unless_signalled(OSError, AttributeError, ValueError):
         if likely and _called(fn) in _in_vain:
             return
         if _starter is None or _starter.owner != os.getpid():
@@ -200,7 +204,7 @@ def _kill(starter: _Starter) -> None:
 
 
 def _called(fn: object) -> str:
-    with suppress(Exception):  # objects raise anything when they are looked at
+    with unless_signalled(Exception):  # as above
         return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
     return type(fn).__qualname__
 
@@ -216,7 +220,7 @@ def _restock(fn: object, sample: object) -> None:
     from lightwork._backends._needs import to_stock
 
     wanted = None
-    with suppress(Exception):  # as above
+    with unless_signalled(Exception):  # as above
         wanted = to_stock(fn, sample)
     if wanted is not None:
         _starter.leave()
