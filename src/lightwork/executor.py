@@ -116,7 +116,7 @@ class Executor(BaseExecutor):
     ``max_workers`` helps out until they have ended.
 
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
-    ``max_tasks_per_child``: a worker process is replaced after so many calls.
+    ``max_tasks_per_child``: a worker process, or sub-interpreter, is replaced after so many calls.
     """
 
     _ended = False
