@@ -175,7 +175,7 @@ class Link:
         if isinstance(death, BaseException):
             events.append(WorkerFailed(self.number, death, scarce=isinstance(death, OSError)))
         elif not self.retiring:
-            events.append(WorkerLost(self.number, running, death))
+            events.append(WorkerLost(self.number, running, death, begun=not (death.apart and self.fetching())))
         return events
 
     def fetching(self) -> bool:

@@ -137,7 +137,7 @@ class ProcessLauncher(Launcher):
         self._alive.discard(worker)
         self._orphans.discard(worker)
         reason = "was lost, because lightwork's starter process was killed"
-        return Death(self._pids.get(worker), reason=reason, beside=worker in self._siblings)
+        return Death(self._pids.get(worker), reason=reason, beside=worker in self._siblings, apart=True)
 
 
 def _some(line: socket.socket) -> bytes:
