@@ -230,3 +230,25 @@ def test_a_worker_killed_before_it_is_told_whose_it_is_is_replaced(monkeypatch, 
         with pytest.raises(BrokenPipeError):
             starter._begun([1])
         assert len(made) == _starter.TRIES
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "interpreter"])
+def test_where_no_process_can_start_it_is_told_which_file_is_missing(tmp_path, missing):
+    text = f"""
+        import os, sys
+        import lightwork as lw
+        if {missing!r} == "nowhere":
+            os.devnull = {str(tmp_path / "null")!r}
+        else:
+            sys.executable = {str(tmp_path / "python")!r}
+        try:
+            lw.map(abs, [1], backend="processes")
+        except FileNotFoundError as problem:
+            print(os.path.basename(problem.filename), *getattr(problem, "__notes__", ["-"]))
+    """
+    done = programs.run("-c", textwrap.dedent(text))
+    assert done.stderr == ""
+    if missing == "nowhere":
+        assert done.stdout.startswith("null lightwork: each process begins with its output led to ")
+    else:
+        assert done.stdout == "python -\n"
