@@ -47,7 +47,8 @@ class _Starter:
         finally:
             theirs.close()
         self.began = SystemClock.now()
-        self.briefed = False
+        self.briefed = self.serves = False
+        """``serves``: it has booted, and imported what it was to, for a worker of it is there."""
         self.likely = True
         """Whether nobody is certain yet to want workers."""
         self.stock: Stock | None = None
@@ -156,6 +157,12 @@ def open_channel(after_a_loss: bool, bare: bool = False) -> socket.socket:
         return _current().open_channel()
 
 
+def it_serves() -> None:
+    """A worker of this process's starter is there."""
+    if _starter is not None:
+        _starter.serves = True
+
+
 def hasten(fn: object = None, workers: int | None = None, sample: object = None, likely: bool = False) -> None:
     """Starts the starter where it will be needed soon, for ``fn`` first of all, which at most so many ``workers`` will
     call (default: as many as there are cores) with what is in ``sample``. ``likely``: it may turn out not to be.
@@ -261,9 +268,11 @@ def _forget_starter() -> None:
 
 def _end_starter() -> None:
     global _starter
-    if _starter is not None and _starter.owner == os.getpid() and _starter.likely:
-        _kill(_starter)  # the end of the program does not wait for what it may be importing
-        _starter = None
+    if _starter is not None and _starter.owner == os.getpid():
+        abandoned = not _starter.serves and _platform.can_end_with()  # else it is to end what it may just begin
+        if _starter.likely or abandoned:
+            _kill(_starter)  # the end of the program does not wait for what it may be importing
+            _starter = None
     for starter in (*_leaving, _starter):
         if starter is not None and starter.owner == os.getpid():
             starter.end()
