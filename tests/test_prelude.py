@@ -305,10 +305,13 @@ def test_a_module_may_map_while_it_is_imported(tmp_path):
     assert found.stdout == f"{[list(range(8))] * 2}\n", found.stderr
 
 
-def test_calls_that_become_slow_are_not_all_made_here():
+@pytest.mark.parametrize("first", [0.0, 0.003, 0.01])
+def test_calls_that_become_slow_are_not_all_made_here(first):
+    """Whoever makes those before: where the first one waits, or has no core for a while, the plain loop is left."""
+
     def fn(x: int) -> int:
-        if x >= 600:
-            time.sleep(0.003)
+        if x >= 600 or not x:
+            time.sleep(0.003 if x else first)
         return x
 
     results = lw.map(fn, range(3000))

@@ -149,9 +149,10 @@ class Turn:
 
 class Death(Slotted):
     """How a worker ended. ``timed_out``: by ``call_timeout``'s own alarm; ``starved``: by the kernel, for lack of
-    memory; ``beside``: of what another one ended of, which is told of that one."""
+    memory; ``beside``: of what another one ended of, which is told of that one; ``apart``: certainly of nothing that it
+    did itself."""
 
-    __slots__ = ("beside", "exitcode", "pid", "reason", "signal", "starved", "timed_out")
+    __slots__ = ("apart", "beside", "exitcode", "pid", "reason", "signal", "starved", "timed_out")
 
     def __init__(
         self,
@@ -162,7 +163,9 @@ class Death(Slotted):
         timed_out: bool = False,
         starved: bool = False,
         beside: bool = False,
+        apart: bool = False,
     ) -> None:
+        self.apart = apart
         self.starved = starved
         self.beside = beside
         self.pid = pid
@@ -213,14 +216,16 @@ class WorkerLost(Slotted):
     """A worker is gone. Everything that it finished was reported before.
 
     ``running`` is (batch id, position) of the call that had begun and has no outcome, or None.
-    Calls that were sent to it and are neither reported nor running have never begun.
+    Calls that were sent to it and are neither reported nor running have never begun. Not ``begun``: the worker was
+    still importing the function of the one that is named, and died of something else.
     """
 
-    __slots__ = ("death", "running", "worker")
+    __slots__ = ("begun", "death", "running", "worker")
 
-    def __init__(self, worker: int, running: tuple[int, int] | None, death: Death) -> None:
+    def __init__(self, worker: int, running: tuple[int, int] | None, death: Death, begun: bool = True) -> None:
         self.worker = worker
         self.running = running
+        self.begun = begun
         self.death = death
 
 

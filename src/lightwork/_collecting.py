@@ -159,7 +159,7 @@ def fail(
         if failure.attempts > 1:
             note += f", in the last of {failure.attempts} attempts"
         if run.unstoppable:
-            note += f"; {run.unstoppable} call(s) in other threads could not be stopped and go on"
+            note += f"; {run.unstoppable} call(s) could not be stopped and go on"
         if note not in getattr(exception, "__notes__", ()):
             with suppress(Exception):  # one that takes no attributes (a frozen dataclass): it is raised all the same
                 exception.add_note(note)
@@ -180,7 +180,7 @@ def interruption(run: Run, results: Sequence[Any], order: Reorder) -> Interrupte
     finished = run.dispatch.done - run.dispatch.failed
     text = f"interrupted after {finished:,} finished call{'s' * (finished != 1)}; lw.partial(exc) has their results"
     if run.unstoppable:
-        text += f"; {run.unstoppable} call(s) in other threads could not be stopped and go on"
+        text += f"; {run.unstoppable} call(s) could not be stopped and go on"
     exception = Interrupted(text)
     remember(exception, results, order)
     return exception

@@ -142,6 +142,8 @@ class Dispatch:
         self._backlog = Backlog()
         self._attempts: dict[int, int] = {}
         self._condemned: set[int] = set()
+        self._unbegun: dict[int, int] = {}
+        """How often a call was lost before it began."""
         self._chunks: list[Chunk] = []
         self._batches = 0
 
@@ -539,6 +541,8 @@ class Dispatch:
             # It was one too many. As memory may run out within milliseconds, no measurement will have said so.
             lane.want(max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
         running = event.running
+        if running is not None and not event.begun and self._begins_elsewhere(worker, *running):
+            running = None  # as those behind it
         head = next(iter(worker.sent.items()), None)
         if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
             # It was to be ended, and its worker was, before it began: it does not begin elsewhere.
@@ -554,6 +558,13 @@ class Dispatch:
                 f"{lane.stillborn} workers died one after another before they could take a call: the last one "
                 f"{event.death.reason}"
             )
+
+    def _begins_elsewhere(self, worker: Worker, batch: int, position: int) -> bool:
+        """Whether a call that its worker's death kept from beginning does so with another; not for ever, as it may have
+        led to that somehow."""
+        index = worker.sent[batch].batch.first + position
+        self._unbegun[index] = times = self._unbegun.get(index, 0) + 1
+        return times < STILLBORN_LIMIT
 
     def _take_back(self, worker: Worker, running: tuple[int, int] | None) -> tuple[Batch, int] | None:
         """Makes pending again what a worker had not begun; returns the call that it was running."""

@@ -10,7 +10,7 @@ Only where SIGINT has Python's own handler: who has set another one has said wha
 
 from __future__ import annotations
 
-from lightwork._lean import get_ident, signal
+from lightwork._lean import get_ident, partial, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,6 +104,44 @@ class outside(opened):
         if self._opens and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _keep)
         super().__exit__(kind, error, trace)
+
+
+class unless_signalled:
+    """A block that objects, or the system, may end with exceptions of these kinds, which are nothing to be told. One
+    that a signal's handler has raised in it comes out: a program that has set one wants it to."""
+
+    __slots__ = ("_kinds",)
+
+    def __init__(self, *kinds: type[Exception]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return kind is not None and issubclass(kind, self._kinds) and not _handled(trace)
+
+
+def _handled(trace: TracebackType | None) -> bool:
+    """Whether a signal's handler was on the way to what was raised."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {_code(handler) for handler in handlers if callable(handler)} - {None}
+    while trace is not None:
+        if trace.tb_frame.f_code in codes:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _code(handler: object) -> object:
+    """The code that runs when it is called; None where that is not Python's."""
+    while type(handler) is partial:
+        handler = handler.func
+    if not hasattr(handler, "__code__"):
+        handler = getattr(handler, "__func__", type(handler).__call__)
+    return getattr(handler, "__code__", None)
 
 
 def strike() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lightwork import _reasons
+from lightwork._by_code import MAINS
 from lightwork._captured import ties
 from lightwork._clock import SystemClock
 from lightwork._demand import Demand
@@ -350,7 +351,7 @@ def _name_of(fn: Callable[..., Any]) -> str:
     while isinstance(fn, functools.partial):
         fn = fn.func
     module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    return f"{module}:{name}" if module and module not in ("__main__", "builtins") else name
+    return f"{module}:{name}" if module and module not in (*MAINS, "builtins") else name
 
 
 def _place(backend: str) -> str:

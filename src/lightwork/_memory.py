@@ -20,6 +20,7 @@ from types import CodeType
 from zlib import crc32
 
 from lightwork import _machine
+from lightwork._by_code import MAINS
 from lightwork._demand import Demand
 from lightwork._past import Past
 from lightwork._record import Record, asdict
@@ -117,7 +118,7 @@ def identity(fn: Any) -> tuple[str, str]:
         fn = type(fn).__call__  # an object that can be called
     code = getattr(fn, "__code__", None)
     module = str(getattr(fn, "__module__", ""))
-    if module == "__main__":
+    if module in MAINS:
         module = str(getattr(sys.modules["__main__"], "__file__", module))
     if not isinstance(code, CodeType):
         return f"{module}:{fn.__qualname__}", ""

@@ -255,10 +255,7 @@ class Outstanding:
             return False
         if future.running():
             if index in self._doomed:
-                self._forget(index)
-                future.set_exception(
-                    self._made.crash_error()(index, reason="was not given it again, for it was to be ended")
-                )
+                self._give_up(index)
                 return False
             return True
         if self._router is not None and not future.cancelled():
@@ -268,6 +265,12 @@ class Outstanding:
                 self.run.wake()  # whoever drives may have nothing to wait for now
                 return False
         return future.set_running_or_notify_cancel()
+
+    def _give_up(self, index: int) -> None:
+        """Ends a call that is with no worker, and was with one before."""
+        if (future := self._forget(index)) is not None:
+            reason = "was not given it again, for it was to be ended"
+            future.set_exception(self._made.crash_error()(index, reason=reason))
 
     def _forget(self, index: int) -> Outcome | None:
         if self._router is not None:
@@ -308,7 +311,7 @@ class Outstanding:
         return error
 
     def end_condemned(self) -> None:
-        """Ends the calls that are to be ended, as soon as they run."""
+        """Ends the calls that are to be ended, as soon as they run, or wait for another attempt."""
         doomed = self._doomed
         while True:
             try:
@@ -319,7 +322,11 @@ class Outstanding:
             if index is not None:
                 doomed.add(index)
         for index in list(doomed):
-            if index not in self.futures or self._end_call(index):
+            outcome = self.futures.get(index)
+            if outcome is None or self._end_call(index):
+                doomed.discard(index)
+            elif outcome.running() and self.run.dispatch.waits(index):
+                self._give_up(index)
                 doomed.discard(index)
 
     def _end_call(self, index: int) -> bool:

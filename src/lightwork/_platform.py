@@ -193,6 +193,11 @@ def receive_descriptors(sock: socket.socket, size: int, most: int) -> tuple[byte
     return data, found
 
 
+def can_end_with() -> bool:
+    """Whether the kernel can end a process with another one."""
+    return sys.platform == "linux" and not portable()
+
+
 def end_with(tether: socket.socket) -> bool:
     """Lets the kernel kill this process as soon as the other end of ``tether`` is closed. False where it cannot.
 
@@ -201,7 +206,7 @@ def end_with(tether: socket.socket) -> bool:
     does not depend on which thread of the parent forked. The other end must never write. Of one that was closed before
     nobody tells: look at the tether afterwards.
     """
-    if sys.platform != "linux" or portable():
+    if not can_end_with():
         return False
     set_signal = getattr(fcntl, "F_SETSIG", 10)  # named since Python 3.14; 10 on every Linux architecture
     fcntl.fcntl(tether, fcntl.F_SETOWN, os.getpid())
@@ -264,7 +269,24 @@ def spawn(arguments: list[str], stdin: int) -> int:
     """
     actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     own_session = sys.platform == "linux" and not portable()
-    return os.posix_spawn(arguments[0], arguments, os.environ, file_actions=actions, setsigmask=[], setsid=own_session)
+    try:
+        return os.posix_spawn(
+            arguments[0], arguments, os.environ, file_actions=actions, setsigmask=[], setsid=own_session
+        )
+    except (FileNotFoundError, PermissionError):
+        if (problem := _unopened(os.devnull)) is not None:
+            raise problem from None  # the other one names the program
+        raise
+
+
+def _unopened(path: str) -> OSError | None:
+    """Why a file cannot be written to."""
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+    except OSError as problem:
+        problem.add_note(f"lightwork: each process begins with its output led to {path}, which is to be there")
+        return problem
+    return None
 
 
 def volunteer_for_memory_kill() -> None:

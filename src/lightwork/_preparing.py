@@ -163,6 +163,11 @@ def check_fit(fn: Any, made: Backend, settings: Settings, coroutine: bool) -> No
             f"the {made.name!r} backend lives in the caller's process, which isolate=True forbids; "
             "backend='processes' does not"
         )
+    if settings.rules.max_tasks_per_child is not None and can.shares_memory:
+        raise BackendUnavailable(
+            f"the {made.name!r} backend's workers share the caller's memory, so that a new one would be as worn as the "
+            "old one, which max_tasks_per_child is to replace; backend='processes' has workers of their own"
+        )
     if settings.terms.call_timeout is not None and not (can.can_kill or can.coroutines):
         raise BackendUnavailable(
             f"the {made.name!r} backend cannot end a running call, which call_timeout needs; backend='processes' can"

@@ -25,7 +25,6 @@ from lightwork._mapped import Mapped
 from lightwork._options import Settings
 from lightwork._outstanding import Outstanding, Router, Work, Works
 from lightwork._preparing import check_fit
-from lightwork._record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -364,8 +363,6 @@ def open_service(name: str, settings: Settings, router: Router | None) -> Servic
     usable(made.name) if made.unavailable() else None
     coroutines = made.capabilities.coroutines
     check_fit(_nothing if not coroutines else _anothing, made, settings, coroutines)
-    if settings.rules.max_tasks_per_child is not None and made.capabilities.in_caller:
-        settings = replace(settings, rules=replace(settings.rules, max_tasks_per_child=None))
     return Service(made, settings, router)
 
 

@@ -95,6 +95,11 @@ class Submitted(Dispatch):
                 return Revoke((number, name))
         return None
 
+    def waits(self, index: int) -> bool:
+        """Whether a call is with nobody, or is to be tried again later."""
+        blocks = (*self._backlog.blocks, *(block for _, block in self._backlog.delayed))
+        return any(block.first + block.at <= index < block.first + block.end for block in blocks)
+
     def next_deadline(self) -> float | None:
         """When ``plan`` has something to do even without an event."""
         due = super().next_deadline()

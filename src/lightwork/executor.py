@@ -116,7 +116,7 @@ class Executor(BaseExecutor):
     ``max_workers`` helps out until they have ended.
 
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
-    ``max_tasks_per_child``: a worker process is replaced after so many calls.
+    ``max_tasks_per_child``: a worker process, or sub-interpreter, is replaced after so many calls.
     """
 
     _ended = False
@@ -338,18 +338,18 @@ class Executor(BaseExecutor):
         """
         if future.done():
             return False
+        services = list(self._services.values())
+        if getattr(future, "service", None) not in services:
+            raise ValueError("this future is not of this executor")
         if future.cancel():
             return True
-        for service in list(self._services.values()):
+        for service in services:
             if service.knows(future):
                 if not service.can_kill:
                     raise _cannot_kill(service)
                 service.kill(future)
                 return True
-        # One of its own that nobody knows of is about to be done.
-        if future.done() or getattr(future, "service", None) in self._services.values():
-            return False
-        raise ValueError("this future is not of this executor")
+        return False  # nobody knows of it any more: it is about to be done
 
     def kill_workers(self) -> None:
         """Ends everything at once: running calls with their workers; those that have not begun are cancelled.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+import time
 
 import pytest
 
@@ -287,3 +288,31 @@ def test_it_works_where_nobody_counts_threads(tmp_path):
         print(found() == {(False, numpy.__file__)})
     """
     assert said(text, tmp_path, LIGHTWORK_PORTABLE="1") == ["True"]
+
+
+@linux
+def test_one_ctrl_c_ends_a_map_whose_starter_still_imports_it(made_up, tmp_path):
+    """There is no worker yet, whose end would be waited for, nor a call that would go on."""
+    made_up("""
+        import pathlib, sys, time
+        if "_starter" in " ".join(sys.orig_argv):
+            pathlib.Path("importing").touch()
+            time.sleep(600)
+    """)
+    text = """
+        import signal, threading, time
+        import numpy
+
+        def strike():
+            wait_for(pathlib.Path("importing").exists)
+            pathlib.Path("struck").write_text(str(time.time()))
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=strike).start()
+        try:
+            found()
+        except KeyboardInterrupt as interrupt:
+            print(str(interrupt).replace(" ", "_"))
+    """
+    assert said(text, tmp_path) == ["interrupted_after_0_finished_calls;_lw.partial(exc)_has_their_results"]
+    assert time.time() - float((tmp_path / "struck").read_text()) < 2, "of ten minutes"

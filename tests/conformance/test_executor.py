@@ -149,23 +149,55 @@ def test_a_call_that_just_ends_is_its_executors_own_for_kill(way, monkeypatch):
         monkeypatch.setattr(Outstanding, "_forget", forgotten)
         assert executor.submit(jobs.double, 4).result(10) == 8
         assert told == [False]
-        foreign: cf.Future[None] = cf.Future()
-        foreign.set_running_or_notify_cancel()
-        with pytest.raises(ValueError, match="not of this executor"):
-            executor.kill(foreign)
 
 
-def test_a_call_that_is_killed_before_its_next_attempt_makes_none(way, tmp_path):
-    with lw.Executor(1, backend=way.name, retries=1, retry_delay=0.5) as executor:
+def test_kill_touches_no_future_of_others(way, tmp_path):
+    pending: cf.Future[None] = cf.Future()
+    running: cf.Future[None] = cf.Future()
+    running.set_running_or_notify_cancel()
+    word = tmp_path / "word"
+    with lw.Executor(1, backend="threads") as other, lw.Executor(1, backend=way.name) as executor:
+        first = other.submit(nasty.wait_for_word, str(word), 1)
+        second = other.submit(nasty.wait_for_word, str(word), 2)
+        wait_for(first.running)
+        assert executor.submit(way.fn(jobs.double), 4).result(10) == 8
+        try:
+            for foreign in (pending, running, first, second):
+                with pytest.raises(ValueError, match="not of this executor"):
+                    executor.kill(foreign)
+        finally:
+            word.touch()
+        assert (first.result(10), second.result(10)) == (1, 2)
+    assert not pending.cancelled()
+
+
+def test_a_call_that_is_killed_as_it_runs_makes_no_other_attempt(way, tmp_path):
+    with lw.Executor(1, backend=way.name, retries=1, retry_on=Exception) as executor:
         if not way.can.can_kill:
             return
-        future = executor.submit(jobs.mark_and_fail_odd, str(tmp_path / "marks"), 3)
-        wait_for(lambda: jobs.marks(tmp_path / "marks"))
-        time.sleep(0.1)  # until its failure has come; if not, it is killed as it runs
+        marks = tmp_path / "marks"
+        future = executor.submit(nasty.mark_and_wait, str(marks), str(tmp_path / "never"), 3)
+        wait_for(lambda: jobs.marks(marks))
         assert executor.kill(future)
         assert isinstance(future.exception(10), lw.WorkerCrashed)
         assert executor.submit(jobs.double, 4).result(10) == 8
-    assert jobs.marks(tmp_path / "marks") == [3]
+        assert jobs.marks(marks) == [3]
+
+
+def test_a_call_that_is_killed_before_its_next_attempt_makes_none(way, tmp_path):
+    """And its future need not wait for when that would have been."""
+    with lw.Executor(1, backend=way.name, retries=1, retry_delay=600) as executor:
+        if not way.can.can_kill:
+            return
+        marks = tmp_path / "marks"
+        future = executor.submit(jobs.mark_and_fail_odd, str(marks), 3)
+        # The only worker makes the next call when it has told how the first one ended.
+        assert executor.submit(jobs.double, 3).result(10) == 6
+        assert jobs.marks(marks) == [3] and future.running()
+        assert executor.kill(future)
+        assert isinstance(future.exception(10), lw.WorkerCrashed)
+        assert executor.submit(jobs.double, 4).result(10) == 8
+        assert jobs.marks(marks) == [3]
 
 
 def test_a_crash_is_confined_to_its_future(way):
@@ -183,17 +215,13 @@ def test_a_crash_is_confined_to_its_future(way):
 
 
 def test_max_tasks_per_child_changes_the_worker(way):
-    if way.name != "processes":
-        pytest.skip("only processes are replaced")
+    if way.can.shares_memory:
+        with pytest.raises(lw.BackendUnavailable, match="max_tasks_per_child"):
+            lw.Executor(1, backend=way.name, max_tasks_per_child=2)
+        return
     with lw.Executor(1, backend=way.name, max_tasks_per_child=2) as executor:
-        pids = [executor.submit(_pid).result(20) for _ in range(6)]
-    assert len(set(pids)) == 3
-
-
-def _pid():
-    import os
-
-    return os.getpid()
+        made = [executor.submit(jobs.calls_here).result(20) for _ in range(6)]
+    assert made == [1, 2, 1, 2, 1, 2]
 
 
 def test_auto_routes_by_what_it_learns():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import decimal
 import sys
+import textwrap
 
 import pytest
 
 import lightwork as lw
 from tests.conformance import jobs
+from tests.promises.programs import run
 
 
 @pytest.fixture
@@ -45,3 +47,53 @@ def test_a_decimal_context_that_a_call_sets_is_not_the_next_ones(way, unusual):
     with lw.Executor(1, backend=way.name) as executor:
         results = [executor.submit(fn, n).result() for n in range(4)]
         assert results == ["0.33334", *["0." + "3" * 49 + "4"] * 3]
+
+
+def test_a_worker_is_started_while_another_thread_imports_multiprocessing():
+    """It is in ``sys.modules`` then, and has no key yet: who wants that waits for the end of the import."""
+    program = """
+        import sys, threading
+        from importlib.machinery import PathFinder
+        import lightwork as lw
+
+        fn = abs
+        assert lw.map(fn, [-1], backend="processes") == [1]  # no module has to be loaded from here on
+        name = "multiprocessing.process"
+        assert name not in sys.modules
+        begun, over, main = threading.Event(), threading.Event(), threading.get_ident()
+
+        def awaited():  # whether the main thread waits for the end of an import
+            frame = sys._current_frames()[main]
+            while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+                frame = frame.f_back
+            return frame is not None
+
+        class Finder:
+            def find_spec(self, wanted, path=None, target=None):
+                if wanted != name:
+                    return None
+                spec = PathFinder.find_spec(wanted, path)
+                execute = spec.loader.exec_module
+
+                def slowly(module):
+                    assert sys.modules[name] is module
+                    begun.set()
+                    while not awaited() and not over.wait(0.002):
+                        pass
+                    execute(module)
+
+                spec.loader.exec_module = slowly
+                return spec
+
+        sys.meta_path.insert(0, Finder())
+        thread = threading.Thread(target=lambda: __import__("multiprocessing"))
+        thread.start()
+        begun.wait()
+        try:
+            print(lw.map(fn, [-2], backend="processes"))
+        finally:
+            over.set()
+            thread.join()
+    """
+    done = run("-c", textwrap.dedent(program))
+    assert (done.stdout, done.stderr, done.returncode) == ("[2]\n", "", 0)

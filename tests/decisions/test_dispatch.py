@@ -204,6 +204,22 @@ def test_workers_that_die_before_they_are_ready_end_the_run():
     assert isinstance(dispatch.broken, LightworkError)
 
 
+def test_a_call_that_was_lost_before_it_began_begins_elsewhere_but_not_for_ever():
+    dispatch = Dispatch(Rules(stop_on_failure=False))
+    dispatch.add_lane(0, Batching(1e-4), 2)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1])
+    for number in range(1, STILLBORN_LIMIT + 1):
+        assert not dispatch.take() and Start(0, 1) in dispatch.plan(0.0)
+        dispatch.started((0, number))
+        dispatch.handle(0, WorkerReady(number, 0.01), 0.0)
+        (send,) = dispatch.plan(0.0)
+        assert isinstance(send, Send)
+        dispatch.handle(0, WorkerLost(number, (send.batch.id, 0), Death(1, apart=True), begun=False), 0.0)
+    (chunk,) = dispatch.take()
+    assert isinstance(chunk.values[0].exception, WorkerCrashed)
+
+
 def test_workers_that_die_before_they_are_ready_do_no_harm_while_others_finish_calls():
     dispatch, batches = busy_lane(1, Rules(), calls=50)
     dispatch.set_lane(0, 2)

@@ -150,3 +150,89 @@ def test_none_is_lost_while_the_main_thread_loads_modules(call):
         [sys.executable, "-c", script, "lightwork._collecting"], cwd=ROOT, capture_output=True, text=True, timeout=45
     )
     assert (run.stdout, run.stderr, run.returncode) == ("interrupted\n", "", 0)
+
+
+HANDLED = """
+    looked = None  # the first thing that there is to be looked at
+    import functools, signal, sys
+    import lightwork as lw
+
+    class Told(Exception):
+        pass
+
+    kind = {"told": Told, "timeout": TimeoutError}[sys.argv[1]]
+    by = []
+
+    def strike():
+        if by:
+            return
+        by.append(sys._getframe(1).f_code.co_name)
+        if sys.argv[3] == "itself":
+            raise kind
+        signal.raise_signal(signal.SIGUSR1)
+
+    class Handler:
+        def __call__(self, *_):
+            raise kind
+
+        handle = __call__
+
+    def handle(*_):
+        raise kind
+
+    handlers = {"method": Handler().handle, "object": Handler(), "partial": functools.partial(handle)}
+    signal.signal(signal.SIGUSR1, handlers.get(sys.argv[3], handle))
+
+    class Meta(type):
+        @property
+        def __module__(cls):  # nobody but who prepares for what a worker will import has reason to ask for it
+            strike()
+            return "elsewhere"
+
+    class Looked(metaclass=Meta):
+        pass
+
+    def see(event, arguments):
+        if event == "import" and arguments[0] == "lightwork._backends._needs":
+            strike()
+
+    if sys.argv[2] == "look":
+        looked = Looked()
+    else:
+        sys.addaudithook(see)
+    try:
+        lw.map(lambda x: -x, range(4), backend="processes", max_workers=1)
+    except kind:
+        print("raised", *by)
+    else:
+        print("went on", *by)
+    looked = None
+    print(*lw.map(lambda x: -x, range(4), backend="processes", max_workers=1))
+"""
+
+
+def handled(*arguments):
+    script = textwrap.dedent(HANDLED)
+    run = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=45
+    )
+    assert (run.stderr, run.returncode) == ("", 0)
+    said, results = run.stdout.splitlines()
+    assert results == "0 -1 -2 -3"
+    return said
+
+
+@pytest.mark.parametrize("kind", ["told", "timeout"])
+@pytest.mark.parametrize("handler", ["function", "method", "object", "partial"])
+def test_what_a_handler_raises_comes_out_also_where_what_objects_raise_does_not(kind, handler):
+    assert handled(kind, "look", handler) == "raised __module__"
+
+
+@pytest.mark.parametrize("kind", ["told", "timeout"])
+def test_what_a_handler_raises_while_the_starter_boots_comes_out(kind):
+    assert handled(kind, "import", "function") == "raised see"
+
+
+@pytest.mark.parametrize("kind", ["told", "timeout"])
+def test_what_an_object_raises_that_is_looked_at_does_not(kind):
+    assert handled(kind, "look", "itself") == "went on __module__"

@@ -90,6 +90,35 @@ def test_a_module_that_hangs_while_it_is_imported(monkeypatch):
 
 
 @linux
+@pytest.mark.timeout(50)
+@pytest.mark.parametrize("how", ["map", "executor"])
+def test_calls_whose_function_is_still_imported_when_the_starter_is_killed_begin_elsewhere(how, tmp_path, monkeypatch):
+    word = tmp_path / "word"
+    monkeypatch.setenv("LIGHTWORK_TEST_WORD", str(word))
+
+    def strike():
+        try:
+            for importing in (2, 4):
+                wait_for(lambda importing=importing: len(list(tmp_path.glob("word.*"))) == importing)
+                starters()[0].kill()
+        finally:
+            word.touch()
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    try:
+        if how == "map":
+            found = list(lw.map(slow_to_import.square, range(8), backend="processes", max_workers=2))
+        else:
+            with lw.Executor(2, backend="processes") as executor:
+                futures = [executor.submit(slow_to_import.square, x) for x in range(8)]
+                found = [future.result(20) for future in futures]
+    finally:
+        striker.join()
+    assert found == [x * x for x in range(8)]
+
+
+@linux
 def test_workers_that_are_killed_before_they_are_ready_cost_nothing(tmp_path):
     """Four in a row, from outside; the fifth is let live."""
     with lw.Executor(
@@ -201,3 +230,25 @@ def test_a_worker_killed_before_it_is_told_whose_it_is_is_replaced(monkeypatch, 
         with pytest.raises(BrokenPipeError):
             starter._begun([1])
         assert len(made) == _starter.TRIES
+
+
+@pytest.mark.parametrize("missing", ["nowhere", "interpreter"])
+def test_where_no_process_can_start_it_is_told_which_file_is_missing(tmp_path, missing):
+    text = f"""
+        import os, sys
+        import lightwork as lw
+        if {missing!r} == "nowhere":
+            os.devnull = {str(tmp_path / "null")!r}
+        else:
+            sys.executable = {str(tmp_path / "python")!r}
+        try:
+            lw.map(abs, [1], backend="processes")
+        except FileNotFoundError as problem:
+            print(os.path.basename(problem.filename), *getattr(problem, "__notes__", ["-"]))
+    """
+    done = programs.run("-c", textwrap.dedent(text))
+    assert done.stderr == ""
+    if missing == "nowhere":
+        assert done.stdout.startswith("null lightwork: each process begins with its output led to ")
+    else:
+        assert done.stdout == "python -\n"

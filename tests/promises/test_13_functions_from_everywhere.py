@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 
 import pytest
 
@@ -66,6 +67,41 @@ def test_a_process_of_multiprocessing(tmp_path, method):
     )
     done = run(str(script))
     assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_is_said_of_a_function_in_a_process_of_multiprocessing(tmp_path, method):
+    """Its main module's functions are sent there too, with what they use."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import multiprocessing
+            import lightwork as lw
+
+            log = open({str(tmp_path / "log")!r}, "a")
+
+            def note(x):
+                print(x, file=log)
+                return x
+
+            def tell():
+                print(lw.check(note, [1, 2]))
+                print(lw.compare(note, [1, 2], backends=["serial"], rounds=2).function, flush=True)
+
+            if __name__ == "__main__":
+                tell()
+                process = multiprocessing.get_context({method!r}).Process(target=tell)
+                process.start()
+                process.join()
+            """
+        )
+    )
+    done = run(str(script))
+    assert (done.stderr, done.returncode) == ("", 0)
+    half = len(done.stdout) // 2
+    assert done.stdout[:half] == done.stdout[half:]
+    assert "log" in done.stdout
 
 
 def test_a_notebook():

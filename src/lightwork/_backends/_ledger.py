@@ -6,7 +6,7 @@
     word 3      0: the outbox holds entries; else a row (see ``_rows``): its first position plus 1 << 8 | its kind,
                 | TELLS while the row's cells say which call runs, in the slot's place
     word 4      how many frames whose buffers the worker put into the arena the crew has copied out
-    word 5      whether the worker can read the arena
+    word 5      0 until the worker is there: then 1, or 2 where it can read the arena
     word 6      1: some calls are revoked; their slots are those from word 7 on and below word 8
     word 9      1: the function of the call that the slot names is being fetched, and may be taking long to import; 0
                 before the call begins, if it does
@@ -56,6 +56,8 @@ BLANK = 11 * 8
 """The bytes that stand in cells without a result."""
 OUTBOX = 12 * 8
 """Where the outbox begins."""
+THERE, READS = 1, 2
+"""In word 5."""
 TELLS = 0x80
 """In word 3: the row's cells say which call runs."""
 POSITION = 0xFFFF_FFFF
@@ -162,7 +164,7 @@ def shared(descriptor: int) -> Ledger:
     """The worker's end, to which the descriptor belongs then."""
     ledger = Ledger(descriptor, ours=1)
     ledger._descriptor = descriptor
-    ledger.words[5] = ledger.arena is not None
+    ledger.words[5] = THERE if ledger.arena is None else READS
     return ledger
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightwork import _wire
 from lightwork._backends import _rows
-from lightwork._backends._ledger import POSITION
+from lightwork._backends._ledger import POSITION, READS
 from lightwork._backends._messages import RESULTS, ROW, WORN_OUT
 from lightwork._backends._reporting import Account
 from lightwork._calls import Finished, Revoked, WorkerFailed, WorkerLost
@@ -74,7 +74,7 @@ class Link:
 
     def place(self, number: int, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
         """Puts the buffers of its ``number``-th batch into its arena, if that can be; returns their places."""
-        if self.ledger is None or self.ledger.arena is None or not buffers or not self.ledger.words[5]:
+        if self.ledger is None or self.ledger.arena is None or not buffers or self.ledger.words[5] != READS:
             return None
         places = self.ledger.arena.put(buffers)
         if places is not None:
@@ -175,12 +175,16 @@ class Link:
         if isinstance(death, BaseException):
             events.append(WorkerFailed(self.number, death, scarce=isinstance(death, OSError)))
         elif not self.retiring:
-            events.append(WorkerLost(self.number, running, death))
+            events.append(WorkerLost(self.number, running, death, begun=not (death.apart and self.fetching())))
         return events
 
     def fetching(self) -> bool:
         """Whether it is importing what a call needs, which may last."""
         return self.ledger is not None and bool(self.ledger.words[9])
+
+    def there(self) -> bool:
+        """Whether its process has begun, as far as can be told; the starter may still be importing what it needs."""
+        return self.ledger is None or bool(self.ledger.words[5])
 
     def close(self) -> None:
         """Frees its socket and its ledger."""

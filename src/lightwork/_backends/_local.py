@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+FIRST = 8
+"""Calls that may be made before a look at the clock, however few were made before them."""
+
+
 def run_batch(
     outcomes: Outcomes,
     batch: Batch,
@@ -76,8 +80,8 @@ def _in_a_row(
 ) -> None:
     """Calls with nothing between them but the loop itself; the length of the results says which one raised.
 
-    They are made in stretches, each up to eight times as long as the one before: between two of them is a look at the
-    clock.
+    They are made in stretches: between two of them is a look at the clock. Where somebody waits for that, none is
+    longer than all before it, for what has begun is nobody else's, and the next calls may take longer.
     """
     fn, items, values, failures = batch.fn, batch.items, outcomes.values, outcomes.failures
     clock, end = time.perf_counter, batch.stop
@@ -129,7 +133,7 @@ def _in_a_row(
             if ends:
                 return
             each = (now - began) / done
-            size = max(1, min(8 * size, int((until - now) / each))) if until < math.inf and each else 8 * size
+            size = max(1, min(max(FIRST, at), int((until - now) / each))) if until < math.inf and each else 8 * size
 
 
 def _from(items: Sequence[Any], position: int) -> Iterator[Any]:

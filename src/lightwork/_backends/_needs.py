@@ -6,6 +6,7 @@ import os
 import sys
 
 from lightwork._backends._messages import IMPORTED
+from lightwork._by_code import MAINS
 from lightwork._lean import partial, suppress
 
 TYPE_CHECKING = False
@@ -54,20 +55,20 @@ def _unwrapped(fn: object) -> object:
 
 
 def _by_value(fn: object) -> bool:
-    return getattr(fn, "__module__", None) == "__main__" or "<" in getattr(fn, "__qualname__", "")
+    return getattr(fn, "__module__", None) in MAINS or "<" in getattr(fn, "__qualname__", "")
 
 
 def _is_more_than_code(fn: object) -> bool:
     """Whether ``fn``, which is sent by value, will most likely take cloudpickle: for classes, and what is of them."""
     around = getattr(fn, "__globals__", {})
-    values = [] if around.get("__name__") != "__main__" else list(around.values())
+    values = [] if around.get("__name__") not in MAINS else list(around.values())
     for cell in getattr(fn, "__closure__", None) or ():
         with suppress(ValueError):
             values.append(cell.cell_contents)
     # Not ``isinstance``: to ask a proxy, as of settings that nobody has made yet, for its class is to have it made.
     kinds = [value if issubclass(type(value), type) else type(value) for value in values]
     return not hasattr(fn, "__code__") or any(
-        kind.__module__ == "__main__" or "<" in getattr(kind, "__qualname__", "") for kind in kinds
+        kind.__module__ in MAINS or "<" in getattr(kind, "__qualname__", "") for kind in kinds
     )
 
 
@@ -149,7 +150,7 @@ def _nested(code: CodeType | None) -> Iterator[CodeType]:
 def _named(names: dict[str, Any]) -> Iterator[str]:
     """The modules that are, or have made, what has these names, and in turn what is in those of them that are not of
     the standard library."""
-    seen, looked, ahead = {__name__, "__main__"}, 0, [names]
+    seen, looked, ahead = {__name__, *MAINS}, 0, [names]
     for values in ahead:
         looked += len(values)
         if looked > _MOST_NAMES:

@@ -388,8 +388,10 @@ class RemoteCrew(Crew):
         if can_kill:
             for number in awaited & self._links.keys():
                 self._launcher.kill(number, group=True)
+            # Those that are still to begin find nobody: no call of theirs goes on.
+            awaited = {number for number, link in self._links.items() if link.there()}
             self._await_ends(awaited, PATIENCE)
-            return len(self._links)
+            return len(awaited & self._links.keys())
         # One that is still starting will find its socket closed before it begins a call.
         return sum(link.ready and bool(link.record.batches) for link in self._links.values())
 

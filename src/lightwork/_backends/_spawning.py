@@ -13,6 +13,7 @@ import sys
 from lightwork import _platform
 from lightwork._backends._messages import LAST_CREW, NEW_CREW
 from lightwork._clock import SystemClock
+from lightwork._gate import unless_signalled
 from lightwork._lean import signal, socket, suppress
 from lightwork._lock import new_lock
 
@@ -46,7 +47,8 @@ class _Starter:
         finally:
             theirs.close()
         self.began = SystemClock.now()
-        self.briefed = False
+        self.briefed = self.serves = False
+        """``serves``: it has booted, and imported what it was to, for a worker of it is there."""
         self.likely = True
         """Whether nobody is certain yet to want workers."""
         self.stock: Stock | None = None
@@ -63,8 +65,11 @@ class _Starter:
         from lightwork._machine import usable_cores
 
         many = usable_cores() if self.workers is None else min(self.workers, usable_cores())
-        with suppress(Exception):  # objects raise anything when they are looked at: then it is briefed when it is used
-            self.brief(many, *needs(fn, sample))
+        found = None
+        with unless_signalled(Exception):  # objects raise anything when they are looked at
+            found = needs(fn, sample)
+        if found is not None:  # else it is briefed when it is used
+            self.brief(many, *found)
 
     def open_channel(self) -> socket.socket:
         """A new crew's line to the starter; OSError where the starter is gone."""
@@ -152,6 +157,12 @@ def open_channel(after_a_loss: bool, bare: bool = False) -> socket.socket:
         return _current().open_channel()
 
 
+def it_serves() -> None:
+    """A worker of this process's starter is there."""
+    if _starter is not None:
+        _starter.serves = True
+
+
 def hasten(fn: object = None, workers: int | None = None, sample: object = None, likely: bool = False) -> None:
     """Starts the starter where it will be needed soon, for ``fn`` first of all, which at most so many ``workers`` will
     call (default: as many as there are cores) with what is in ``sample``. ``likely``: it may turn out not to be.
@@ -159,7 +170,7 @@ def hasten(fn: object = None, workers: int | None = None, sample: object = None,
     What prevents that is told when a worker is wanted.
     """
     global _starter
-    with _one_at_a_time, suppress(OSError, AttributeError, ValueError):
+    with _one_at_a_time, unless_signalled(OSError, AttributeError, ValueError):
         if likely and _called(fn) in _in_vain:
             return
         if _starter is None or _starter.owner != os.getpid():
@@ -200,7 +211,7 @@ def _kill(starter: _Starter) -> None:
 
 
 def _called(fn: object) -> str:
-    with suppress(Exception):  # objects raise anything when they are looked at
+    with unless_signalled(Exception):  # as above
         return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
     return type(fn).__qualname__
 
@@ -216,7 +227,7 @@ def _restock(fn: object, sample: object) -> None:
     from lightwork._backends._needs import to_stock
 
     wanted = None
-    with suppress(Exception):  # as above
+    with unless_signalled(Exception):  # as above
         wanted = to_stock(fn, sample)
     if wanted is not None:
         _starter.leave()
@@ -257,9 +268,11 @@ def _forget_starter() -> None:
 
 def _end_starter() -> None:
     global _starter
-    if _starter is not None and _starter.owner == os.getpid() and _starter.likely:
-        _kill(_starter)  # the end of the program does not wait for what it may be importing
-        _starter = None
+    if _starter is not None and _starter.owner == os.getpid():
+        abandoned = not _starter.serves and _platform.can_end_with()  # else it is to end what it may just begin
+        if _starter.likely or abandoned:
+            _kill(_starter)  # the end of the program does not wait for what it may be importing
+            _starter = None
     for starter in (*_leaving, _starter):
         if starter is not None and starter.owner == os.getpid():
             starter.end()

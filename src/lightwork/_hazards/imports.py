@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from lightwork import _machine
+from lightwork._by_code import MAINS
 from lightwork._effects import own_file
 from lightwork._extensions import Extension, extension
 from lightwork._finding import COSTS, FAILS, UNKNOWN, Finding
@@ -113,8 +114,8 @@ def _modules(subject: Subject) -> set[str]:
     together: dict[str, list[str]] = {}
     for name in list(sys.modules):
         together.setdefault(name.partition(".")[0], []).append(name)
-    # What is sent from __main__ takes nothing of it along but what it uses; any other module is imported whole.
-    seen = {"", "__main__"}
+    # What is sent from the main module takes nothing of it along but what it uses; any other module is imported whole.
+    seen = {"", *MAINS}
     waiting = {_home(thing) for _, thing in subject.things}
     for use in subject.uses:
         outer = (use.dotted[: dot.start()] for dot in re.finditer(r"\.|$", use.dotted))

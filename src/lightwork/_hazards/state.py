@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
+from lightwork._by_code import MAINS
 from lightwork._captured import ties
 from lightwork._effects import Effect, effects
 from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 from lightwork._kinds import held_by, is_a
+from lightwork._pickling import by_value
 
 _SEPARATE = "In processes and interpreters each worker changes a copy of its own, of which you see nothing"
 _AT_ONCE = "in threads the calls change one thing at the same time, in an order that differs from run to run"
@@ -241,9 +243,9 @@ def _a(noun: str) -> str:
 def _travels_by_name(fn: Any) -> bool:
     """Whether workers import the function, so that its module's globals are made anew there; else they are sent."""
     plain = getattr(fn, "__func__", fn)
-    if not isinstance(plain, FunctionType) or plain.__module__ == "__main__":
+    if not isinstance(plain, FunctionType) or plain.__module__ in MAINS:
         return False
     try:
-        return b"__main__" not in pickle.dumps(plain, 5)
+        return not by_value(pickle.dumps(plain, 5))
     except (pickle.PicklingError, AttributeError, TypeError):
         return False
