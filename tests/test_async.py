@@ -11,6 +11,7 @@ import pytest
 import lightwork as lw
 from tests.conformance import jobs
 from tests.faults import nasty
+from tests.leftovers import workers
 
 
 async def wait_and_double(x):
@@ -138,6 +139,47 @@ def test_aimap_is_in_order_and_lazy():
         assert got == [2 * x for x in range(20)]
         assert len(drawn) <= 30
         assert stream.report.calls >= 20
+
+    asyncio.run(main())
+
+
+async def draw(stream, got):
+    async for value in stream:
+        got.append(value)
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads", "asyncio"])
+def test_tasks_may_share_aimap(backend):
+    async def main():
+        for _ in range(3):
+            fn = wait_and_double if backend == "asyncio" else jobs.double
+            got, stream = [], lw.aimap(fn, range(60), backend=backend)
+            await asyncio.wait_for(asyncio.gather(*(draw(stream, got) for _ in range(3))), 20)
+            assert sorted(got) == [2 * x for x in range(60)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("backend", ["processes", "asyncio"])
+def test_any_task_may_close_aimap(backend):
+    async def main():
+        fn = asyncio.sleep if backend == "asyncio" else jobs.nap
+        got, stream = [], lw.aimap(fn, [0.0, 0.0, 60.0], backend=backend)
+        drawing = asyncio.create_task(draw(stream, got))
+        while len(got) < 2:
+            await asyncio.sleep(0.005)
+        await asyncio.wait_for(stream.aclose(), 20)
+        await asyncio.wait_for(drawing, 20)
+        assert len(got) == 2 and not workers()
+
+    asyncio.run(main())
+
+
+def test_aimap_that_is_left_leaves_no_worker():
+    async def main():
+        async for _ in lw.aimap(jobs.nap, [0.0, 60.0, 60.0], backend="processes", max_workers=2):
+            break
+        assert not workers()
 
     asyncio.run(main())
 

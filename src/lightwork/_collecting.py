@@ -7,7 +7,7 @@ import sys
 from lightwork._dispatch import Chunk
 from lightwork._engine import Run
 from lightwork._gate import guarded, strike
-from lightwork._lean import Iterator, deque, suppress
+from lightwork._lean import Iterator, RLock, deque, suppress
 from lightwork._options import settle
 from lightwork._preparing import begins_here, load, prepare, remembered
 from lightwork._report import Report
@@ -212,14 +212,22 @@ def stream(
     return Stream(run, ordered)
 
 
+BY_ITSELF = "a lazy map cannot be drawn from by its own input or function: it waits for these"
+
+
 class Stream(Iterator[R]):
-    """The results of ``imap``: an iterator; ``close()`` ends the work, as does the end of a ``with`` block."""
+    """The results of ``imap``: an iterator; ``close()`` ends the work, as does the end of a ``with`` block.
+
+    Several threads may draw from one, each result going to one of them; any may close it.
+    """
 
     def __init__(self, run: Run, ordered: bool) -> None:
         self._run = run
         self._order: Reorder | None = Reorder() if ordered else None
         self._ready: deque[Any] = deque()
-        self._ended = False
+        self._ended = self._drawing = False
+        self._turn = RLock()
+        """Held by the thread that draws."""
 
     def __iter__(self) -> Stream[R]:
         return self
@@ -228,19 +236,36 @@ class Stream(Iterator[R]):
         raise TypeError("results of lw.imap that are still to come cannot be sent; list(...) has them")
 
     def __next__(self) -> R:
-        if not self._ready:
-            with guarded():
-                self._await()
-        self._run.consumed += 1
-        value: R = self._ready.popleft()
-        return value
+        if not self._turn.acquire(blocking=False):
+            if any(crew.inside() for crew in self._run.crews()):
+                raise ValueError(BY_ITSELF)
+            self._turn.acquire()
+        try:
+            if not self._ready:
+                with guarded():
+                    self._draw()
+            self._run.consumed += 1
+            value: R = self._ready.popleft()
+            return value
+        finally:
+            self._turn.release()
+
+    def _draw(self) -> None:
+        """Until something is ready. Raises StopIteration where nothing will be."""
+        if self._drawing:
+            raise ValueError(BY_ITSELF)
+        self._drawing = True
+        try:
+            self._await()
+        finally:
+            self._drawing = False
 
     def _await(self) -> None:
-        """Until something is ready. Raises StopIteration where nothing will be."""
         run, ready = self._run, self._ready
         try:
             while not ready:
                 if self._ended:
+                    run.close()  # where that was said meanwhile, by whoever could not
                     raise StopIteration
                 if run.dispatch.failure is not None or run.dispatch.broken is not None:
                     self._ended = True
@@ -293,8 +318,15 @@ class Stream(Iterator[R]):
     def close(self) -> None:
         """Ends the work: nothing more is drawn, running calls are ended where that can be. Idempotent."""
         self._ended = True
-        self._ready.clear()
-        self._run.close()
+        if not self._turn.acquire(blocking=False):
+            self._run.wake()  # whoever draws and only waits for results ends that
+            self._turn.acquire()
+        try:
+            self._ready.clear()
+            if not self._drawing:  # by its own input: then it is closed when that is back
+                self._run.close()
+        finally:
+            self._turn.release()
 
     def __enter__(self) -> Self:
         return self

@@ -153,6 +153,8 @@ class Run:
 
     def hand_out(self) -> None:
         """Hands out work that was drawn."""
+        for live in self._live.values():
+            live.mind_fork()
         now = self.clock.now()
         if now >= self._memory_look:
             for number, live in self._live.items():

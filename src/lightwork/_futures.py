@@ -24,9 +24,10 @@ DONE = CANCELLED | {_base.FINISHED}
 
 class Leads(Protocol):
     """Who has the call made. ``lead`` works on it until the future is done, or the clock shows ``end``; or returns at
-    once, where others do."""
+    once, where others do. ``drives_here``: whether this is the thread in which it works by itself."""
 
     def lead(self, future: LedFuture, end: float | None) -> None: ...
+    def drives_here(self) -> bool: ...
 
 
 class _Condition(threading.Condition):
@@ -90,6 +91,15 @@ class LedFuture(Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """As ``concurrent.futures.Future.exception``."""
         return super().exception(self._led(timeout))
+
+    def _invoke_callbacks(self) -> None:
+        try:
+            super()._invoke_callbacks()  # type: ignore[misc]
+        except BaseException:
+            # ``Future`` tells of an Exception and lets SystemExit and its like end the thread: which has all calls.
+            if not self.service.drives_here():
+                raise
+            _base.LOGGER.exception("exception calling callback for %r", self)
 
     def _led(self, timeout: float | None) -> float | None:
         if self._state in DONE:

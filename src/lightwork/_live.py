@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from lightwork import _trace
 from lightwork._attendance import Attendance, Gauge
 from lightwork._calls import WorkerFailed, WorkerLost, WorkerReady
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from lightwork._lanes import Lane
 
 
+IN_A_FORK = (
+    "this map was begun by the process that has forked this one, and its workers are that one's: go on with it there, "
+    "or begin another one here"
+)
+
+
 class Live:
     """A crew, and the ``lane`` that the dispatch has for it.
 
@@ -34,6 +42,7 @@ class Live:
     __slots__ = (
         "_attendance",
         "_fetching",
+        "_process",
         "_sending",
         "backend",
         "crew",
@@ -47,6 +56,7 @@ class Live:
 
     def __init__(self, backend: Backend, crew: Crew, lane: Lane, growth: Growth | None = None) -> None:
         self.backend = backend
+        self._process = os.getpid()
         self.crew = crew
         self.lane = lane
         self.growth = growth
@@ -58,6 +68,11 @@ class Live:
         self.fewest = NO_CAP
         self._attendance = Attendance()
         self._sending, self._fetching = Gauge(), Gauge()  # the caller's CPU seconds for what travels
+
+    def mind_fork(self) -> None:
+        """RuntimeError in a process that the crew's has forked, where workers are not to be spoken to, or are not."""
+        if os.getpid() != self._process and not self.backend.capabilities.in_caller:
+            raise RuntimeError(IN_A_FORK)
 
     # workers
 
@@ -132,6 +147,7 @@ class Live:
 
     def wait(self, timeout: float | None) -> list[Event]:
         """The crew's events, awaited for ``timeout`` seconds at most; Ctrl-C may strike where nothing is in hand."""
+        self.mind_fork()
         before = thread_cpu() if self.backend.capabilities.needs_pickling and self._fetching.due() else None
         if self.crew.opens_gate:
             events = self.crew.wait(timeout)

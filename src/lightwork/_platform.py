@@ -46,14 +46,15 @@ def anonymous_memory(size: int, more: int) -> int:
     They are ``more`` than ``size`` where bytes that nobody touches take no room. Raises OSError.
     """
     if sys.platform == "linux" and not portable():
-        descriptor = os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        descriptor = _apart(os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         with suppress(OSError):  # a limit on the size of files holds for these too
             os.ftruncate(descriptor, more)
             return descriptor
     else:
         import tempfile
 
-        descriptor, path = tempfile.mkstemp(prefix="lightwork-")
+        file, path = tempfile.mkstemp(prefix="lightwork-")
+        descriptor = _apart(file)
         os.unlink(path)  # noqa: PTH108 - pathlib takes 8 ms to import, which every start would pay
     try:
         os.ftruncate(descriptor, size)
@@ -101,7 +102,7 @@ def named_memory(name: str) -> int | None:
     else could find it."""
     if sys.platform != "linux" or portable():
         return None
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    descriptor = _apart(os.memfd_create(name, os.MFD_CLOEXEC))
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
     return descriptor
 
@@ -121,7 +122,13 @@ def memory_of(pid: int, name: str) -> int | None:
 
 def epoll() -> Any:
     """An ``epoll`` object, which knows of any number of sockets; None where the kernel has none."""
-    return select.epoll() if sys.platform == "linux" and not portable() else None
+    if sys.platform != "linux" or portable():
+        return None
+    made = select.epoll()
+    if made.fileno() >= _OWN:
+        return made
+    with made:
+        return select.epoll.fromfd(fcntl.fcntl(made.fileno(), fcntl.F_DUPFD_CLOEXEC, _OWN))
 
 
 def watch_process(pid: int) -> int | None:
@@ -137,10 +144,27 @@ def watch_process(pid: int) -> int | None:
 def connected() -> tuple[socket.socket, socket.socket]:
     """Two sockets that are connected, and wait as long as it takes: whatever ``socket.setdefaulttimeout`` says, which
     programs set for servers that do not answer."""
-    pair = socket.socketpair()
-    for each in pair:
-        each.settimeout(None)
-    return pair
+    one, other = (
+        each if each.fileno() >= _OWN else socket.socket(fileno=_apart(each.detach())) for each in socket.socketpair()
+    )
+    one.settimeout(None)
+    other.settimeout(None)
+    return one, other
+
+
+_OWN = 3
+"""Descriptors below are the standard streams'. Where the program has closed one of them, nothing of ours may have its
+number: workers have what is there as their stdout and stderr, and they, and what they start, print into that."""
+
+
+def _apart(descriptor: int) -> int:
+    """The descriptor, or another one in its place, which is none of the standard streams'."""
+    if descriptor >= _OWN:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OWN)
+    finally:
+        os.close(descriptor)
 
 
 def adopted(descriptor: int) -> socket.socket:
@@ -268,6 +292,10 @@ def spawn(arguments: list[str], stdin: int) -> int:
     Not ``subprocess``: importing that would take longer than the start.
     """
     actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    try:
+        os.fstat(2)
+    except OSError:  # it is closed: what is opened next would stand there
+        actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     own_session = sys.platform == "linux" and not portable()
     try:
         return os.posix_spawn(

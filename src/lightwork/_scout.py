@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import os
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ class Scout:
         self._clock: Clock = clock or SystemClock()
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._baton = threading.RLock()
+        self._process = os.getpid()
         self._alarm = threading.Lock()
         self._own_cpu, self._watcher = OwnCpu(), watcher or OwnCpu()
         self._own_delay: Callable[[], float] = lambda: 0.0
@@ -129,6 +131,10 @@ class Scout:
     def take_back(self) -> None:
         """The batch has ended. Raises what went wrong with the run meanwhile."""
         self._turn = None
+        if os.getpid() != self._process:
+            # The call has forked, and this is the child: who had the baton is not there to give it back.
+            self._baton, self._over = threading.RLock(), True
+            return
         self._take_back()
         if self.error is not None:
             error, self.error = self.error, None

@@ -268,6 +268,10 @@ class Service:
             self._bell.put(None)
         self._calls.run.wake()
 
+    def drives_here(self) -> bool:
+        """Whether this is the service's own thread."""
+        return self._thread is threading.current_thread()
+
     def knows(self, future: Future[Any]) -> bool:
         """Whether the call behind ``future`` was taken and is not done."""
         return self._calls.knows(future)

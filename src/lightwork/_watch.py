@@ -8,6 +8,7 @@ before it: from then on it is the opening's scout (see ``_scout``), and the call
 from __future__ import annotations
 
 import _thread
+import os
 import sys
 from contextvars import copy_context
 
@@ -90,6 +91,7 @@ class Watch:
         self._total, self._results, self._load, self._take_over = total, results, load, take_over
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._gate = _thread.RLock()
+        self._process = os.getpid()
         self._alarm = _thread.allocate_lock()
         self._alarm.acquire()
         self._over = self.loading = self._loaded = False
@@ -123,6 +125,7 @@ class Watch:
 
     def begin(self, position: int, now: float) -> bool:
         """Calls before ``position`` begin, if they may: not where the map was taken over."""
+        self._mind_fork()
         with self._gate:
             if self._taken is not None:
                 return False
@@ -131,6 +134,7 @@ class Watch:
 
     def leave_out(self, calls: int, seconds: float, cpu: float) -> None:
         """The first calls took so long because they loaded modules: they say nothing of those to come."""
+        self._mind_fork()
         with self._gate:
             self._done, self._began, self._cpu_began = calls, self._began + seconds, self._cpu_began + cpu
             delay, self.rival = self._stolen()
@@ -147,6 +151,7 @@ class Watch:
 
     def alone(self, seconds: float, cpu: float) -> float:
         """What calls that have taken so long, by both clocks, would have taken without what this thread loads."""
+        self._mind_fork()
         try:
             delay, rival = self._stolen()
         except OSError:  # it has ended, and left word of all that it took
@@ -156,12 +161,20 @@ class Watch:
 
     def dismiss(self) -> Taken | None:
         """Ends the watch; returns what goes on where the map was taken over. Raises what went wrong with that."""
+        self._mind_fork()
         with self._gate:
             self._over = True
         self._ring()
         if self._error is not None:
             raise self._error
         return self._taken
+
+    def _mind_fork(self) -> None:
+        """In a child that a call has forked there is no thread that looks on, and would give the gate back."""
+        if os.getpid() != self._process:
+            self._process = os.getpid()
+            self._gate, self._over, self.loading, self._loaded = _thread.RLock(), True, True, True
+            self._stolen = lambda: (0.0, 0.0)
 
     def _ring(self) -> None:
         try:

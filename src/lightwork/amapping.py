@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, NoReturn, TypeVar, Unpack, cast
@@ -134,13 +135,15 @@ async def _fail_if_broken(run: Run, results: Any, order: Reorder) -> None:
 
 
 class AsyncStream(AsyncIterator[R], Generic[R]):
-    """The results of ``aimap``, in the items' order."""
+    """The results of ``aimap``, in the items' order. Several tasks may draw from one; any may close it."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._order = Reorder()
         self._ready: deque[Any] = deque()
         self._ended = False
+        self._turn = asyncio.Lock()
+        """Held by the task that draws."""
 
     def __aiter__(self) -> AsyncStream[R]:
         return self
@@ -149,13 +152,13 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
         raise TypeError("results of lw.aimap that are still to come cannot be sent; a list of them can")
 
     async def __anext__(self) -> R:
-        run = self._run
-        while not self._ready:
-            if self._ended:
-                raise StopAsyncIteration
-            await self._advance()
-        run.consumed += 1
-        return cast(R, self._ready.popleft())
+        async with self._turn:
+            while not self._ready:
+                if self._ended:
+                    raise StopAsyncIteration
+                await self._advance()
+            self._run.consumed += 1
+            return cast(R, self._ready.popleft())
 
     async def _advance(self) -> None:
         run = self._run
@@ -171,7 +174,8 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
         try:
             await _step(run)
         except asyncio.CancelledError:
-            await self.aclose()
+            self._ended = True
+            await _end(run)
             raise
         stop = run.dispatch.failure
         for chunk in run.dispatch.take():
@@ -186,4 +190,13 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
     async def aclose(self) -> None:
         """Ends the work. Idempotent."""
         self._ended = True
-        await _end(self._run)
+        if self._turn.locked():
+            self._run.wake()  # who waits for results ends that
+        async with self._turn:
+            self._ready.clear()
+            await _end(self._run)
+
+    def __del__(self, the_program_ends: Callable[[], bool] = sys.is_finalizing) -> None:
+        # As of ``Stream``: an ``async for`` that somebody left needs no ``aclose``.
+        if hasattr(self, "_run") and not (self._run.closed or the_program_ends()):
+            self._run.close()

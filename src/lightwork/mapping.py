@@ -77,7 +77,7 @@ def imap(
 
     At most ``buffersize`` items are drawn from the input and not yet given back as results (default: a bound that
     follows the speed of the calls, at most about a thousand). Input is drawn and work is handed out only inside
-    ``next``. The iterator has ``close()``, works as a context manager and has a ``report``.
+    ``next``. The iterator has ``close()``, works as a context manager and has a ``report``; threads may share it.
     """
     style: Style = "one" if len(iterables) == 1 else "star"
     return _stream("imap", fn, iterables, style, buffersize, True, {**options})

@@ -69,6 +69,27 @@ def test_callbacks(way):
     assert seen == [4]
 
 
+@pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), ValueError("of a callback")], ids=repr)
+def test_what_a_callback_raises_is_told_and_costs_no_other_call(way, raised, caplog):
+    """SystemExit and its like too, which would end the thread that sees to all calls."""
+    if way.can.in_caller:
+        pytest.skip("callbacks run in the caller's thread, which may end")
+    called = threading.Event()
+
+    def raises(_):
+        called.set()
+        raise raised
+
+    with lw.Executor(2, backend=way.name) as executor:
+        first = executor.submit(way.fn(jobs.nap), 0.3)
+        first.add_done_callback(raises)
+        others = [executor.submit(way.fn(jobs.nap), 0.4) for _ in range(3)]
+        assert called.wait(20)
+        assert [future.result(20) for future in (first, *others)] == [0.3, 0.4, 0.4, 0.4]
+        assert executor.submit(way.fn(jobs.double), 2).result(20) == 4
+    assert any("exception calling callback" in record.message for record in caplog.records)
+
+
 def test_shutdown_waits_and_then_refuses(way):
     executor = lw.Executor(1, backend=way.name)
     futures = [executor.submit(way.fn(jobs.nap), 0.01) for _ in range(5)]

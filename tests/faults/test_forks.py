@@ -10,6 +10,7 @@ import pytest
 
 import lightwork as lw
 from tests.leftovers import linux
+from tests.promises.programs import run
 
 ENDS = {"returns": 0, "returns late": 0, "raises": 1, "exits": 3}
 
@@ -40,17 +41,22 @@ def as_list(x):
 @linux
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("wrapped", [int, float, as_text, as_list, bool])
-@pytest.mark.parametrize("options", [{}, {"call_timeout": 30}], ids=["", "call_timeout"])
+@pytest.mark.parametrize(
+    "options",
+    [{"backend": "processes"}, {"backend": "processes", "call_timeout": 30}, {"backend": "threads"}],
+    ids=["processes", "call_timeout", "threads"],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads
 def test_a_forked_process_that_comes_back_from_its_call_says_nothing_for_it(how, wrapped, options):
     items = range(12)
-    results = lw.starmap(
-        fork_and, [(how, wrapped, True, x) for x in items], backend="processes", max_workers=2, **options
-    )
+    results = lw.starmap(fork_and, [(how, wrapped, True, x) for x in items], max_workers=2, **options)
     assert results == [wrapped(1000 * ENDS[how] + x) for x in items]
 
 
 @linux
-def test_nor_does_one_that_nobody_waits_for(tmp_path):
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads
+def test_nor_does_one_that_nobody_waits_for(tmp_path, backend):
     """It comes back when the parent has stored its own result, and makes none of the calls that follow."""
     calls = tmp_path / "calls"
 
@@ -62,7 +68,7 @@ def test_nor_does_one_that_nobody_waits_for(tmp_path):
             return -1
         return x
 
-    assert lw.map(fork, range(30), backend="processes", max_workers=2, chunksize=15) == list(range(30))
+    assert lw.map(fork, range(30), backend=backend, max_workers=2, chunksize=15) == list(range(30))
     time.sleep(0.2)  # what the forked processes would do wrong comes, if at all, once they are back: nobody tells when
     assert sorted(map(int, calls.read_text().split())) == list(range(30))
 
@@ -78,3 +84,83 @@ def test_a_forked_process_has_the_calls_random_numbers_and_prints_for_itself(cap
 
     assert lw.map(fork, range(4), backend="processes", max_workers=1) == [0, 1, 2, 3]
     assert capfd.readouterr().out == "child True\n" * 4
+
+
+def later(x):
+    time.sleep(0.005)
+    return x
+
+
+@linux
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads
+def test_a_fork_of_the_caller_takes_nothing_from_a_lazy_map_and_ends_nothing_of_it(backend):
+    results = lw.imap(later, range(60), backend=backend, max_workers=2)
+    given = [next(results)]
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                list(results)
+            except RuntimeError as error:
+                code = 0 if "forked" in str(error) else 2
+            finally:
+                results.close()
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        given.append(next(results))
+    assert [*given, *results] == list(range(60))
+    assert not results.report.lost_workers
+
+
+FORKS_IN_ITS_INPUT = """
+import os, sys, time
+import lightwork as lw
+
+def items():
+    for x in range(20):
+        child = os.fork()
+        if child == 0:
+            sys.exit(3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        yield x
+
+def later(x):
+    time.sleep(0.005)
+    return x
+
+results = lw.map(later, items(), backend=sys.argv[1], max_workers=2)
+assert results == list(range(20)) and not results.report.lost_workers
+"""
+
+
+@linux
+@pytest.mark.parametrize("backend", ["processes", "threads", "serial"])
+def test_nor_does_one_that_ends_while_the_input_is_drawn(backend):
+    done = run("-W", "ignore", "-c", FORKS_IN_ITS_INPUT, backend)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FORKS_IN_ITS_CALLS = """
+import os, sys, time
+import lightwork as lw
+
+def fork(x):
+    time.sleep(0.05)  # others are at work by then
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+assert lw.map(fork, range(int(sys.argv[1]))) == [3] * int(sys.argv[1])
+assert lw.map(fork, range(8), backend="serial") == [3] * 8
+assert list(lw.imap(fork, iter(range(16)))) == [3] * 16
+"""
+
+
+@linux
+@pytest.mark.parametrize("many", [2, 8, 30])
+def test_one_that_ends_in_its_call_ends_as_it_would_in_a_loop(many):
+    done = run("-W", "ignore", "-c", FORKS_IN_ITS_CALLS, str(many))
+    assert (done.returncode, done.stderr) == (0, "")

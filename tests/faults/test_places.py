@@ -154,3 +154,25 @@ def test_a_busy_worker_that_is_stopped_goes_on_where_it_was(tmp_path):
         stopped.resume()
         seen += results
     assert sorted(seen) == list(range(60)) == sorted(marks(path))
+
+
+PRINTS = """
+import os
+import lightwork as lw
+
+def prints(x):
+    return os.system("echo out && echo err >&2")
+
+for _ in range(3):
+    assert lw.map(prints, range(6), backend="processes", max_workers=2) == [0] * 6
+with lw.Executor(2, backend="processes") as executor:
+    assert list(executor.map(prints, range(6))) == [0] * 6
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes them")
+@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-", ">&- 2>&-", "<&- 2>&-"])
+def test_nothing_is_printed_into_what_stands_where_the_program_has_closed_a_stream(closed):
+    """The next that is opened has its number: a socket of ours, say, into which workers, and their children, print."""
+    ended = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, PRINTS], timeout=50)
+    assert ended.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import math
+import os
 import time
 from itertools import islice, starmap
 
@@ -84,7 +85,7 @@ def _in_a_row(
     longer than all before it, for what has begun is nobody else's, and the next calls may take longer.
     """
     fn, items, values, failures = batch.fn, batch.items, outcomes.values, outcomes.failures
-    clock, end = time.perf_counter, batch.stop
+    clock, end, process = time.perf_counter, batch.stop, os.getpid()
     metered = 0
     looped = batch.style == "one" and inline(fn)
     at = outcomes.position
@@ -115,7 +116,9 @@ def _in_a_row(
                 exception = stop_iteration_error(stop)
             except KeyboardInterrupt:
                 raise
-            except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+            except BaseException as raised:  # SystemExit in fn is a failure like another
+                if os.getpid() != process:
+                    raise  # in a child that the call has forked: nobody there waits for an outcome
                 exception = raised
             failed = exception is not None
             if exception is not None:

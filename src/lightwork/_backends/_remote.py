@@ -73,6 +73,7 @@ class RemoteCrew(Crew):
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._decimals = _surroundings.unusual_decimals()
         self._now = SystemClock.now
+        self._process = os.getpid()
         self.polling = Polling(self._cores > 1)
         self._closed = False
         self._touching = self._torn = self._unshown = self._rang = False
@@ -240,6 +241,9 @@ class RemoteCrew(Crew):
     def close(self) -> int:
         if self._closed:
             return 0
+        if os.getpid() != self._process:
+            self._let_go()
+            return 0
         self._mind_a_tear()
         running = self._end_workers()
         for link in list(self._links.values()):
@@ -253,6 +257,17 @@ class RemoteCrew(Crew):
         self._names = Sending()
         self._functions = Functions(self._names)
         return running
+
+    def _let_go(self) -> None:
+        """In a fork, whose parent has the workers: a word to one of them would be a word in the parent's name."""
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+        self._launcher.close()
+        self._closed = True
+        self._sockets.close()
+        self._woken.close()
+        self._waker.close()
 
     def memory(self) -> list[int]:
         return self._launcher.memory()

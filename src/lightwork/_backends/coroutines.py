@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from contextlib import suppress
 
 from lightwork import _context
 from lightwork._backends._local import Reports, stop_iteration_error
@@ -195,7 +196,8 @@ class OwnLoopCrew(_CoroutineCrew):
 
     def close(self) -> int:
         for task in list(self._tasks.running):
-            task.cancel()
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(task.cancel)  # the collection of garbage may be any thread's
         return 0
 
 

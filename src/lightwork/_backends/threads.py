@@ -8,18 +8,21 @@ ending.
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 import time
+import weakref
 from collections import deque
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from lightwork import _context, _library_threads
 from lightwork._backends import _whole_lines
+from lightwork._backends._forked import end_fork
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
-from lightwork._machine import daemon_threads, run_delay
+from lightwork._machine import at_fork, daemon_threads, run_delay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,9 +94,11 @@ class ThreadCrew(Crew):
         self._together = False
         """Whether a worker may have several calls."""
         self._closed = threading.Event()
+        self._process = os.getpid()
         self._standing_in = True
         _context.mark_records()
         _whole_lines.stand_in()
+        _open.add(self)
 
     def start_worker(self) -> int:
         self._started += 1
@@ -131,6 +136,8 @@ class ThreadCrew(Crew):
                     self._reports.put(Revoked(number, {batch.id: 1}))
             with _library_threads.kept_to(terms.library_threads):
                 run_batch_in_copies(outcomes, batch, worker.left, terms, "threads", self._context)
+                if os.getpid() != self._process:
+                    end_fork(outcomes.failures.get(len(outcomes.values) - 1))
             _whole_lines.end_of_calls()
             with worker.turn:
                 if worker.reported:
@@ -232,6 +239,8 @@ class ThreadCrew(Crew):
         return {threads[ident]: stack for ident, stack in _stacks.of_threads(threads).items()}
 
     def close(self) -> int:
+        if os.getpid() != self._process:
+            self._workers.clear()  # those of its parent: here there are none, some of which that one was just starting
         self._closed.set()
         for worker in self._workers.values():
             worker.inbox.put(None)
@@ -248,6 +257,19 @@ class ThreadCrew(Crew):
             self._standing_in = False
             _whole_lines.stand_aside()
         return running
+
+
+_open: weakref.WeakSet[ThreadCrew] = weakref.WeakSet()
+
+
+def _keep_to_one_call() -> None:
+    """In a child that a call has forked: the calls behind that one are its parent's."""
+    for crew in list(_open):
+        for worker in crew._workers.values():
+            worker.left.clear()
+
+
+at_fork(_keep_to_one_call)
 
 
 class ThreadBackend(Backend):

@@ -16,6 +16,7 @@ import time
 
 from lightwork import _carried, _context, _per_worker, _pickling, _platform, _wire
 from lightwork._backends import _stacks
+from lightwork._backends._forked import end_fork
 from lightwork._backends._ledger import FAILURE, POSITION, REVOKED, VALUE, Ledger
 from lightwork._backends._messages import BATCH, ENDED, FUNCTION, HOLE, STYLES, WORN_OUT, Hello
 from lightwork._backends._outbox import PROMPT, Outbox, Post
@@ -32,7 +33,7 @@ from lightwork.errors import LightworkError, UnpicklableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
     from lightwork._backends._ceiling import Ceiling
     from lightwork._calls import Style
@@ -119,7 +120,7 @@ class Worker:
                     self._run(frame)
                 except BaseException:
                     if self._forked:  # it came back from its call, and found nothing to put the result into
-                        _end_fork(None)
+                        end_fork(None)
                     raise
             elif frame.kind == _wire.FUNCTION:
                 number, length = FUNCTION.unpack_from(frame.body)
@@ -278,7 +279,7 @@ class Worker:
                 value = fn(item) if style == "one" else apply(fn, style, item)
             except BaseException as problem:  # noqa: BLE001 - SystemExit too is a failure like another
                 if self._forked:
-                    _end_fork(problem)
+                    end_fork(problem)
                 self._finish_lines()
                 outbox.add(position, FAILURE, self._pack(problem))
             else:
@@ -309,7 +310,7 @@ class Worker:
                 if outbox.row is not None:
                     position, value, problem = outbox.row.fill(fn, items, position, end, slot, self._written)
                     if problem is not None and self._forked:
-                        _end_fork(problem)
+                        end_fork(problem)
                     if outbox.row.refused:
                         total = end = position
                         break
@@ -329,7 +330,7 @@ class Worker:
                         value = fn(items[position])
                     except BaseException as raised:  # noqa: BLE001 - SystemExit too is a failure like another
                         if self._forked:
-                            _end_fork(raised)
+                            end_fork(raised)
                         problem = raised
                 if self._written:
                     self._finish_lines()
@@ -459,22 +460,6 @@ def _restore_output() -> None:
         for handler in logging.root.handlers[:]:
             if getattr(handler, "lightwork_worker", False):
                 logging.root.removeHandler(handler)
-
-
-def _end_fork(problem: BaseException | None) -> NoReturn:
-    """Ends a process that a call has forked and that came back from the call, whose result is its parent's to give: as
-    a program ends, with ``problem``, or the exit code that it names."""
-    code = 0
-    if isinstance(problem, SystemExit):
-        code = problem.code if isinstance(problem.code, int) else int(problem.code is not None)
-    elif problem is not None and problem.__traceback__ is not None and problem.__traceback__.tb_next is not None:
-        # One that was raised here itself says only that there is no place for the result.
-        code = 1
-        sys.excepthook(type(problem), problem, problem.__traceback__.tb_next)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os._exit(code)
 
 
 def _explain_refusal(problem: BaseException) -> None:
