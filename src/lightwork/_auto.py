@@ -32,7 +32,6 @@ from lightwork._scout import Scout
 from lightwork._source import Source
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
-from lightwork._wire_cost import measure_wire
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
 
@@ -527,6 +526,8 @@ class AutoRun(Run):
             elif self._importing:
                 self._keep_out_of_processes("a module is being imported, which other processes would import anew")
         elif ask is Ask.WIRE:
+            with loading:  # not before: only what may go to processes asks for it
+                from lightwork._wire_cost import measure_wire
             with opened():
                 self._wire = measure_wire(*self._sample, self._fn)
             if self._wire.refused:

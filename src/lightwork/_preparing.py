@@ -219,6 +219,7 @@ def load(computes: bool = False) -> None:
         __import__("lightwork." + name)
     if computes and gil_enabled():
         backend("processes")
+        __import__("lightwork._wire_cost")
 
 
 def _rivals(names: Sequence[str], waits: bool) -> list[Backend]:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections import deque
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 
 from lightwork import _context, _library_threads
 from lightwork._backends import _whole_lines
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
+from lightwork._lean import Empty, SimpleQueue, deque, suppress
 from lightwork._machine import daemon_threads, run_delay
 
 TYPE_CHECKING = False
