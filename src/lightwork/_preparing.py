@@ -223,8 +223,8 @@ def load(computes: bool = False) -> None:
     for name in ("_auto", "_effects", "_captured", "_backends.threads"):
         __import__("lightwork." + name)
     if computes and gil_enabled():
-        __import__("lightwork._wire_cost")
         backend("processes")
+        __import__("lightwork._wire_cost")
 
 
 def _rivals(names: Sequence[str], waits: bool) -> list[Backend]:

@@ -14,9 +14,10 @@ import sys
 TURN = 5e-4
 """Seconds. A switch takes 10 µs: 2 % of this, and only while somebody asks for the GIL."""
 
-LOADING = 5e-5
-"""Seconds, for who loads modules: they give the GIL away some 400 times. Beside a thread that computes, what takes 30
-ms alone takes 60 with this, 150 with ``TURN`` and 700 with Python's own 5 ms."""
+LOADING = 1e-5
+"""Seconds, for who loads modules: they give the GIL away some 400 times. Beside a thread that computes, what takes 17
+ms alone takes 30 with this, 34 with five times as much, and many times as long with Python's own 5 ms. Of less the
+kernel makes no less: its timers are 50 µs late."""
 
 _one_at_a_time = _thread.allocate_lock()
 _asked = 0

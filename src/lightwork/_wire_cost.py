@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 
 from lightwork import _pickling
 from lightwork._class_names import Sending
 from lightwork._demand import Wire
 from lightwork._handles import Collecting
-from lightwork._lean import pickle
+from lightwork._lean import pickle, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -499,6 +499,31 @@ def test_a_worker_imports_nothing_heavy_by_itself():
     assert said.stdout.strip() == "[[]]"
 
 
+COLLECTING = """
+    import lightwork as lw
+
+    def garbage(_):
+        import gc
+        return gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 0
+
+    if __name__ == "__main__":
+        import gc
+        print(lw.map(garbage, [0], backend="processes")[0] == (gc.isenabled(), gc.get_threshold(), True))
+"""
+
+
+@pytest.mark.parametrize("begins", ["", "import gc; gc.disable()", "import gc; gc.set_threshold(5, 6, 7)"])
+def test_workers_collect_garbage_as_their_interpreter_begins_but_none_that_they_have_in_common(tmp_path, begins):
+    """What was there before their fork is left alone: to look for garbage in it would copy it."""
+    (tmp_path / "program.py").write_text(textwrap.dedent(COLLECTING))
+    (tmp_path / "sitecustomize.py").write_text(begins)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    run = subprocess.run(
+        [sys.executable, "program.py"], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=50
+    )
+    assert (run.stdout, run.stderr) == ("True\n", "")
+
+
 @pytest.mark.parametrize("backend", ["processes", "interpreters"])
 def test_workers_have_the_callers_lightwork_whichever_else_is_installed(tmp_path, backend):
     if not lw.backends()[backend]:

@@ -13,6 +13,7 @@ forked holds the socket. When the starter itself is killed, the kernel kills its
 from __future__ import annotations
 
 import errno
+import gc
 import marshal
 import math
 import os
@@ -228,6 +229,7 @@ class Starter:
                 __import__(name)
         if len(sys.modules) > before:
             self._end_spares()
+            gc.freeze()
 
     def _begun(self, passed: list[int]) -> Blank:
         """A worker with these descriptors. Raises OSError."""
@@ -249,9 +251,15 @@ class Starter:
                     raise  # else somebody has killed it, which says nothing of the next one
         return blank
 
-    def make_ready(self, spares: int, modules: Iterable[str]) -> None:
-        """Does what the first workers will want while the caller is still loading what asks for them."""
+    def make_ready(self, spares: int, modules: Iterable[str], collects: bool) -> None:
+        """Does what the first workers will want while the caller is still loading what asks for them. ``collects``:
+        garbage is collected from here on."""
         self._import(modules)
+        # What is there by now is none, and a worker that looked for some there would write to all pages that it has in
+        # common with this process.
+        gc.freeze()
+        if collects:
+            gc.enable()
         with suppress(OSError):  # no room: then there will be none for workers, which is told to who wants some
             while len(self.spares) < min(spares, MOST_SPARES):
                 self.spares.append(Blank())
@@ -339,8 +347,9 @@ def _kill(pid: int, group: bool) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def main(caller: int) -> None:
-    """Runs as the program of the starter's process, whose stdin is the control socket.
+def main(caller: int, collects: bool) -> None:
+    """Runs as the program of the starter's process, whose stdin is the control socket. Garbage is not collected yet;
+    ``collects``: by whatever this interpreter begins with, it is to be.
 
     That brings first what will be wanted: how many workers at once, which modules, and what to stock. It is read once:
     where the stock turned out to be in the way of forks, all begins anew without it.
@@ -368,7 +377,7 @@ def main(caller: int) -> None:
                 os.dup2(control.fileno(), 0)
                 os.execv(sys.executable, [*sys.orig_argv, ANEW])
         starter = Starter(control, caller)
-        starter.make_ready(spares, modules)
+        starter.make_ready(spares, modules, collects)
         starter.serve()
         os._exit(0)  # with the starter still there: Python's development mode tells of sockets that nobody closed
     except EOFError:

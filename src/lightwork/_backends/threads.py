@@ -12,9 +12,6 @@ import os
 import threading
 import time
 import weakref
-from collections import deque
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 
 from lightwork import _context, _library_threads
 from lightwork._backends import _whole_lines
@@ -22,6 +19,7 @@ from lightwork._backends._forked import end_fork
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
+from lightwork._lean import Empty, SimpleQueue, deque, suppress
 from lightwork._machine import at_fork, daemon_threads, run_delay
 
 TYPE_CHECKING = False
