@@ -236,10 +236,11 @@ class Stream(Iterator[R]):
         raise TypeError("results of lw.imap that are still to come cannot be sent; list(...) has them")
 
     def __next__(self) -> R:
-        if not self._turn.acquire(blocking=False):
+        turn = self._turn
+        if not turn.acquire(False):
             if any(crew.inside() for crew in self._run.crews()):
                 raise ValueError(BY_ITSELF)
-            self._turn.acquire()
+            turn.acquire()
         try:
             if not self._ready:
                 with guarded():
@@ -248,7 +249,7 @@ class Stream(Iterator[R]):
             value: R = self._ready.popleft()
             return value
         finally:
-            self._turn.release()
+            turn.release()
 
     def _draw(self) -> None:
         """Until something is ready. Raises StopIteration where nothing will be."""

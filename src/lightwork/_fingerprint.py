@@ -69,6 +69,8 @@ def fingerprint(value: Any) -> int | None:
     total = _Sum()
     try:
         pickle.Pickler(total, 5, buffer_callback=total.buffer).dump(value)
-    except Exception:  # noqa: BLE001 - an object's __reduce__ raises anything; then there is no evidence
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - an object's __reduce__ raises anything; then there is no evidence
         return None
     return total.sum

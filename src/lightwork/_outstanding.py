@@ -359,7 +359,7 @@ class Outstanding:
             from concurrent.futures.thread import BrokenThreadPool as kind
         if self.broken is None:
             return kind("the executor was ended while this call ran")
-        error = kind(f"the initializer failed, or no worker could be started: {self.broken!r}")
+        error = kind(f"the initializer failed, no worker could be started, or what sees to them: {self.broken!r}")
         error.__cause__ = self.broken
         return error
 

@@ -320,6 +320,9 @@ class Service:
                         calls.end_condemned()
                         calls.turn(None)
                 self._stand_back()
+        except BaseException as problem:
+            calls.broken = calls.broken or problem  # nobody would make further calls, which are refused so
+            raise
         finally:
             with self._driving:
                 calls.end()

@@ -77,7 +77,9 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         try:
             sink, buffers = _dump(thing, pickle.Pickler, deadline)
             by_value = not sink.full and _pickling.by_value(b"".join(sink.parts))
-        except Exception as error:  # noqa: BLE001 - a class's own pickling may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a class's own pickling may raise anything, SystemExit too
             if (refused := _refusal(thing, what, error)) is not None:
                 break
             by_value = True
@@ -85,7 +87,9 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         if by_value:
             try:
                 took_down, took_up, size = _by_value(thing)
-            except Exception as error:  # noqa: BLE001
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001
                 refused = f"{what} cannot be unpickled: {type(error).__name__}: {error}"
                 break
             down, up, total, count = down + took_down, up + took_up, total + size, count + 1
@@ -97,7 +101,9 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         stream = b"".join(sink.parts)
         try:
             pickle.loads(stream, buffers=buffers)
-        except Exception as error:  # noqa: BLE001
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001
             refused = f"{what} cannot be unpickled: {type(error).__name__}: {error}"
             break
         copied = sum(buffer.raw().nbytes for buffer in buffers)
@@ -154,19 +160,23 @@ def _dump(thing: Any, pickler: Any, deadline: float) -> tuple[_Sink, list[pickle
     return sink, buffers
 
 
-def _refusal(thing: Any, what: str, error: Exception | None = None) -> str | None:
+def _refusal(thing: Any, what: str, error: BaseException | None = None) -> str | None:
     """Why neither pickle nor cloudpickle takes it, or None. ``error``: pickle's, if it was tried."""
     if error is None:
         try:
             _dump(thing, pickle.Pickler, time.perf_counter() + _BUDGET)
             return None
-        except Exception as first:  # noqa: BLE001
+        except KeyboardInterrupt:
+            raise
+        except BaseException as first:  # noqa: BLE001
             error = first
     import cloudpickle  # lambdas, closures, functions of __main__; 40 ms to import, so only when needed
 
     try:
         _dump(thing, cloudpickle.Pickler, time.perf_counter() + _BUDGET)
-    except Exception as second:  # noqa: BLE001
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # noqa: BLE001
         kind = "" if type(thing).__name__ in what else f" ({type(thing).__name__})"
         return f"{what}{kind} cannot be pickled: {second or error}"
     return None

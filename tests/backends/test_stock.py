@@ -302,6 +302,9 @@ def test_one_ctrl_c_ends_a_map_whose_starter_still_imports_it(made_up, tmp_path)
     text = """
         import signal, threading, time
         import numpy
+        from lightwork._backends import _remote, _spawning
+
+        _remote.PATIENCE = _spawning._LAST_WORDS = 30  # so that it would be noticed on the slowest machine
 
         def strike():
             wait_for(pathlib.Path("importing").exists)
@@ -315,4 +318,4 @@ def test_one_ctrl_c_ends_a_map_whose_starter_still_imports_it(made_up, tmp_path)
             print(str(interrupt).replace(" ", "_"))
     """
     assert said(text, tmp_path) == ["interrupted_after_0_finished_calls;_lw.partial(exc)_has_their_results"]
-    assert time.time() - float((tmp_path / "struck").read_text()) < 2, "of ten minutes"
+    assert time.time() - float((tmp_path / "struck").read_text()) < 20, "and neither of them"

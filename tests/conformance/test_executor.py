@@ -90,6 +90,39 @@ def test_what_a_callback_raises_is_told_and_costs_no_other_call(way, raised, cap
     assert any("exception calling callback" in record.message for record in caplog.records)
 
 
+class Exits:
+    def __reduce__(self):
+        raise SystemExit(3)
+
+
+def computes(_):
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        pass
+    return 1
+
+
+def test_auto_finds_out_what_travels_at_no_call_s_cost():
+    """Also where that ends, as SystemExit does, the thread that tries."""
+    with lw.Executor(2) as executor:
+        assert [executor.submit(computes, Exits()).result(20) for _ in range(4)] == [1] * 4
+        assert executor.submit(jobs.double, 2).result(20) == 4
+    assert lw.map(computes, [Exits() for _ in range(12)]) == [1] * 12
+
+
+def test_an_executor_whose_own_thread_has_ended_refuses_calls(monkeypatch):
+    """Whatever ended it: nobody is left who would make them."""
+    told = []
+    monkeypatch.setattr(threading, "excepthook", lambda ended: told.append(type(ended.exc_value)))
+    executor = lw.Executor(1, backend="threads")
+    monkeypatch.setattr(Outstanding, "turn", lambda *_: jobs.fails_at_three(3))
+    assert isinstance(executor.submit(jobs.double, 1).exception(20), cf.BrokenExecutor)
+    with pytest.raises(cf.BrokenExecutor, match="three"):
+        executor.submit(jobs.double, 1)
+    executor.shutdown()
+    assert told == [ValueError]
+
+
 def test_shutdown_waits_and_then_refuses(way):
     executor = lw.Executor(1, backend=way.name)
     futures = [executor.submit(way.fn(jobs.nap), 0.01) for _ in range(5)]

@@ -10,7 +10,6 @@ import pytest
 
 import lightwork as lw
 from tests.conformance import jobs
-from tests.leftovers import wait_for, workers
 
 
 def test_results_come_in_input_order(way):
@@ -189,17 +188,6 @@ def test_threads_may_share_a_lazy_map(way):
             each.join(20)
         assert not any(each.is_alive() for each in sharing)
         assert sorted(got) == list(range(120))
-
-
-def test_any_thread_may_close_a_lazy_map():
-    """Also while another one waits for its results, which is over for that one then."""
-    results, got = lw.imap(jobs.nap, [0.0, 0.0, 60.0, 60.0], backend="processes", max_workers=2), []
-    drawing = threading.Thread(target=lambda: got.extend(results), daemon=True)
-    drawing.start()
-    wait_for(lambda: len(got) == 2)
-    results.close()
-    drawing.join(10)
-    assert not drawing.is_alive() and not workers()
 
 
 def test_a_lazy_map_is_not_drawn_from_by_its_own_input():

@@ -100,7 +100,9 @@ def test_calls_whose_function_is_still_imported_when_the_starter_is_killed_begin
         try:
             for importing in (2, 4):
                 wait_for(lambda importing=importing: len(list(tmp_path.glob("word.*"))) == importing)
+                started = [int(mark.suffix[1:]) for mark in tmp_path.glob("word.*")]
                 starters()[0].kill()
+                wait_for(lambda started=started: not any(map(alive, started)))  # none of them has the word
         finally:
             word.touch()
 

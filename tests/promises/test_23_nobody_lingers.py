@@ -42,6 +42,17 @@ def test_after_an_unfinished_imap():
     assert not workers()
 
 
+def test_any_thread_may_close_a_lazy_map():
+    """Also while another one waits for its results, which is over for that one then."""
+    results, got = lw.imap(jobs.nap, [0.0, 0.0, 60.0, 60.0], backend="processes", max_workers=2), []
+    drawing = threading.Thread(target=lambda: got.extend(results), daemon=True)
+    drawing.start()
+    wait_for(lambda: len(got) == 2)
+    results.close()
+    drawing.join(10)
+    assert not drawing.is_alive() and not workers()
+
+
 def test_after_a_with_and_after_a_forgotten_executor():
     before = set(threading.enumerate())
     with lw.Executor(3, backend="processes") as executor:
