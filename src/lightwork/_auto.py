@@ -264,6 +264,8 @@ class AutoRun(Run):
         self._trial = self._chosen
         self._change = Change(not change.shared, 2 * change.settles)
         self.close_lane(old)
+        # Batches of calls that were taken for short ones may last for seconds now.
+        self.dispatch.recall(old)
 
     def _judge(self, trial: int) -> None:
         """Goes on with what was tried, or without it, once its calls have shown what they take there."""
@@ -442,6 +444,8 @@ class AutoRun(Run):
     def _consider(self) -> None:
         lane = self.dispatch.lanes[self.first]
         elapsed = self.clock.now() - self.began
+        if self._meter.anew:  # what was to be waited for was another job's
+            self._meter.anew, self._look = False, FIRST_LOOK
         if not (lane.calls or self._running) or elapsed < self._look:
             return
         if self._canary is not None:
