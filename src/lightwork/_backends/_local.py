@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+GLANCE = 1e-3
+"""Seconds that a stretch of calls is meant to last at most, by the pace of the one before it, where the batch is to end
+in time: what comes next may take a thousand times as long."""
+
 
 def run_batch(
     outcomes: Outcomes,
@@ -129,7 +133,9 @@ def _in_a_row(
             if ends:
                 return
             each = (now - began) / done
-            size = max(1, min(8 * size, int((until - now) / each))) if until < math.inf and each else 8 * size
+            size = (
+                max(1, min(8 * size, int(min(until - now, GLANCE) / each))) if until < math.inf and each else 8 * size
+            )
 
 
 def _from(items: Sequence[Any], position: int) -> Iterator[Any]:
