@@ -412,9 +412,8 @@ def test_what_processes_have_not_begun_is_taken_back_when_calls_turn_to_waiting(
     """They had hundreds of calls each, of 0.1 ms by then."""
     results = lw.map(_computes_then_waits, range(4000))
     assert results == list(range(4000))
-    assert any("threads" in one.what for one in results.report.decisions)
-    here = sum(span.calls for span in results.report.spans if span.backend == "processes" and span.first >= 3000)
-    assert here < 500, results.report.decisions
+    lanes = {lane.backend: lane.calls for lane in results.report.lanes}
+    assert lanes["threads"] > 880, results.report.decisions
 
 
 # the opening: the first milliseconds, before there is a run
