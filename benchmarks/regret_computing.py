@@ -53,6 +53,19 @@ def thirty_seconds(scale: float) -> Work:
     return Work(burn, [400_000] * count(125, scale))
 
 
+def collatz(item: int) -> int:
+    steps = 0
+    while item != 1:
+        item, steps = item // 2 if item % 2 == 0 else 3 * item + 1, steps + 1
+    return steps
+
+
+@job
+def calls_of_microseconds(scale: float) -> Work:
+    """Each is over sooner than a message is written, and all of them together take a second."""
+    return Work(collatz, range(1, count(200_000, scale)))
+
+
 def increment(item: int) -> int:
     return item + 1
 

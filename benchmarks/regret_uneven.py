@@ -73,6 +73,18 @@ def alternating(scale: float) -> Work:
     return Work(either, [-0.01, 80_000] * count(80, scale))
 
 
+@job
+def short_then_long(scale: float) -> Work:
+    """After 20,000 calls of 2 µs the average says nothing."""
+    return Work(burn, [50] * count(20_000, scale) + [100_000] * count(200, scale))
+
+
+@job
+def short_computing_then_waiting(scale: float) -> Work:
+    """Whoever has hundreds of short calls at a time has hundreds of waits with them."""
+    return Work(either, [2_500] * count(3_000, scale) + [-0.02] * count(1_500, scale))
+
+
 @functools.cache
 def table() -> int:
     return burn(3_000_000)

@@ -196,6 +196,31 @@ def sqlite_writes(scale: float) -> Iterator[Work]:
         yield Work(Query(path, "UPDATE numbers SET value = value + 1 WHERE id = ?"), range(count(250, scale)))
 
 
+class Connected:
+    """Questions over a connection that each thread makes for itself and keeps."""
+
+    def __init__(self, path: str, statement: str) -> None:
+        self.path, self.statement, self.own = path, statement, threading.local()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Connected, (self.path, self.statement)
+
+    def __call__(self, item: int) -> Any:
+        import sqlite3
+
+        connection = getattr(self.own, "connection", None)
+        if connection is None:
+            connection = self.own.connection = sqlite3.connect(self.path, timeout=60)
+        return connection.execute(self.statement, (item,)).fetchall()
+
+
+@job
+def a_connection_for_each_thread(scale: float) -> Iterator[Work]:
+    with database() as path:
+        statement = "SELECT name, sum(value) FROM numbers WHERE id % 13 <> ? GROUP BY name LIMIT 3"
+        yield Work(Connected(path, statement), range(count(90, scale)))
+
+
 # a lock
 
 LOCK: Any = threading.Lock()

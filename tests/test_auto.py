@@ -8,6 +8,7 @@ import importlib
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _context
+from lightwork._machine import usable_cores
 from tests.conformance import jobs
 
 BLOCK = bytes(range(256)) * 4096 * 4
@@ -331,8 +333,6 @@ def test_a_seeded_generator_is_not_copied(work):
 
 
 def test_what_belongs_to_a_thread_stays_in_it():
-    import sqlite3
-
     db = sqlite3.connect(":memory:")
     mine = threading.local()
     mine.n = 5
@@ -350,6 +350,70 @@ def test_what_belongs_to_a_thread_stays_in_it():
     assert results == list(range(5, 65))
     assert "mine" in str(results.report)
     db.close()
+
+
+class _OneForEachThread:
+    """Keeps a connection for each thread, as clients do that may not be shared."""
+
+    def __init__(self):
+        self.mine = threading.local()
+
+    def __call__(self, x):
+        connection = getattr(self.mine, "connection", None)
+        if connection is None:
+            connection = self.mine.connection = sqlite3.connect(":memory:")
+        time.sleep(0.01)
+        return connection.execute("select ?", (x,)).fetchone()[0]
+
+
+class _Made(threading.local):
+    def __init__(self):
+        self.n = 5
+
+
+MADE, ASKED = _Made(), threading.local()
+
+
+def _made_by_its_class(x):
+    time.sleep(0.01)
+    return MADE.n - 5 + x
+
+
+def _tried(x):
+    try:
+        ASKED.n += 0
+    except AttributeError:
+        ASKED.n = 5
+    time.sleep(0.01)
+    return ASKED.n - 5 + x
+
+
+@pytest.mark.parametrize("fn", [_OneForEachThread(), _made_by_its_class, _tried], ids=["object", "class", "tried"])
+@pytest.mark.timeout(30)
+def test_what_each_thread_gives_itself_keeps_nobody_in_one(fn):
+    results = lw.map(fn, range(60))
+    assert results == list(range(60))
+    assert "threads" in used(results.report)
+
+
+def _computes_then_waits(n):
+    if n < 3000:
+        end = time.thread_time() + 1e-4
+        while time.thread_time() < end:
+            pass
+    else:
+        time.sleep(0.02)
+    return n
+
+
+@pytest.mark.skipif(usable_cores() < 2 or not hasattr(os, "fork"), reason="no processes are chosen")
+@pytest.mark.timeout(60)
+def test_what_processes_have_not_begun_is_taken_back_when_calls_turn_to_waiting():
+    """They had hundreds of calls each, of 0.1 ms by then."""
+    results = lw.map(_computes_then_waits, range(4000))
+    assert results == list(range(4000))
+    lanes = {lane.backend: lane.calls for lane in results.report.lanes}
+    assert lanes["threads"] > 880, results.report.decisions
 
 
 # the opening: the first milliseconds, before there is a run

@@ -115,6 +115,20 @@ def test_groups():
     assert meter.demand().spread == pytest.approx(0, abs=1e-9)
 
 
+def test_calls_that_became_far_longer_are_what_is_to_come():
+    clocks = Clocks()
+    meter = clocks.meter()
+    groups = [(1, 0.1), (1000, 0.1), (1, 0.2), (1000, 0.1), (2, 0.02), (3, 0.03)]
+    seen = []
+    for calls, lasts in groups:
+        meter.begin()
+        clocks.pass_(lasts)
+        meter.end(calls)
+        seen.append(meter.anew)
+    assert seen == [False, False, False, False, False, True], "one alone may be a giant"
+    assert meter.demand().calls == 5 and meter.demand().wall == pytest.approx(0.01)
+
+
 def test_a_child_process_s_work_is_not_waiting():
     demand = observed(5, wall=0.1, children=0.09).demand()
     assert demand.wait == pytest.approx(0.01) and demand.cpu == pytest.approx(0.09)
@@ -289,6 +303,17 @@ def test_what_travels():
     assert wire.refused is None and not wire.partial
     assert 1000 < wire.bytes_out < 10_000 and 500 <= wire.bytes_back < 600
     assert 0 < wire.caller < 1 and 0 < wire.worker < 1
+
+
+@pytest.mark.timeout(60)
+def test_small_things_travel_in_company():
+    """To begin a pickle takes longer than to put a number into one, and it is begun once for many."""
+    least, numbers = min(measure_wire([n, n + 1], [True, False]).caller for n in range(100)), list(range(1000))
+    began = time.perf_counter()
+    for _ in range(100):
+        pickle.loads(pickle.dumps(numbers, 5))
+    together = (time.perf_counter() - began) / 100 / len(numbers)
+    assert 0 < least < 8 * together
 
 
 def test_arrays_count_with_their_buffers():

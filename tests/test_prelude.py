@@ -320,6 +320,21 @@ def test_calls_that_become_slow_are_not_all_made_here(first):
     assert lanes.get("threads", 0) > 1000, results.report.decisions
 
 
+@pytest.mark.skipif(usable_cores() < 2, reason="nothing to share out")
+@pytest.mark.timeout(60)
+def test_calls_that_become_long_are_not_all_made_here():
+    """Many short ones before them say nothing of what they take."""
+
+    def fn(x: int) -> int:
+        busy(0.005 if x >= 2000 else 1e-5)
+        return x
+
+    results = lw.map(fn, range(2300))
+    assert results == list(range(2300))
+    # How many are left for others is for the machine to say, which may be long in starting a process.
+    assert any("changed over" in one.what for one in results.report.decisions), results.report.decisions
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_child_forked_while_modules_are_loaded_can_load_them():
     """In programs of their own, which have loaded nothing yet."""

@@ -265,6 +265,8 @@ class AutoRun(Run):
     def _consider(self) -> None:
         lane = self.dispatch.lanes[self.first]
         elapsed = self.clock.now() - self.began
+        if self.evidence.meter.anew:  # what was to be waited for was another job's
+            self.evidence.meter.anew, self._look = False, FIRST_LOOK
         if not (lane.calls or self._running) or elapsed < self._look:
             return
         if self.evidence.listening:

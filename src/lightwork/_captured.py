@@ -20,7 +20,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 
 from lightwork._by_code import global_generator
 from lightwork._bytecode import decode
-from lightwork._effects import identities
+from lightwork._effects import fills_for_itself, identities
 from lightwork._kinds import held_by, is_a
 from lightwork._lean import deque, local, socket
 from lightwork._record import Record
@@ -108,7 +108,7 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
         elif is_a(value, BuiltinFunctionType) and _changes(value):
             kind = type(value.__self__).__qualname__
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
-        elif is_a(value, local) and held_by(value):
+        elif is_a(value, local) and (held := held_by(value)) and not held.keys() <= fills_for_itself(fn, value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     for name, where in identities(fn) if asks else ():
         at = f"line {where.rpartition(':')[2]} of {os.path.basename(where.rpartition(':')[0])}"  # noqa: PTH119
@@ -171,8 +171,9 @@ def _parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         yield "func", value.func
         yield from ((f"argument {place}", argument) for place, argument in enumerate(value.args))
         yield from value.keywords.items()
-    elif depth <= 1 and not is_a(value, type) and type(value).__module__ != "builtins":
-        # A callable object, or the object of a bound method: its attributes, and its __call__.
+    elif depth <= 1 and not is_a(value, (type, local)) and type(value).__module__ != "builtins":
+        # A callable object, or the object of a bound method: its attributes, and its __call__. What a local of threads
+        # has of this thread is nothing that another would get.
         yield from ((f"{name}.{part}", found) for part, found in held_by(value).items())
         call = type(value).__dict__.get("__call__")
         if call is not None:

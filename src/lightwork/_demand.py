@@ -105,6 +105,12 @@ _TOO_SHORT = 1e-4  # s; in less than this nothing worth telling is lost to other
 _OUR_OWN = 0.1  # below this share of the wall time, CPU beside the thread is taken for the measuring's own
 
 
+_LONGER = 4.0
+_LONG = (
+    0.002  # s; two groups in a row that lasted so long, and so many times longer a call than all before: another job
+)
+
+
 class Meter:
     """Times groups of calls that the calling thread makes: ``begin()``, the calls, ``end(how_many)``.
 
@@ -131,6 +137,11 @@ class Meter:
         self.first: tuple[int, float, float] | None = None
         """Calls, wall and CPU seconds of the first group."""
         self.calls, self.seconds, self.cpu = 0, 0.0, 0.0
+        self.anew = False
+        """Whether calls became far longer, so that what was observed before them counts no more. For who looks at that
+        to take back."""
+        self._odd: tuple[int, float, float, tuple[float, float]] | None = None
+        """The last group, where it was far longer than those before it: one alone may be a giant, or bad luck."""
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._t = self._c = 0.0
         # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
@@ -160,6 +171,12 @@ class Meter:
         if self.first is None:
             self.first, self._first_lost = (calls, taken, cpu), lost
         else:
+            group = calls, taken, cpu, lost
+            odd = taken >= _LONG and taken * self.calls > _LONGER * self.seconds * calls
+            if odd and self._odd is not None:
+                self.calls, self.seconds, self.cpu, self._lost = self._odd
+                self.anew, odd = True, False
+            self._odd = group if odd else None
             self._lost = self._lost[0] + lost[0], self._lost[1] + lost[1]
             self.calls += calls
             self.seconds += taken

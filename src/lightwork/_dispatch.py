@@ -222,6 +222,11 @@ class Dispatch:
             one.held = count
             one.want(one.wanted)
 
+    def recall(self, lane: int) -> None:
+        """What the workers of a lane have not begun is for others, where it can be taken back."""
+        one = self.lanes[lane]
+        one.recalled = one.revocable
+
     def not_started(self, lane: int, count: int) -> None:
         """So many workers of a ``Start`` were not, and will not be, started."""
         self.lanes[lane].starting -= count
@@ -315,6 +320,12 @@ class Dispatch:
                 if wanted > 0:
                     lane.starting += wanted
                     instructions.append(Start(number, wanted))
+        if lane.recalled:
+            lane.recalled = False
+            for name, worker in lane.workers.items():
+                if worker.holds_back():
+                    worker.revoked = True
+                    instructions.append(Revoke((number, name)))
         if not lane.calls and self._waited_for(lane):
             self._take_one(number, lane, instructions)
         if self._takes_back(lane):

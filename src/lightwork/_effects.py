@@ -83,6 +83,26 @@ def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(reader.identities))
 
 
+def fills_for_itself(fn: Callable[..., Any], local: Any) -> frozenset[str]:
+    """Attributes of a ``threading.local`` that each thread that calls ``fn`` gives itself, so that it is no matter
+    which thread has them already: those that ``fn`` stores where it has asked whether they are there, and those that
+    the local's class stores for each thread."""
+    reader = _Reader()
+    found: set[str] = set()
+    try:
+        reader.read(fn)
+        if reader.asks(local):
+            found |= {name for whose, name in reader.filled if whose is local}
+        made = _unwrapped(lookup(type(local), "__init__"))
+        if made is not None:
+            reader = _Reader()
+            reader.follow(made, [Val("object", "self", local)], {}, 0)
+            found |= {name for whose, name in reader.filled if whose is local}
+    except Exception:  # noqa: BLE001 - as above: what was not read fills nothing
+        reader.cut = True
+    return frozenset(found)
+
+
 # --- what changes an object
 
 
@@ -141,6 +161,10 @@ class _Reader:
     def __init__(self) -> None:
         self.found: dict[tuple[str, str], Effect] = {}
         self.identities: list[tuple[str, str]] = []
+        self.filled: list[tuple[Any, str]] = []
+        """Locals of threads, and the attributes that are stored in them."""
+        self.asked: list[Any] = []
+        """Locals of threads of which it is asked what they have."""
         self.seen: set[tuple[Any, ...]] = set()
         self.steps = _STEPS
         self.cut = False
@@ -171,6 +195,13 @@ class _Reader:
             given.insert(0, None)
         if plain is not None and own(plain.__code__):
             self.follow(plain, given, {}, 0, root=True)
+
+    def asks(self, local: Any) -> bool:
+        """Whether it is asked what a local of threads has, before that is used."""
+        if any(one is local for one in self.asked):
+            return True
+        codes = [inner.code for inner, *_ in self.seen]
+        return any(name in code.co_names for code in codes for name in ("AttributeError", "__dict__"))
 
     @staticmethod
     def _bound(name: str, value: Any) -> Val | None:
@@ -252,7 +283,10 @@ class _Listener:
 
     def changed(self, val: Val | None, at: int, certain: bool = True) -> None:
         """An attribute, item or content of ``val`` was written."""
-        if val is None or _each_thread_its_own(val.obj):
+        if val is None:
+            return
+        if _each_thread_its_own(val.obj):
+            self.reader.filled.append((val.obj, val.attr))
             return
         self.report(f'changes {_KINDS[val.kind]} "{val.name}"', val.name, at, val.kind, certain and not val.maybe)
 
@@ -343,6 +377,8 @@ class _Listener:
                 self.report("takes lines from the standard input", "stdin", at, "process")
             elif name == "globals":
                 return Val("global", "globals()")
+            elif name in ("getattr", "hasattr") and first is not None and _each_thread_its_own(first.obj):
+                self.reader.asked.append(first.obj)
             elif name in _VIEWS or name == "getattr":
                 return next((arg for arg in args if arg is not None), None)
             return None

@@ -64,7 +64,8 @@ class Lane(Slotted):
 
     ``crash``, ``whole``, ``revocable``: see ``Dispatch.add_lane``. ``target``: how many workers there are to be:
     ``wanted`` ones, of which ``held`` are held back for now, ``cap`` at most, and ``helpers`` more. ``asked``: the
-    worker whose answer is awaited to the question what it has not begun. ``worn``: whether one of its workers ever was.
+    worker whose answer is awaited to the question what it has not begun. ``recalled``: all are to be told to give that
+    back. ``worn``: whether one of its workers ever was.
     ``room``: calls that may go out before it is looked what became of them.
     """
 
@@ -82,6 +83,7 @@ class Lane(Slotted):
         "max_queued",
         "open",
         "peak",
+        "recalled",
         "revocable",
         "room",
         "starting",
@@ -114,7 +116,7 @@ class Lane(Slotted):
         self.idle: dict[int, Worker] = {}
         self.starting = self.stillborn = self.peak = 0
         self.asked: int | None = None
-        self.worn = False
+        self.worn = self.recalled = False
         self.calls = 0
         self.busy = self.cpu = 0.0
 

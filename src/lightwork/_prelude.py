@@ -40,6 +40,13 @@ ALONE = 0.002
 UNDISTURBED = 0.05
 """Seconds after which it is asked again, where they could not: calls may become longer. A run asks no later, either."""
 
+GLANCE = 2.5e-4
+"""Seconds that a stretch of calls is meant to last at most, by the pace of those before it, where nobody looks on: what
+comes next may take a thousand times as long."""
+
+SLOWER = 4.0
+"""Times as long as those before it a stretch of calls takes that the job becomes another one with."""
+
 SHARE, STRETCH = 16, 1e-4
 """A watched stretch has this part of the calls before it at most, and as many as fit into so many seconds by the last
 one's pace: giants among them are kept from others. Between two stretches 1 µs goes by."""
@@ -85,7 +92,8 @@ class Prelude:
         """CPU seconds of the thread that looked on, and that may still be loading what it began to."""
         self.seconds = self.alone = self.cpu = 0.0
         self.paid = 0, 0.0, 0.0
-        """Calls, seconds and CPU seconds of a first call that loaded modules, which says nothing of those to come."""
+        """Calls, seconds and CPU seconds of what says nothing of the calls to come: of a first call that loaded
+        modules, of all that were made before calls became longer."""
         self.began = time.perf_counter()
         self.cpu_began = time.thread_time()
         if 1 < total <= FEW and _context.watchable():
@@ -186,7 +194,8 @@ class Prelude:
             if not done:
                 return  # the list became shorter, which is not for this function to judge
             each = (now - before) / done
-            if not at and len(sys.modules) > modules and self._pays(done, now):
+            loaded = not at and len(sys.modules) > modules
+            if self._pays(done, now) if loaded else self._changes(at, done, before, now):
                 until = now + ALONE
             at += done
             if now >= until:
@@ -199,7 +208,8 @@ class Prelude:
                 until = now + (UNDISTURBED if self._watch is None else 0.0)
             # What has begun is nobody else's, and the next calls may take longer.
             if self._watch is None:
-                size = min(8 * size if contained else max(8, at), int((until - now) / each) if each else end)
+                lasts = until - now if contained else min(GLANCE, until - now)
+                size = min(8 * size if contained else max(8, at), int(lasts / each) if each else end)
             else:
                 size = min(at // SHARE, int(STRETCH / each) if each else end)
             size = max(1, size)
@@ -211,6 +221,17 @@ class Prelude:
         self.paid = calls, now - self.began, time.thread_time() - self.cpu_began
         if self._watch is not None:
             self._watch.leave_out(*self.paid)
+        return True
+
+    def _changes(self, at: int, calls: int, before: float, now: float) -> bool:
+        """Whether ``calls``, from ``before`` to ``now``, took far longer than the ``at`` ones until then, so that what
+        the job is by now is left to those that come next. Seldom: a giant now and then is part of the job."""
+        lasted = now - before
+        if lasted < ALONE or self._watch is not None or lasted * at <= SLOWER * (before - self.began) * calls:
+            return False
+        if at + calls < 2 * self.paid[0]:
+            return False
+        self.paid = at + calls, now - self.began, time.thread_time() - self.cpu_began
         return True
 
     def _goes_on(self, lasted: float, each: float, left: int) -> bool:

@@ -97,6 +97,8 @@ def follow(run: Rechoosing, change: Change, wall: float, cpu: float) -> None:
     run.trial = run.chosen
     run.change = Change(not change.shared, 2 * change.settles)
     run.close_lane(old)
+    # Batches of calls that were taken for short ones may last for seconds now.
+    run.dispatch.recall(old)
 
 
 def judge(run: Rechoosing) -> None:

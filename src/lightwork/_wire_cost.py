@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COPY = 35e-12  # s per byte and side: 8 MB into a warm shared segment takes 0.28 ms, and out of it 0.27
 _BUDGET = 0.005  # s for all pickling here
 _SHORT = 2e-4  # s
+_TOGETHER = 32  # small things that are pickled together, as they travel
 _BYTES = 16 << 20  # bytes of one item after which the rest is not pickled
 
 
@@ -109,7 +110,7 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         copied = sum(buffer.raw().nbytes for buffer in buffers)
         took_down, took_up = pickled - began, time.perf_counter() - pickled
         if took_down < _SHORT:
-            took_down, took_up = _again(thing, stream, buffers)
+            took_down, took_up = _again(thing, stream, buffers, took_down)
         down += took_down + copied * _COPY
         up += took_up + copied * _COPY
         total += sink.size + copied
@@ -118,19 +119,24 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
     return down / count, up / count, round(total / count), refused, cut
 
 
-def _again(thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer]) -> tuple[float, float]:
-    """Seconds to pickle and unpickle something small, as it goes when it is not the first of its kind."""
+def _again(thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer], took: float) -> tuple[float, float]:
+    """Seconds to pickle and unpickle something small, as it goes when it is not the first of its kind: among others
+    like it, for to begin and end a pickle takes longer than to put a number into it."""
     down, up = [], []
     kept: list[pickle.PickleBuffer] = []
-    for _ in range(3):
-        began = time.perf_counter()
-        with Collecting({}):
-            pickle.dumps(thing, 5, buffer_callback=kept.append)
-        pickled = time.perf_counter()
-        pickle.loads(stream, buffers=buffers)
-        up.append(time.perf_counter() - pickled)
-        down.append(pickled - began)
-    return min(down), min(up)
+    count = 1 if buffers else max(1, min(_TOGETHER, int(_SHORT / took)))
+    # Not the same one several times: all but the first would be references to that.
+    together = thing if count == 1 else [pickle.loads(stream) for _ in range(count)]
+    with Collecting({}):
+        for _ in range(3):
+            began = time.perf_counter()
+            data = pickle.dumps(together, 5, buffer_callback=kept.append)
+            pickled = time.perf_counter()
+            pickle.loads(data, buffers=kept)
+            up.append(time.perf_counter() - pickled)
+            down.append(pickled - began)
+            kept.clear()
+    return min(down) / count, min(up) / count
 
 
 def _by_value(thing: Any) -> tuple[float, float, int]:

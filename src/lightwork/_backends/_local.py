@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+GLANCE = 1e-3
+"""Seconds that a stretch of calls is meant to last at most, by the pace of the one before it, where the batch is to end
+in time: what comes next may take a thousand times as long."""
+
 
 FIRST = 8
 """Calls that may be made before a look at the clock, however few were made before them."""
@@ -136,7 +140,9 @@ def _in_a_row(
             if ends:
                 return
             each = (now - began) / done
-            size = max(1, min(max(FIRST, at), int((until - now) / each))) if until < math.inf and each else 8 * size
+            size = 8 * size
+            if until < math.inf and each:
+                size = max(1, min(max(FIRST, at), int(min(until - now, GLANCE) / each)))
 
 
 def _from(items: Sequence[Any], position: int) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lightwork import _context, _per_worker
-from lightwork._backends._local import FIRST, run_batch
+from lightwork._backends._local import FIRST, GLANCE, run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
 from lightwork._gate import outside
@@ -70,7 +70,8 @@ class SerialCrew(Crew):
         last = self._last
         if last is None or not last.count or not last.seconds:
             return 1
-        return max(1, int(min(max(FIRST, last.position), self.patience * last.count / last.seconds)))
+        many = min(max(FIRST, last.position), min(self.patience, GLANCE) * last.count / last.seconds)
+        return max(1, int(many))
 
     def wake(self) -> None:
         """Nothing to do: ``wait`` never blocks."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from lightwork._by_code import MAINS
 from lightwork._captured import ties
-from lightwork._effects import Effect, effects
+from lightwork._effects import Effect, effects, fills_for_itself
 from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 from lightwork._kinds import held_by, is_a
@@ -167,7 +167,7 @@ def _resource(subject: Subject, name: str, value: Any, by_name: bool) -> Iterato
             f"Let each worker open its own: {name} = lw.per_worker(connect), and in the function {name}().",
             subject.sharing,
         )
-    elif is_a(value, threading.local) and held_by(value):
+    elif is_a(value, threading.local) and not held_by(value).keys() <= fills_for_itself(subject.fn, value):
         yield Finding(
             "resource",
             FAILS,
