@@ -182,7 +182,7 @@ except ValueError as error: print(error.__notes__, flush=True)
         output, _ = program.communicate(timeout=SECONDS)
     finally:
         program.kill()
-    assert "1 call(s) in other threads could not be stopped and go on" in output
+    assert "1 call(s) could not be stopped and go on" in output
 
 
 def test_short_calls_are_not_said_to_go_on():
