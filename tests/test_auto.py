@@ -7,12 +7,14 @@ import hashlib
 import importlib
 import itertools
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from decimal import Decimal
 
 import pytest
 
@@ -381,11 +383,11 @@ def _made_by_its_class(x):
 
 def _tried(x):
     try:
-        ASKED.n += 0
+        connection = ASKED.connection
     except AttributeError:
-        ASKED.n = 5
+        connection = ASKED.connection = sqlite3.connect(":memory:")
     time.sleep(0.01)
-    return ASKED.n - 5 + x
+    return connection.execute("select ?", (x,)).fetchone()[0]
 
 
 @pytest.mark.parametrize("fn", [_OneForEachThread(), _made_by_its_class, _tried], ids=["object", "class", "tried"])
@@ -394,6 +396,84 @@ def test_what_each_thread_gives_itself_keeps_nobody_in_one(fn):
     results = lw.map(fn, range(60))
     assert results == list(range(60))
     assert "threads" in used(results.report)
+
+
+def _counts():
+    mine = threading.local()
+
+    def fn(x):
+        mine.n = getattr(mine, "n", 0) + 1
+        time.sleep(0.01)
+        return mine.n
+
+    return fn
+
+
+def _counts_on():
+    class Count(threading.local):
+        def __init__(self):
+            self.n = 0
+
+    mine = Count()
+
+    def fn(x):
+        mine.n += 1
+        time.sleep(0.01)
+        return mine.n
+
+    return fn
+
+
+def _draws():
+    mine = threading.local()
+
+    def fn(x):
+        if not hasattr(mine, "random"):
+            mine.random = random.Random(0)
+        time.sleep(0.01)
+        return mine.random.random()
+
+    return fn
+
+
+def _is_given():
+    class Given(threading.local):
+        def __init__(self, connection):
+            self.connection = connection
+
+    mine = Given(sqlite3.connect(":memory:"))
+
+    def fn(x):
+        time.sleep(0.01)
+        return mine.connection.execute("select ?", (x,)).fetchone()[0]
+
+    return fn
+
+
+def _asks_others():
+    """Whether something else has an attribute; and what it stores for others is not what it was given."""
+    mine = threading.local()
+    mine.limit = Decimal(5)
+
+    def fn(x):
+        try:
+            number = x.number
+        except AttributeError:
+            number = x
+        time.sleep(0.01)
+        if number < 0:
+            mine.limit = Decimal(0)
+        return mine.limit + number
+
+    return fn
+
+
+@pytest.mark.parametrize("make", [_counts, _counts_on, _draws, _is_given, _asks_others])
+@pytest.mark.timeout(30)
+def test_what_a_thread_alone_has_keeps_calls_in_it(make):
+    results = lw.map(make(), range(40))
+    assert results == list(map(make(), range(40)))
+    assert used(results.report) == {"serial"}
 
 
 def _computes_then_waits(n):
@@ -409,11 +489,11 @@ def _computes_then_waits(n):
 @pytest.mark.skipif(usable_cores() < 2 or not hasattr(os, "fork"), reason="no processes are chosen")
 @pytest.mark.timeout(60)
 def test_what_processes_have_not_begun_is_taken_back_when_calls_turn_to_waiting():
-    """They had hundreds of calls each, of 0.1 ms by then."""
+    """They had hundreds of calls each, of 0.1 ms by then. What each of them waits for until that is seen is its own."""
     results = lw.map(_computes_then_waits, range(4000))
     assert results == list(range(4000))
     lanes = {lane.backend: lane.calls for lane in results.report.lanes}
-    assert lanes["threads"] > 880, results.report.decisions
+    assert lanes["threads"] > 1000 - 60 * usable_cores(), results.report.decisions
 
 
 # the opening: the first milliseconds, before there is a run

@@ -318,6 +318,53 @@ def test_small_things_travel_in_company():
     assert 0 < least < 8 * together
 
 
+class Bare:
+    """Its copies lack what it takes out of its state."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        del state["lock"]
+        return state
+
+
+class Stand:
+    """Another object comes out of its pickle, which cannot be pickled."""
+
+    def __reduce__(self):
+        return threading.Lock, ()
+
+
+@pytest.mark.parametrize("thing", [Bare, Stand])
+def test_a_copy_need_not_be_picklable(thing):
+    wire = measure_wire([thing(), thing()], [thing()])
+    assert wire.refused is None and 0 < wire.caller < 1 and 0 < wire.worker < 1
+
+
+LOADED = []
+
+
+def _loaded(number):
+    LOADED.append(number)
+    time.sleep(0.005)  # what loading takes
+    return number
+
+
+class Large:
+    """A name of something that takes long to load."""
+
+    def __reduce__(self):
+        return _loaded, (1,)
+
+
+def test_what_takes_long_to_load_is_loaded_a_few_times_only():
+    LOADED.clear()
+    assert measure_wire([Large(), Large()], []).worker > 0.004
+    assert len(LOADED) <= 8
+
+
 def test_arrays_count_with_their_buffers():
     numpy = pytest.importorskip("numpy")
     wire = measure_wire([numpy.zeros(1_000_000)], [1.0])

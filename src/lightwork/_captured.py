@@ -24,6 +24,7 @@ from lightwork._effects import fills_for_itself, identities
 from lightwork._kinds import held_by, is_a
 from lightwork._lean import deque, local, socket
 from lightwork._record import Record
+from lightwork._shared import MISSING, lookup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _GENERATORS = frozenset(
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
 _IO = (_io._IOBase, socket.socket)
+_DATA = (int, float, complex, str, bytes, tuple, frozenset)
 _CHANGEABLE = (list, dict, set, bytearray, deque)
 _CHANGING = frozenset(
     [
@@ -108,13 +110,33 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
         elif is_a(value, BuiltinFunctionType) and _changes(value):
             kind = type(value.__self__).__qualname__
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
-        elif is_a(value, local) and (held := held_by(value)) and not held.keys() <= fills_for_itself(fn, value):
+        elif is_a(value, local) and needs_this_thread(fn, value):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     for name, where in identities(fn) if asks else ():
         at = f"line {where.rpartition(':')[2]} of {os.path.basename(where.rpartition(':')[0])}"  # noqa: PTH119
         why = f'asks whether its argument is "{name}" itself ({at}), of which another process has a copy'
         found.append(Tie("process", name, why, where=where))
     return found
+
+
+def needs_this_thread(fn: Callable[..., Any], value: local) -> bool:
+    """Whether ``fn`` may find other things in a local of threads than another thread would give itself there: what was
+    put there before, or what a call leaves for the next one, as a count, or the next number of a generator."""
+    held = held_by(value)
+    if not held:
+        return False
+    filled = fills_for_itself(fn, value)
+    return not held.keys() <= filled.keys() or any(_leads_on(held[name], filled[name]) for name in held)
+
+
+def _leads_on(value: Any, stored: bool) -> bool:
+    """Whether a call may go on with what another one made of this, where calls do, or do not, store another one."""
+    if is_a(value, _CHANGEABLE) or (stored and is_a(value, _DATA)):
+        return True
+    kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
+    if kinds & _OF_A_THREAD:
+        return False  # a cursor, which every thread has to make for itself anyway
+    return bool(kinds & _GENERATORS) or lookup(type(value), "__next__") is not MISSING
 
 
 def _is_open(value: Any) -> bool:

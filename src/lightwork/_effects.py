@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
-from lightwork._bytecode import line
+from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, Step, decode, line
 from lightwork._flow import Flow, Inner
 from lightwork._lean import deque
 from lightwork._record import Record
@@ -83,24 +83,28 @@ def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(reader.identities))
 
 
-def fills_for_itself(fn: Callable[..., Any], local: Any) -> frozenset[str]:
-    """Attributes of a ``threading.local`` that each thread that calls ``fn`` gives itself, so that it is no matter
-    which thread has them already: those that ``fn`` stores where it has asked whether they are there, and those that
-    the local's class stores for each thread."""
-    reader = _Reader()
-    found: set[str] = set()
+def fills_for_itself(fn: Callable[..., Any], local: Any) -> dict[str, bool]:
+    """Attributes of a ``threading.local`` that each thread that calls ``fn`` gives itself, so that who has them already
+    is nobody whom others need: those that ``fn`` stores where it has asked for them, and those that the local's class
+    stores for each thread. Each with whether ``fn`` stores it: then it may be for the next call."""
+    reader, maker = _Reader(), _Reader()
     try:
         reader.read(fn)
-        if reader.asks(local):
-            found |= {name for whose, name in reader.filled if whose is local}
         made = _unwrapped(lookup(type(local), "__init__"))
-        if made is not None:
-            reader = _Reader()
-            reader.follow(made, [Val("object", "self", local)], {}, 0)
-            found |= {name for whose, name in reader.filled if whose is local}
+        if made is not None and not _takes_more(made.__code__):  # else what it was given belongs to who gave it
+            maker.follow(made, [Val("object", "self", local)], {}, 0)
+        stored = {name for whose, name in reader.filled if whose is local}
+        found = {name: True for name in stored if reader.asks(local, name)}
     except Exception:  # noqa: BLE001 - as above: what was not read fills nothing
-        reader.cut = True
-    return frozenset(found)
+        return {}
+    if reader.steps <= 0:
+        return {}
+    return found | {name: name in stored for whose, name in maker.filled if whose is local}
+
+
+def _takes_more(code: CodeType) -> bool:
+    """Whether a method takes other arguments than its object."""
+    return code.co_argcount + code.co_kwonlyargcount > 1 or bool(code.co_flags & 12)  # 12: *args, **kwargs
 
 
 # --- what changes an object
@@ -196,12 +200,14 @@ class _Reader:
         if plain is not None and own(plain.__code__):
             self.follow(plain, given, {}, 0, root=True)
 
-    def asks(self, local: Any) -> bool:
-        """Whether it is asked what a local of threads has, before that is used."""
-        if any(one is local for one in self.asked):
-            return True
+    def asks(self, local: Any, name: str) -> bool:
+        """Whether it is asked if a local of threads has this attribute: by its name, or by trying."""
         codes = [inner.code for inner, *_ in self.seen]
-        return any(name in code.co_names for code in codes for name in ("AttributeError", "__dict__"))
+        by_name = any(one is local for one in self.asked)
+        return any(
+            (name in code.co_consts and (by_name or "__dict__" in code.co_names)) or _tries(code, name)
+            for code in codes
+        )
 
     @staticmethod
     def _bound(name: str, value: Any) -> Val | None:
@@ -545,6 +551,29 @@ def _each_thread_its_own(obj: Any) -> bool:
     """threading.local: what is stored there is seen by nobody else."""
     threading = sys.modules.get("threading")
     return threading is not None and isinstance(obj, threading.local)
+
+
+def _tries(code: CodeType, name: str) -> bool:
+    """Whether an attribute of this name is asked for where an AttributeError is expected first of all."""
+    if not {name, "AttributeError"} <= set(code.co_names):
+        return False
+    plain = decode(code)
+    for handler in plain.handlers:
+        asked = any(
+            step.op in ("LOAD_ATTR", "LOAD_METHOD") and _attribute_of(code, step) == name
+            for step in plain.steps[handler.first : handler.last]
+        )
+        expected = takewhile(lambda step: "MATCH" not in step.op and step.op not in ENDS, plain.steps[handler.target :])
+        if asked and any(
+            step.op == "LOAD_GLOBAL" and code.co_names[step.arg >> 1] == "AttributeError" for step in expected
+        ):
+            return True
+    return False
+
+
+def _attribute_of(code: CodeType, step: Step) -> str:
+    shifted = step.op == "LOAD_ATTR" and ATTR_HAS_FLAG
+    return code.co_names[step.arg >> 1 if shifted else step.arg]
 
 
 def _logs(obj: Any) -> bool:

@@ -110,7 +110,7 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         copied = sum(buffer.raw().nbytes for buffer in buffers)
         took_down, took_up = pickled - began, time.perf_counter() - pickled
         if took_down < _SHORT:
-            took_down, took_up = _again(thing, stream, buffers, took_down)
+            took_down, took_up = _again(thing, stream, buffers, took_down, took_up)
         down += took_down + copied * _COPY
         up += took_up + copied * _COPY
         total += sink.size + copied
@@ -119,18 +119,32 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
     return down / count, up / count, round(total / count), refused, cut
 
 
-def _again(thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer], took: float) -> tuple[float, float]:
+def _again(
+    thing: Any, stream: bytes, buffers: list[pickle.PickleBuffer], took_down: float, took_up: float
+) -> tuple[float, float]:
     """Seconds to pickle and unpickle something small, as it goes when it is not the first of its kind: among others
     like it, for to begin and end a pickle takes longer than to put a number into it."""
+    # What is small may stand for something large, which is loaded when it is unpickled.
+    count = 1 if buffers else max(1, min(_TOGETHER, int(_SHORT / max(took_down, took_up))))
+    if count > 1:
+        try:
+            # Not the same one several times: all but the first would be references to that.
+            return _timed([pickle.loads(stream) for _ in range(count)], count)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - a copy need be no such thing: it may be a file, or lack what is left out
+            count = 1
+    return _timed(thing, count)
+
+
+def _timed(thing: Any, count: int) -> tuple[float, float]:
+    """The same of each of the ``count`` that ``thing`` is, or consists of."""
     down, up = [], []
     kept: list[pickle.PickleBuffer] = []
-    count = 1 if buffers else max(1, min(_TOGETHER, int(_SHORT / took)))
-    # Not the same one several times: all but the first would be references to that.
-    together = thing if count == 1 else [pickle.loads(stream) for _ in range(count)]
     with Collecting({}):
         for _ in range(3):
             began = time.perf_counter()
-            data = pickle.dumps(together, 5, buffer_callback=kept.append)
+            data = pickle.dumps(thing, 5, buffer_callback=kept.append)
             pickled = time.perf_counter()
             pickle.loads(data, buffers=kept)
             up.append(time.perf_counter() - pickled)

@@ -12,11 +12,11 @@ from types import FunctionType
 from typing import Any
 
 from lightwork._by_code import MAINS
-from lightwork._captured import ties
-from lightwork._effects import Effect, effects, fills_for_itself
+from lightwork._captured import needs_this_thread, ties
+from lightwork._effects import Effect, effects
 from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
-from lightwork._kinds import held_by, is_a
+from lightwork._kinds import is_a
 from lightwork._pickling import by_value
 
 _SEPARATE = "In processes and interpreters each worker changes a copy of its own, of which you see nothing"
@@ -167,11 +167,11 @@ def _resource(subject: Subject, name: str, value: Any, by_name: bool) -> Iterato
             f"Let each worker open its own: {name} = lw.per_worker(connect), and in the function {name}().",
             subject.sharing,
         )
-    elif is_a(value, threading.local) and not held_by(value).keys() <= fills_for_itself(subject.fn, value):
+    elif is_a(value, threading.local) and needs_this_thread(subject.fn, value):
         yield Finding(
             "resource",
             FAILS,
-            f'"{name}" is a threading.local that this thread has filled; in every other thread it is empty.',
+            f'"{name}" is a threading.local in which no other thread finds what this one has there.',
             where,
             "Let each worker fill its own: lw.per_worker(factory).",
             subject.sharing,
