@@ -26,7 +26,7 @@ from lightwork._report import Report
 from lightwork._scout import Scout
 from lightwork._source import Source
 from lightwork._speculation import Speculation
-from lightwork._turns import QuickLoading
+from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
@@ -474,7 +474,7 @@ class AutoRun(Run):
 
     def _look_further(self) -> None:
         """Opens the choice again where more of an input without a length has come than it was made for."""
-        with QuickLoading():
+        with QuickTurns(LOADING):
             from lightwork._second_choice import look_further
 
         look_further(self)
@@ -488,7 +488,7 @@ class AutoRun(Run):
         recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers), delay)
         if recent is None or self.demand is None:
             return
-        with QuickLoading():  # the threads keep the GIL from who loads what that takes, and starts it
+        with QuickTurns(LOADING):  # the threads keep the GIL from who loads what that takes, and starts it
             from lightwork._second_choice import follow
 
             follow(self, change, *recent)

@@ -175,6 +175,7 @@ class Meter:
             odd = taken >= _LONG and taken * self.calls > _LONGER * self.seconds * calls
             if odd and self._odd is not None:
                 self.calls, self.seconds, self.cpu, self._lost = self._odd
+                self._recent.clear()
                 self.anew, odd = True, False
             self._odd = group if odd else None
             self._lost = self._lost[0] + lost[0], self._lost[1] + lost[1]

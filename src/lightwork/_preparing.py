@@ -14,6 +14,7 @@ from lightwork._machine import gil_enabled, system, usable_cores
 from lightwork._options import Settings
 from lightwork._plan import Plan
 from lightwork._record import replace
+from lightwork._turns import Punctual
 from lightwork.errors import BackendUnavailable
 
 TYPE_CHECKING = False
@@ -220,11 +221,12 @@ def for_cores(settings: Settings) -> Settings:
 def load(computes: bool = False) -> None:
     """Loads what the choice for a function that waits, or ``computes``, takes, so that it need not be waited for
     later."""
-    for name in ("_auto", "_effects", "_captured", "_backends.threads"):
-        __import__("lightwork." + name)
-    if computes and gil_enabled():
-        backend("processes")
-        __import__("lightwork._wire_cost")
+    with Punctual():
+        for name in ("_auto", "_effects", "_captured", "_backends.threads"):
+            __import__("lightwork." + name)
+        if computes and gil_enabled():
+            backend("processes")
+            __import__("lightwork._wire_cost")
 
 
 def _rivals(names: Sequence[str], waits: bool) -> list[Backend]:

@@ -210,14 +210,16 @@ def _collect(
 def _load(computes: bool, fn: object, iterables: Sequence[Iterable[Any]]) -> None:
     """Loads what a longer map takes, whose calls of ``fn`` wait, or are seen to be such as ``computes``."""
     from lightwork._gate import guarded
+    from lightwork._turns import Punctual
 
     with guarded():
         if computes:
             _foresee(fn, iterables)
-        from lightwork import _collecting, _preparing
+        with Punctual():
+            from lightwork import _collecting, _preparing
 
-        assert _collecting
-        _preparing.load(computes)
+            assert _collecting
+            _preparing.load(computes)
 
 
 def _foresee(fn: object, iterables: Sequence[Iterable[Any]]) -> None:
