@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from lightwork._dispatch import Chunk
 from lightwork._engine import Run
 from lightwork._gate import guarded, strike
 from lightwork._lean import Iterator, RLock, deque, suppress
+from lightwork._live import IN_A_FORK
 from lightwork._options import settle
 from lightwork._preparing import begins_here, load, prepare, remembered
 from lightwork._report import Report
@@ -228,6 +230,7 @@ class Stream(Iterator[R]):
         self._ended = self._drawing = False
         self._turn = RLock()
         """Held by the thread that draws."""
+        self._process = os.getpid()
 
     def __iter__(self) -> Stream[R]:
         return self
@@ -238,6 +241,8 @@ class Stream(Iterator[R]):
     def __next__(self) -> R:
         turn = self._turn
         if not turn.acquire(False):
+            if os.getpid() != self._process:
+                raise RuntimeError(IN_A_FORK)  # who draws is another thread, and did not come along
             if any(crew.inside() for crew in self._run.crews()):
                 raise ValueError(BY_ITSELF)
             turn.acquire()
@@ -320,6 +325,10 @@ class Stream(Iterator[R]):
         """Ends the work: nothing more is drawn, running calls are ended where that can be. Idempotent."""
         self._ended = True
         if not self._turn.acquire(blocking=False):
+            if os.getpid() != self._process:
+                self._ready.clear()
+                self._run.close()
+                return
             self._run.wake()  # whoever draws and only waits for results ends that
             self._turn.acquire()
         try:

@@ -99,7 +99,7 @@ class Run:
 
     def crews(self) -> list[Crew]:
         """The crews that are open, oldest first."""
-        return [live.crew for live in self._live.values()]
+        return [live.crew for live in list(self._live.values())]  # other threads ask, too, while one more is opened
 
     def close_lane(self, number: int) -> None:
         """Wants no further call to go to a lane; its workers end what they have."""

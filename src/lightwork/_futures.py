@@ -24,7 +24,7 @@ DONE = CANCELLED | {_base.FINISHED}
 
 class Leads(Protocol):
     """Who has the call made. ``lead`` works on it until the future is done, or the clock shows ``end``; or returns at
-    once, where others do. ``drives_here``: whether this is the thread in which it works by itself."""
+    once, where others do. ``drives_here``: whether this thread is making calls just now that may be anybody's."""
 
     def lead(self, future: LedFuture, end: float | None) -> None: ...
     def drives_here(self) -> bool: ...
@@ -93,13 +93,16 @@ class LedFuture(Future[Any]):
         return super().exception(self._led(timeout))
 
     def _invoke_callbacks(self) -> None:
-        try:
-            super()._invoke_callbacks()  # type: ignore[misc]
-        except BaseException:
-            # ``Future`` tells of an Exception and lets SystemExit and its like end the thread: which has all calls.
-            if not self.service.drives_here():
-                raise
-            _base.LOGGER.exception("exception calling callback for %r", self)
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException as raised:
+                # ``Future`` tells of an Exception and lets SystemExit and its like end the thread, and the callbacks
+                # behind: but this thread may have all calls, of which it only waits for one. Ctrl-C is for it.
+                struck = type(raised) is KeyboardInterrupt and threading.current_thread() is threading.main_thread()
+                if not isinstance(raised, Exception) and (struck or not self.service.drives_here()):
+                    raise
+                _base.LOGGER.exception("exception calling callback for %r", self)
 
     def _led(self, timeout: float | None) -> float | None:
         if self._state in DONE:

@@ -169,7 +169,7 @@ def _apart(descriptor: int) -> int:
 
 def adopted(descriptor: int) -> socket.socket:
     """The socket of a descriptor, which it takes over; it too waits as long as it takes."""
-    sock = socket.socket(fileno=descriptor)
+    sock = socket.socket(fileno=_apart(descriptor))
     sock.settimeout(None)
     return sock
 

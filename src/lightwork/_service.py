@@ -95,6 +95,8 @@ class Service:
         """Whether callers lead; whether the thread waits for the bell meanwhile; whether for nothing else."""
         self._leader: Future[Any] | None = None
         """What the leader waits for; left behind by one whom Ctrl-C struck between two steps."""
+        self._leads = 0
+        """The thread of the leader who waits."""
         self._wanted = False
         """Whether the main thread waits for its turn to lead."""
         self._begun = 0
@@ -240,7 +242,7 @@ class Service:
         self._leader = None
 
     def _lead(self, future: LedFuture, end: float | None) -> None:
-        self._leader = future
+        self._leader, self._leads = future, get_ident()
         begun, self._begun = self._begun == self._taken, 0
         try:
             while self._led and not self._wanted and future._state not in DONE and future.service is self:
@@ -256,6 +258,8 @@ class Service:
                     crew.asleep = False
                 self._leader = None
             raise
+        finally:
+            self._leads = 0
         self._leader = None
 
     def _leave_to_thread(self) -> None:
@@ -269,8 +273,8 @@ class Service:
         self._calls.run.wake()
 
     def drives_here(self) -> bool:
-        """Whether this is the service's own thread."""
-        return self._thread is threading.current_thread()
+        """Whether this is the service's own thread, or the leader's."""
+        return self._leads == get_ident() or self._thread is threading.current_thread()
 
     def knows(self, future: Future[Any]) -> bool:
         """Whether the call behind ``future`` was taken and is not done."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures as cf
+import sys
 import threading
 import time
 
 import pytest
 
 import lightwork as lw
+from lightwork._engine import Run
 from lightwork._machine import gil_enabled
 from lightwork._outstanding import Outstanding
 from tests.conformance import jobs
@@ -90,6 +92,22 @@ def test_what_a_callback_raises_is_told_and_costs_no_other_call(way, raised, cap
     assert any("exception calling callback" in record.message for record in caplog.records)
 
 
+def test_nor_does_it_come_out_where_somebody_waits_or_cost_another_callback(way):
+    """Who waits may be making the calls meanwhile."""
+    if way.can.in_caller:
+        pytest.skip("as above")
+    called = []
+    with lw.Executor(1, backend=way.name) as executor:
+        for _ in range(20):  # each waited for at once: whoever waits leads by then
+            assert executor.submit(way.fn(jobs.double), 2).result(20) == 4
+        future = executor.submit(way.fn(jobs.nap), 0.2)
+        future.add_done_callback(sys.exit)
+        future.add_done_callback(called.append)
+        assert future.result(20) == 0.2
+        wait_for(lambda: called == [future])
+        assert executor.submit(way.fn(jobs.double), 3).result(20) == 6
+
+
 class Exits:
     def __reduce__(self):
         raise SystemExit(3)
@@ -115,7 +133,8 @@ def test_an_executor_whose_own_thread_has_ended_refuses_calls(monkeypatch):
     told = []
     monkeypatch.setattr(threading, "excepthook", lambda ended: told.append(type(ended.exc_value)))
     executor = lw.Executor(1, backend="threads")
-    monkeypatch.setattr(Outstanding, "turn", lambda *_: jobs.fails_at_three(3))
+    # Behind the place where a call is taken in: the thread may be anywhere before it by now.
+    monkeypatch.setattr(Run, "hand_out", lambda run: jobs.fails_at_three(3) if run.dispatch.fed else None)
     assert isinstance(executor.submit(jobs.double, 1).exception(20), cf.BrokenExecutor)
     with pytest.raises(cf.BrokenExecutor, match="three"):
         executor.submit(jobs.double, 1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 
 import pytest
 
 import lightwork as lw
-from tests.leftovers import linux
+from tests.faults import nasty
+from tests.leftovers import linux, wait_for
 from tests.promises.programs import run
 
 ENDS = {"returns": 0, "returns late": 0, "raises": 1, "exits": 3}
@@ -86,32 +89,63 @@ def test_a_forked_process_has_the_calls_random_numbers_and_prints_for_itself(cap
     assert capfd.readouterr().out == "child True\n" * 4
 
 
-def later(x):
+LAST = 59
+
+
+def later(word, x):
+    """The last one waits for a word: until then the map is not over, however long a fork takes."""
     time.sleep(0.005)
-    return x
+    return nasty.wait_for_word(word, x) if x == LAST else x
+
+
+def refused_in_a_fork(results):
+    """How a fork ends that goes on with a lazy map, and closes it; 0 where it is refused. It hangs for 20 s at most."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            list(results)
+        except RuntimeError as error:
+            code = 0 if "forked" in str(error) else 2
+        finally:
+            results.close()
+            os._exit(code)
+    return os.waitpid(child, 0)[1]
 
 
 @linux
 @pytest.mark.parametrize("backend", ["processes", "threads"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads
-def test_a_fork_of_the_caller_takes_nothing_from_a_lazy_map_and_ends_nothing_of_it(backend):
-    results = lw.imap(later, range(60), backend=backend, max_workers=2)
+def test_a_fork_of_the_caller_takes_nothing_from_a_lazy_map_and_ends_nothing_of_it(backend, tmp_path):
+    word = tmp_path / "word"
+    results = lw.imap(later, [str(word)] * (LAST + 1), range(LAST + 1), backend=backend, max_workers=2)
     given = [next(results)]
     for _ in range(2):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                list(results)
-            except RuntimeError as error:
-                code = 0 if "forked" in str(error) else 2
-            finally:
-                results.close()
-                os._exit(code)
-        assert os.waitpid(child, 0)[1] == 0
+        assert refused_in_a_fork(results) == 0
         given.append(next(results))
-    assert [*given, *results] == list(range(60))
+    word.touch()
+    assert [*given, *results] == list(range(LAST + 1))
     assert not results.report.lost_workers
+
+
+@linux
+@pytest.mark.timeout(50)
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads
+def test_nor_does_it_wait_for_a_thread_that_draws_and_is_not_in_it(backend, tmp_path):
+    word, got = tmp_path / "word", []
+    results = lw.imap(later, [str(word)] * 3, [LAST - 2, LAST - 1, LAST], backend=backend, max_workers=2)
+    drawing = threading.Thread(target=lambda: got.extend(results), daemon=True)
+    drawing.start()
+    try:
+        wait_for(lambda: len(got) == 2)
+        assert refused_in_a_fork(results) == 0
+    finally:
+        word.touch()
+        drawing.join(20)
+    assert got == [LAST - 2, LAST - 1, LAST]
 
 
 FORKS_IN_ITS_INPUT = """
@@ -156,6 +190,9 @@ def fork(x):
 assert lw.map(fork, range(int(sys.argv[1]))) == [3] * int(sys.argv[1])
 assert lw.map(fork, range(8), backend="serial") == [3] * 8
 assert list(lw.imap(fork, iter(range(16)))) == [3] * 16
+with lw.Executor(1, backend="serial") as executor:
+    futures = [executor.submit(fork, x) for x in range(3)]
+assert [future.result() for future in futures] == [3] * 3
 """
 
 

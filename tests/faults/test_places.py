@@ -176,3 +176,26 @@ def test_nothing_is_printed_into_what_stands_where_the_program_has_closed_a_stre
     """The next that is opened has its number: a socket of ours, say, into which workers, and their children, print."""
     ended = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, PRINTS], timeout=50)
     assert ended.returncode == 0
+
+
+WRITES = """
+import os
+from contextlib import suppress
+import lightwork as lw
+
+def writes(x):
+    for stream in (0, 1, 2):
+        with suppress(OSError):
+            os.write(stream, b"written\\n")
+    return x
+
+assert lw.map(writes, range(6), backend="interpreters", max_workers=2) == list(range(6))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes them")
+def test_nor_is_it_the_socket_of_an_interpreter():
+    if not lw.backends()["interpreters"]:
+        pytest.skip("no interpreters here")
+    ended = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, WRITES], timeout=50)
+    assert ended.returncode == 0

@@ -183,7 +183,7 @@ def _taken(left: deque[Any]) -> Iterator[Any]:
 
 
 def _one_by_one(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) -> None:
-    values = outcomes.values
+    values, process = outcomes.values, os.getpid()
     for offset, item in enumerate(batch.items):
         try:
             values.append(_call(batch, offset, item, terms, backend))
@@ -192,7 +192,9 @@ def _one_by_one(batch: Batch, terms: Terms, backend: str, outcomes: Outcomes) ->
             values.append(None)
         except KeyboardInterrupt:
             raise
-        except BaseException as raised:  # noqa: BLE001 - SystemExit in fn is a failure like another
+        except BaseException as raised:  # SystemExit in fn is a failure like another
+            if os.getpid() != process:
+                raise  # as above
             outcomes.failures[len(values)] = raised
             values.append(None)
 
