@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
 
 import psutil
@@ -40,18 +41,22 @@ def test_nothing_is_said_while_calls_end(backend, capsys):
 
 
 class Said(list[str]):
-    """What was said on stderr so far."""
+    """A stderr that keeps what was said so far. (What is written while pytest's own is read may be lost.)"""
 
-    def __init__(self, capsys) -> None:
-        self.capsys = capsys
+    def __init__(self, monkeypatch) -> None:
+        monkeypatch.setattr(sys, "stderr", self)
+
+    write = list.append
+    """Atomic, as opposed to reading a buffer and emptying it."""
+
+    def flush(self) -> None: ...
 
     def so_far(self) -> str:
-        self.append(self.capsys.readouterr().err)
         return "".join(self)
 
 
-def test_threads_are_shown_too(capsys):
-    told = Said(capsys)
+def test_threads_are_shown_too(monkeypatch):
+    told = Said(monkeypatch)
 
     def until_shown(wait):
         end = time.monotonic() + 20
@@ -66,14 +71,14 @@ def test_threads_are_shown_too(capsys):
 
 
 @linux
-def test_an_executor_says_it_for_each_standstill(capsys, tmp_path):
+def test_an_executor_says_it_for_each_standstill(capsys, monkeypatch, tmp_path):
     with lw.Executor(1, backend="processes", stall_timeout=0.3) as executor:
         executor.submit(jobs.nap, 0.0).result(20)
         capsys.readouterr()  # a worker that is long in starting stands still as well
         time.sleep(0.5)  # idle: no standstill
         assert capsys.readouterr().err == ""
         for each in range(2):
-            told, word = Said(capsys), tmp_path / str(each)
+            told, word = Said(monkeypatch), tmp_path / str(each)
             future = executor.submit(nasty.wait_for_word, str(word))
             wait_for(lambda told=told: "in wait_for_word" in told.so_far())
             word.touch()
@@ -82,14 +87,14 @@ def test_an_executor_says_it_for_each_standstill(capsys, tmp_path):
 
 
 @linux
-def test_one_that_is_stopped_does_not_answer(capsys, tmp_path):
+def test_one_that_is_stopped_does_not_answer(monkeypatch, tmp_path):
     with lw.Executor(1, backend="processes", stall_timeout=0.3) as executor:
         executor.submit(jobs.nap, 0.0).result(20)
         (worker,) = workers()
         word = tmp_path / "word"
         future = executor.submit(nasty.wait_for_word, str(word), "done")
         worker.suspend()
-        told = Said(capsys)
+        told = Said(monkeypatch)
         wait_for(lambda: "does not answer" in told.so_far())
         worker.resume()
         word.touch()
@@ -97,8 +102,8 @@ def test_one_that_is_stopped_does_not_answer(capsys, tmp_path):
 
 
 @linux
-def test_an_initializer_that_hangs(capsys, tmp_path):
-    told, word = Said(capsys), tmp_path / "word"
+def test_an_initializer_that_hangs(monkeypatch, tmp_path):
+    told, word = Said(monkeypatch), tmp_path / "word"
     hangs = {"initializer": nasty.wait_for_word, "initargs": (str(word),)}
     with lw.Executor(1, backend="processes", stall_timeout=0.3, **hangs) as executor:
         future = executor.submit(jobs.nap, 0.0)
