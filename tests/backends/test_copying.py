@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import lightwork as lw
 from lightwork._backends import _copying
-from lightwork._backends._copying import MOST_ALONE, PAYS, PIECE, Copying
+from lightwork._backends._copying import ANEW, PAYS, PIECE, RECENT, Copying
 from tests.backends import jobs
 
 numpy = pytest.importorskip("numpy")
@@ -83,25 +83,33 @@ def test_one_thread_copies_without_numpy(module, monkeypatch, starts):
     assert target == data and not starts
 
 
-def test_what_was_in_vain_is_tried_less_and_less(monkeypatch, starts):
-    monkeypatch.setattr(_copying, "thread_cpu", lambda: 0.0)  # nothing but waiting
+def test_the_faster_way_is_taken_and_the_other_one_tried_now_and_then(monkeypatch):
+    now, made, seconds = [0.0], [], {"two": 1.0, "one": 2.0}
+
+    def takes(way):
+        def copy(*_):
+            made.append(way)
+            now[0] += seconds[way]
+
+        return copy
+
+    monkeypatch.setattr(_copying.SystemClock, "now", staticmethod(lambda: now[0]))
+    monkeypatch.setattr(_copying, "_together", takes("two"))
+    monkeypatch.setattr(_copying, "alone", takes("one"))
     copying, pairs = Copying(), [(memoryview(bytearray(PAYS)), bytes(PAYS))]
-    tried = []
-    for _ in range(1 + 1 + 1 + 3 + 1 + 7 + 1):
-        before = len(starts)
+    for _ in range(8 * ANEW):
         copying(pairs)
-        tried.append(len(starts) > before)
-    assert [at for at, each in enumerate(tried) if each] == [0, 2, 6, 14]
-    for _ in range(200):
-        copying._left = 0
+    assert made[:2] == ["two", "one"] and made.count("one") == 1 + 8
+    seconds["two"] = 3.0  # others have the cores now
+    made.clear()
+    for _ in range(8 * ANEW):
         copying(pairs)
-    assert copying._left == MOST_ALONE
-    monkeypatch.setattr(_copying, "thread_cpu", iter(range(1000)).__next__)  # nothing but computing
-    copying._left = 0
-    copying(pairs)
-    before = len(starts)
-    copying(pairs)
-    assert len(starts) == before + 1
+    assert made.count("two") <= RECENT + 8
+    seconds["two"] = 1.0  # and not any more
+    made.clear()
+    for _ in range(8 * ANEW):
+        copying(pairs)
+    assert made.count("one") <= ANEW + 8
 
 
 def test_no_thread_outlives_its_copy_even_if_that_is_interrupted(starts):

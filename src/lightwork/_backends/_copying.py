@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from lightwork._clock import SystemClock, thread_cpu
+from lightwork._clock import SystemClock
 from lightwork._lean import Lock, deque, start_new_thread, suppress
 
 TYPE_CHECKING = False
@@ -27,11 +27,10 @@ PAYS = 3 << 20
 """Bytes from which two threads are faster than one: to start one takes as long as to copy half a megabyte."""
 PIECE = 512 << 10
 """Bytes that are copied between two looks at what is left."""
-VAIN = 2.0
-"""Copying in two that takes longer than this times the CPU time of the calling thread was in vain: that one has waited,
-for cores or for the GIL."""
-MOST_ALONE = 63
-"""Copies by one thread after one that was in vain, at most."""
+RECENT = 4
+"""Copies of either way of which the fastest tells its pace: what others do with the machine makes copies slower only."""
+ANEW = 16
+"""Each time after so many, the way that is not the faster one is tried again."""
 
 
 def alone(pairs: Sequence[tuple[memoryview, Bytes]]) -> None:
@@ -41,31 +40,37 @@ def alone(pairs: Sequence[tuple[memoryview, Bytes]]) -> None:
 
 
 class Copying:
-    """The same by two threads, as long as that pays."""
+    """The same by two threads, where that is faster: it is not where others have the cores, nor where one core has
+    all that the memory gives."""
 
-    __slots__ = ("_allowed", "_left", "_skipped")
+    __slots__ = ("_allowed", "_copies", "_paces")
 
     def __init__(self, allowed: bool = True) -> None:
         """``allowed``: there is more than one core."""
         self._allowed = allowed
-        self._skipped = self._left = 0
+        self._copies = 0
+        self._paces: dict[bool, deque[float]] = {True: deque(maxlen=RECENT), False: deque(maxlen=RECENT)}
+        """Seconds for a byte, by two threads or by one."""
 
     def __call__(self, pairs: Sequence[tuple[memoryview, Bytes]]) -> None:
-        numpy = None
-        if self._allowed and sum(len(target) for target, _ in pairs) >= PAYS:
-            if self._left:
-                self._left -= 1
-            else:
-                numpy = sys.modules.get("numpy")
+        size = sum(len(target) for target, _ in pairs)
+        numpy = sys.modules.get("numpy") if self._allowed and size >= PAYS else None
         if not hasattr(numpy, "frombuffer"):  # it is not there, or not yet
             alone(pairs)
             return
-        began, cpu = SystemClock.now(), thread_cpu()
-        _together(pairs, numpy)
-        if SystemClock.now() - began <= VAIN * (thread_cpu() - cpu):
-            self._skipped = 0
+        by_two = self._next()
+        began = SystemClock.now()
+        if by_two:
+            _together(pairs, numpy)
         else:
-            self._left = self._skipped = min(2 * self._skipped + 1, MOST_ALONE)
+            alone(pairs)
+        self._paces[by_two].append((SystemClock.now() - began) / size)
+
+    def _next(self) -> bool:
+        """Whether the next copy is made by two threads: a way that was not tried yet, or mostly the faster one."""
+        by_two, by_one = (min(self._paces[way], default=0.0) for way in (True, False))
+        self._copies += 1
+        return (by_two <= by_one) is bool(self._copies % ANEW)
 
 
 def _together(pairs: Sequence[tuple[memoryview, Bytes]], numpy: Any) -> None:
