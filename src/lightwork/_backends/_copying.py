@@ -28,7 +28,7 @@ PAYS = 3 << 20
 PIECE = 512 << 10
 """Bytes that are copied between two looks at what is left."""
 RECENT = 4
-"""Copies of either way of which the fastest tells its pace: what others do with the machine makes copies slower only."""
+"""Copies of either way of which the fastest tells its pace: what else the machine does makes copies slower only."""
 ANEW = 16
 """Each time after so many, the way that is not the faster one is tried again."""
 
