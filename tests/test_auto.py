@@ -468,12 +468,182 @@ def _asks_others():
     return fn
 
 
-@pytest.mark.parametrize("make", [_counts, _counts_on, _draws, _is_given, _asks_others])
+class _Session:
+    def __init__(self):
+        self.user = None
+
+
+class _Logged(_Session):
+    def __init__(self, user):
+        self.user = user
+
+
+def _keeps_the_last():
+    """Each call's own, and the next one goes on with it."""
+    mine = threading.local()
+
+    def fn(x):
+        before = getattr(mine, "last", None)
+        if x >= 0:
+            mine.last = _Logged(x)
+        time.sleep(0.01)
+        return before.user if before else None
+
+    return fn
+
+
+def _has_its_own_value():
+    """What a class gives each thread, and this one has replaced."""
+
+    class Sessions(threading.local):
+        def __init__(self):
+            self.session = None
+
+    mine = Sessions()
+    mine.session = _Logged("me")
+
+    def fn(x):
+        time.sleep(0.01)
+        return mine.session and mine.session.user
+
+    return fn
+
+
+@pytest.mark.parametrize(
+    "make", [_counts, _counts_on, _draws, _is_given, _asks_others, _keeps_the_last, _has_its_own_value]
+)
 @pytest.mark.timeout(30)
 def test_what_a_thread_alone_has_keeps_calls_in_it(make):
     results = lw.map(make(), range(40))
     assert results == list(map(make(), range(40)))
     assert used(results.report) == {"serial"}
+
+
+def _asks(mine):
+    def session():
+        if not hasattr(mine, "session"):
+            mine.session = _Session()
+        return mine.session
+
+    def fn(x):
+        time.sleep(0.01)
+        return session().user
+
+    return fn
+
+
+def _gets(mine):
+    def fn(x):
+        session = getattr(mine, "session", None)
+        if session is None:
+            session = mine.session = _Session()
+        time.sleep(0.01)
+        return session.user
+
+    return fn
+
+
+def _looks(mine):
+    def fn(x):
+        if "session" not in mine.__dict__:
+            mine.session = _Session()
+        time.sleep(0.01)
+        return mine.session.user
+
+    return fn
+
+
+def _tries(mine):
+    def fn(x):
+        try:
+            session = mine.session
+        except AttributeError:
+            session = mine.session = _Session()
+        time.sleep(0.01)
+        return session.user
+
+    return fn
+
+
+class _Sessions(threading.local):
+    session = None
+
+
+def _has_a_default(mine):
+    def fn(x):
+        if not mine.session:
+            mine.session = _Session()
+        time.sleep(0.01)
+        return mine.session.user
+
+    return fn
+
+
+_FALLING_BACK = [
+    *((make, threading.local) for make in (_asks, _gets, _looks, _tries)),
+    (_has_a_default, _Sessions),
+]
+_WAYS = {
+    "map": lambda fn, n: (made := lw.map(fn, range(n)), made.report),
+    "with an option": lambda fn, n: (made := lw.map(fn, range(n), seed=1), made.report),
+    "of an iterator": lambda fn, n: (made := lw.map(fn, iter(range(n))), made.report),
+    "imap": lambda fn, n: (list(made := lw.imap(fn, range(n))), made.report),
+}
+
+
+@pytest.mark.parametrize("way", _WAYS.values(), ids=_WAYS)
+@pytest.mark.parametrize(("make", "local"), _FALLING_BACK)
+@pytest.mark.timeout(30)
+def test_what_the_caller_has_put_into_a_local_of_threads_keeps_calls_with_it(make, local, way):
+    """The function would make another one in other threads, and did so in none of the caller's."""
+    mine = local()
+    mine.session = _Logged("me")
+    results, report = way(make(mine), 30)
+    assert results == ["me"] * 30
+    assert used(report) == {"serial"}
+    assert "mine" in str(report)
+
+
+@pytest.mark.parametrize("way", _WAYS.values(), ids=_WAYS)
+@pytest.mark.parametrize(("make", "local"), _FALLING_BACK)
+@pytest.mark.timeout(30)
+def test_what_calls_put_into_a_local_of_threads_keeps_none_of_them_in_one(make, local, way):
+    """Nor those of a second map, which find there what the first one's have left."""
+    mine = local()
+    fn = make(mine)
+    way(fn, 2)
+    for _ in range(2):
+        results, report = way(fn, 60)
+        assert results == [None] * 60
+        assert "threads" in used(report)
+    mine.session = _Logged("me")
+    results, report = way(fn, 30)
+    assert results == ["me"] * 30
+    assert used(report) == {"serial"}
+
+
+class _RunsCode(threading.local):
+    begun = 0
+
+    def __init__(self):
+        type(self).begun += 1
+
+
+@pytest.mark.timeout(30)
+def test_a_local_of_threads_is_not_begun_by_a_look_at_it():
+    mine = _RunsCode()
+    thread = threading.Thread(target=lambda: lw.map(lambda x: mine if x > 5 else x, range(3)))
+    thread.start()
+    thread.join()
+    assert _RunsCode.begun == 1
+
+
+@pytest.mark.timeout(30)
+def test_an_executor_makes_each_thread_its_own_whatever_the_caller_has():
+    mine = threading.local()
+    mine.session = _Logged("me")
+    with lw.Executor(backend="auto") as executor:
+        assert list(executor.map(_asks(mine), range(20))) == [None] * 20
 
 
 def _computes_then_waits(n):

@@ -332,6 +332,25 @@ def test_open_files_and_sockets(tmp_path):
     assert not rule(lw.check(print, [1]), "resource")
 
 
+MINE = threading.local()
+
+
+def falls_back(x):
+    if not hasattr(MINE, "session"):
+        MINE.session = object()
+    return x
+
+
+def test_what_a_local_of_threads_holds_before_any_call_was_put_there_by_the_caller():
+    assert not rule(lw.check(falls_back, [1]), "resource")
+    MINE.session = object()
+    try:
+        (found,) = rule(lw.check(falls_back, [1]), "resource")
+        assert found.verdict == "would fail" and '"MINE"' in found.what
+    finally:
+        del MINE.session
+
+
 def test_connections_belong_to_their_thread():
     with sqlite3.connect(":memory:") as connection:
         found = rule(lw.check(connection.execute, ["select 1"]), "resource")

@@ -80,6 +80,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
             "_prelude",
             "_turns",
             "_typing",
+            "_unfilled",
             "_watch",
             "_worth",
             "mapping",

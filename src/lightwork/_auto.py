@@ -117,7 +117,7 @@ class AutoRun(Run):
             self._scout.run = self
             meter = meter or self._scout.meter()
         crew.meter = opening.meter if opening else meter or Meter()
-        self.evidence = Evidence(crew.meter, opening.print if opening else None)
+        self.evidence = Evidence(crew.meter, opening.print if opening else None, opening.unfilled if opening else None)
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
         super().attach(fn, source)
@@ -549,7 +549,7 @@ class AutoRun(Run):
         if self._scout is not None:
             self._scout.dismiss()
             self._scout = None
-        self.evidence.close()
+        self.evidence.end()
         if not self.closed:
             self._speculation.tidy()
         if not self.closed and not self._settled:

@@ -25,10 +25,11 @@ from lightwork._kinds import held_by, is_a
 from lightwork._lean import deque, local, socket
 from lightwork._record import Record
 from lightwork._shared import MISSING, lookup
+from lightwork._unfilled import left_by_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 
@@ -43,7 +44,7 @@ _GENERATORS = frozenset(
 )
 _OF_A_THREAD = frozenset({("sqlite3", "Connection"), ("sqlite3", "Cursor")})
 _IO = (_io._IOBase, socket.socket)
-_DATA = (int, float, complex, str, bytes, tuple, frozenset)
+_DATA = (int, float, complex, str, bytes, tuple, frozenset, type(None))
 _CHANGEABLE = (list, dict, set, bytearray, deque)
 _CHANGING = frozenset(
     [
@@ -90,8 +91,11 @@ class Tie(Record, frozen=True):
         return self.why
 
 
-def ties(fn: Callable[..., Any]) -> list[Tie]:
-    """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything."""
+def ties(fn: Callable[..., Any], unfilled: Sequence[local] = ()) -> list[Tie]:
+    """What ties ``fn`` to its process or its thread; finding nothing is no proof. Never calls anything.
+
+    ``unfilled``: locals of threads that held nothing in this thread before any call was made.
+    """
     found, asks = [], False
     for name, value in reach(fn):
         asks = asks or (is_a(value, FunctionType) and _asks(value.__code__))
@@ -110,7 +114,7 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
         elif is_a(value, BuiltinFunctionType) and _changes(value):
             kind = type(value.__self__).__qualname__
             found.append(Tie("process", name, f'brings along "{value.__name__}" of a {kind} of this process'))
-        elif is_a(value, local) and needs_this_thread(fn, value):
+        elif is_a(value, local) and needs_this_thread(fn, value, unfilled):
             found.append(Tie("thread", name, f'reads "{name}", which this thread alone has filled'))
     for name, where in identities(fn) if asks else ():
         at = f"line {where.rpartition(':')[2]} of {os.path.basename(where.rpartition(':')[0])}"  # noqa: PTH119
@@ -119,18 +123,24 @@ def ties(fn: Callable[..., Any]) -> list[Tie]:
     return found
 
 
-def needs_this_thread(fn: Callable[..., Any], value: local) -> bool:
+def needs_this_thread(fn: Callable[..., Any], value: local, unfilled: Sequence[local] = ()) -> bool:
     """Whether ``fn`` may find other things in a local of threads than another thread would give itself there: what was
-    put there before, or what a call leaves for the next one, as a count, or the next number of a generator."""
+    put there before, or what a call leaves for the next one, as a count, or the next number of a generator.
+
+    What ``fn`` stores itself was put there before as well, unless the local is one of those ``unfilled``.
+    """
     held = held_by(value)
     if not held:
         return False
-    filled = fills_for_itself(fn, value)
-    return not held.keys() <= filled.keys() or any(_leads_on(held[name], filled[name]) for name in held)
+    by_calls = any(one is value for one in unfilled) or left_by_calls(value)
+    stored, made = fills_for_itself(fn, value, held)
+    if by_calls:
+        return not held.keys() <= stored | made or any(_leads_on(held[name], name in stored) for name in held)
+    return not held.keys() <= made - stored or any(_leads_on(one, False) for one in held.values())
 
 
 def _leads_on(value: Any, stored: bool) -> bool:
-    """Whether a call may go on with what another one made of this, where calls do, or do not, store another one."""
+    """Whether a call may go on with what another one made of this, where calls do, or do not, store it."""
     if is_a(value, _CHANGEABLE) or (stored and is_a(value, _DATA)):
         return True
     kinds = {(kind.__module__, kind.__qualname__) for kind in type(value).__mro__}
@@ -161,7 +171,12 @@ def _changes(method: BuiltinFunctionType) -> bool:
 
 def has_locals(fn: Callable[..., Any]) -> bool:
     """Whether ``fn`` reads what each thread has its own of, so that ``ties`` must be asked in the caller's thread."""
-    return any(is_a(value, local) for _, value in reach(fn))
+    return bool(locals_of(fn))
+
+
+def locals_of(fn: Callable[..., Any]) -> list[local]:
+    """The locals of threads that ``fn`` brings along."""
+    return [value for _, value in reach(fn) if is_a(value, local)]
 
 
 def reach(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

@@ -18,8 +18,8 @@ from functools import partial
 from itertools import islice, takewhile
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
-from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, Step, decode, line
-from lightwork._flow import Flow, Inner
+from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, Handler, Step, decode, line
+from lightwork._flow import Flow, Inner, Present
 from lightwork._lean import deque
 from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child, lookup
@@ -83,23 +83,44 @@ def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(reader.identities))
 
 
-def fills_for_itself(fn: Callable[..., Any], local: Any) -> dict[str, bool]:
-    """Attributes of a ``threading.local`` that each thread that calls ``fn`` gives itself, so that who has them already
-    is nobody whom others need: those that ``fn`` stores where it has asked for them, and those that the local's class
-    stores for each thread. Each with whether ``fn`` stores it: then it may be for the next call."""
-    reader, maker = _Reader(), _Reader()
+def fills_for_itself(fn: Callable[..., Any], local: Any, held: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Attributes of a ``threading.local`` that ``fn`` stores, though not where they are there already, as those that
+    are ``held``; and those that the local's class has stored for this thread as for every other."""
+    reader, again, maker = _Reader(), _Reader(), _Reader()
+    again.held = local, held
     try:
-        reader.read(fn)
+        for one in (reader, again):
+            one.read(fn)
         made = _unwrapped(lookup(type(local), "__init__"))
         if made is not None and not _takes_more(made.__code__):  # else what it was given belongs to who gave it
             maker.follow(made, [Val("object", "self", local)], {}, 0)
-        stored = {name for whose, name in reader.filled if whose is local}
-        found = {name: True for name in stored if reader.asks(local, name)}
     except Exception:  # noqa: BLE001 - as above: what was not read fills nothing
-        return {}
-    if reader.steps <= 0:
-        return {}
-    return found | {name: name in stored for whose, name in maker.filled if whose is local}
+        return set(), set()
+    if min(reader.steps, again.steps, maker.steps) <= 0:
+        return set(), set()
+    stored, anew, begun = ({name for whose, name in one.filled if whose is local} for one in (reader, again, maker))
+    constants = _constants(made.__code__) if made is not None and begun else {}
+    kept = {name for name in begun if name not in constants or _same(constants[name], held.get(name))}
+    return stored - anew, kept - stored
+
+
+def _constants(code: CodeType) -> dict[str, Any]:
+    """Attributes to which a method assigns constants, each with its last."""
+    found: dict[str, Any] = {}
+    steps = decode(code).steps
+    for constant, target, step in zip(steps, steps[1:], steps[2:], strict=False):
+        if step.op == "STORE_ATTR" and target.op.startswith("LOAD_FAST"):
+            name = code.co_names[step.arg]
+            found.pop(name, None)
+            if constant.op.startswith("LOAD_CONST"):
+                found[name] = code.co_consts[constant.arg]
+            elif constant.op == "LOAD_SMALL_INT":
+                found[name] = constant.arg
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
 
 
 def _takes_more(code: CodeType) -> bool:
@@ -167,8 +188,8 @@ class _Reader:
         self.identities: list[tuple[str, str]] = []
         self.filled: list[tuple[Any, str]] = []
         """Locals of threads, and the attributes that are stored in them."""
-        self.asked: list[Any] = []
-        """Locals of threads of which it is asked what they have."""
+        self.held: tuple[Any, Mapping[str, Any]] = None, {}
+        """A local of threads, and what it is supposed to have already where that is asked for."""
         self.seen: set[tuple[Any, ...]] = set()
         self.steps = _STEPS
         self.cut = False
@@ -199,15 +220,6 @@ class _Reader:
             given.insert(0, None)
         if plain is not None and own(plain.__code__):
             self.follow(plain, given, {}, 0, root=True)
-
-    def asks(self, local: Any, name: str) -> bool:
-        """Whether it is asked if a local of threads has this attribute: by its name, or by trying."""
-        codes = [inner.code for inner, *_ in self.seen]
-        by_name = any(one is local for one in self.asked)
-        return any(
-            (name in code.co_consts and (by_name or "__dict__" in code.co_names)) or _tries(code, name)
-            for code in codes
-        )
 
     @staticmethod
     def _bound(name: str, value: Any) -> Val | None:
@@ -275,6 +287,18 @@ class _Listener:
         """Counts an instruction; False when there were enough."""
         self.reader.steps -= 1
         return self.reader.steps > 0
+
+    def supposed(self, val: Val | None, name: str) -> Present | None:
+        """What is to be found under a name."""
+        whose, held = self.reader.held
+        if whose is None or val is None or val.obj is not whose or held.get(name) is None:
+            return None
+        kind = type(held[name])
+        return Present(all(lookup(kind, method) is MISSING for method in ("__bool__", "__len__")))
+
+    def expects(self, handler: Handler) -> bool:
+        """Whether what is thrown may come to a handler: not where it waits for what is there to be missing."""
+        return not any(_is_tried(self.code, handler, name) for name in self.reader.held[1])
 
     def report(self, what: str, name: str, at: int, kind: str, certain: bool = True) -> None:
         self.reader._add(what, f"{self.code.co_filename}:{line(self.code, at)}", certain, name, kind)
@@ -383,8 +407,6 @@ class _Listener:
                 self.report("takes lines from the standard input", "stdin", at, "process")
             elif name == "globals":
                 return Val("global", "globals()")
-            elif name in ("getattr", "hasattr") and first is not None and _each_thread_its_own(first.obj):
-                self.reader.asked.append(first.obj)
             elif name in _VIEWS or name == "getattr":
                 return next((arg for arg in args if arg is not None), None)
             return None
@@ -553,22 +575,19 @@ def _each_thread_its_own(obj: Any) -> bool:
     return threading is not None and isinstance(obj, threading.local)
 
 
-def _tries(code: CodeType, name: str) -> bool:
+def _is_tried(code: CodeType, handler: Handler, name: str) -> bool:
     """Whether an attribute of this name is asked for where an AttributeError is expected first of all."""
     if not {name, "AttributeError"} <= set(code.co_names):
         return False
-    plain = decode(code)
-    for handler in plain.handlers:
-        asked = any(
-            step.op in ("LOAD_ATTR", "LOAD_METHOD") and _attribute_of(code, step) == name
-            for step in plain.steps[handler.first : handler.last]
-        )
-        expected = takewhile(lambda step: "MATCH" not in step.op and step.op not in ENDS, plain.steps[handler.target :])
-        if asked and any(
-            step.op == "LOAD_GLOBAL" and code.co_names[step.arg >> 1] == "AttributeError" for step in expected
-        ):
-            return True
-    return False
+    steps = decode(code).steps
+    asked = any(
+        step.op in ("LOAD_ATTR", "LOAD_METHOD") and _attribute_of(code, step) == name
+        for step in steps[handler.first : handler.last]
+    )
+    expected = takewhile(lambda step: "MATCH" not in step.op and step.op not in ENDS, steps[handler.target :])
+    return asked and any(
+        step.op == "LOAD_GLOBAL" and code.co_names[step.arg >> 1] == "AttributeError" for step in expected
+    )
 
 
 def _attribute_of(code: CodeType, step: Step) -> str:

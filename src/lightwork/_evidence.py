@@ -9,6 +9,7 @@ from lightwork._demand import Canary, Demand, Meter, Wire
 from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
 from lightwork._machine import gil_enabled
+from lightwork._unfilled import leave, unfilled
 from lightwork._watch import loading
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lightwork._calls import Batch, Outcomes
     from lightwork._clock import Clock
     from lightwork._lanes import Lane
+    from lightwork._lean import local
 
     Fn = Callable[..., Any]
 
@@ -49,10 +51,14 @@ class Running:
 
 class Evidence:
     """Of one run. ``meter`` times the caller's calls; ``print``: an item's index and its fingerprint from before its
-    call, where that was taken already."""
+    call, where that was taken already; ``unfilled``: locals of threads that held nothing before the first call, where
+    that was looked at."""
 
-    def __init__(self, meter: Meter, print: tuple[int, int | None] | None) -> None:
+    def __init__(
+        self, meter: Meter, print: tuple[int, int | None] | None, unfilled: tuple[local, ...] | None = None
+    ) -> None:
         self.meter = meter
+        self._unfilled = unfilled
         self.sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
         """A call or two: items, and their results where there are any yet."""
         self.gil_known = False
@@ -132,6 +138,12 @@ class Evidence:
             self.close()
             self.gil_known = True
 
+    def end(self) -> None:
+        """There are no more calls."""
+        self.close()
+        leave(self._unfilled or ())
+        self._unfilled = ()
+
     def close(self) -> None:
         """Nobody listens any more."""
         if self._canary is not None:
@@ -167,7 +179,9 @@ class Evidence:
         from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
 
         found = [effect for effect in effects(fn) if effect.certain]
-        tied = ties(fn)
+        found_empty = self._unfilled or ()
+        tied = ties(fn, found_empty)
+        leave(found_empty)
         to_thread = [*found, *(tie for tie in tied if tie.to == "thread")]
         self.effects = str(to_thread[0]) if to_thread else None
         self.effects_known = True
@@ -184,6 +198,8 @@ class Evidence:
 
     def begins_with(self, batch: Batch) -> None:
         """The first calls of all are about to be made here."""
+        if self._unfilled is None:
+            self._unfilled = unfilled(batch.fn)
         self._print = batch.first + batch.start, fingerprint(batch.items[batch.start])
 
     def note(self, batch: Batch, outcomes: Outcomes) -> bool:

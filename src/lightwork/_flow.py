@@ -42,13 +42,22 @@ class Const(Record, frozen=True):
     value: Any
 
 
-Value = Val | Cell | Inner | Const | None
+class Present(Record, frozen=True):
+    """What a local of threads is supposed to hold under a name, which is not None. ``true``: as every object whose
+    class does not say otherwise."""
+
+    true: bool
+
+
+Value = Val | Cell | Inner | Const | Present | None
 
 
 class Listener(Protocol):
     """Who judges what happens; ``at`` is the byte offset of the instruction."""
 
     def step(self) -> bool: ...
+    def supposed(self, val: Val | None, name: str) -> Present | None: ...
+    def expects(self, handler: Handler) -> bool: ...
     def stored_global(self, name: str, at: int) -> None: ...
     def stored_free(self, name: str, at: int) -> None: ...
     def changed(self, val: Val | None, at: int) -> None: ...
@@ -156,8 +165,7 @@ class Flow:
                     if index == handler.first:
                         self._throw(handler)
             if step.target is not None:
-                self._jump(step)
-                if step.op in ENDS:
+                if not self._jump(step) or step.op in ENDS:
                     return
             else:
                 self.index = index
@@ -171,22 +179,28 @@ class Flow:
             index += 1
 
     def _throw(self, handler: Handler) -> None:
+        if not self.tell.expects(handler):
+            return
         stack: list[Value] = self.stack[: handler.depth] + [None] * (1 + handler.lasti)
         self._reach(handler.target, stack, self.slots)
 
-    def _jump(self, step: Step) -> None:
+    def _jump(self, step: Step) -> bool:
+        """Takes a step that may jump; returns whether what comes after it may be next, too."""
         assert step.target is not None
+        jumps = _jumps(step.op, self.stack[-1]) if "_IF_" in step.op and self.stack else None
         if step.op == "FOR_ITER":
             there = self._moved(step.effect(jump=True))
             top = self.stack[-1]
             self.tell.advanced(self._val(top), step.offset)
             self.stack.append(child(top, "[...]") if isinstance(top, Val) else None)
             self._reach(step.target, there, self.slots)
-            return
+            return True
         there = self._moved(step.effect(jump=True))
         here = self._moved(step.effect(jump=False))
-        self._reach(step.target, there, self.slots)
+        if jumps is not False:
+            self._reach(step.target, there, self.slots)
         self.stack = here
+        return jumps is not True
 
     def _moved(self, effect: int) -> list[Value]:
         if effect < 0:
@@ -196,6 +210,9 @@ class Flow:
     # one instruction
 
     def _do(self, step: Step) -> None:
+        if step.op in ("TO_BOOL", "UNARY_NOT") and (true := _truth(self.stack[-1])) is not None:
+            self.stack[-1] = Const(true is (step.op == "TO_BOOL"))
+            return
         handler = _HANDLERS.get(step.op)
         if handler is not None:
             handler(self, step)
@@ -292,14 +309,15 @@ class Flow:
         value = self.code.co_consts[step.arg]
         if isinstance(value, slice):  # from 3.14 on
             value = slice
-        self.stack.append(Const(value) if value is slice or isinstance(value, (CodeType, tuple)) else None)
+        # Of texts only names of attributes matter.
+        self.stack.append(Const(value) if value is slice or isinstance(value, (CodeType, tuple, str)) else None)
 
     def load_attr(self, step: Step) -> None:
         shifted = step.op == "LOAD_ATTR" and ATTR_HAS_FLAG
         name = self.code.co_names[step.arg >> 1 if shifted else step.arg]
         top = self._val(self.stack.pop())
-        part = child(top, name) if top else None
-        if top is not None and part is not None and isinstance(part.obj, property):
+        part: Value = self.tell.supposed(top, name) or (child(top, name) if top else None)
+        if top is not None and isinstance(part, Val) and isinstance(part.obj, property):
             self.tell.fetched(top, part.obj)
             part = None
         self.stack.append(part)
@@ -376,9 +394,18 @@ class Flow:
     def get_iter(self, _: Step) -> None:
         self.tell.special(self._val(self.stack[-1]), "__iter__")
 
-    def contains(self, _: Step) -> None:
-        self.tell.special(self._val(self._pop(2)[1]), "__contains__")
-        self.stack.append(None)
+    def contains(self, step: Step) -> None:
+        part, whole = self._pop(2)
+        val = self._val(whole)
+        self.tell.special(val, "__contains__")
+        there = self._supposed_in(val, part)
+        self.stack.append(None if there is None else Const(not step.arg))
+
+    def _supposed_in(self, val: Val | None, name: Value) -> Present | None:
+        """What a local of threads is supposed to hold under a name, where ``val`` is the local's ``__dict__``."""
+        if val is None or val.attr != "__dict__" or not isinstance(name, Const):
+            return None
+        return self.tell.supposed(val.base, name.value)
 
     def is_op(self, step: Step) -> None:
         left, right = self._pop(2)
@@ -459,9 +486,35 @@ class Flow:
                 self.tell.handed(val, step.offset)
             self.stack.append(None)
             return
+        present = self._asked(target, args)
+        if present is not None:
+            self.stack.append(present)
+            return
         following = self.plain.steps[self.index + 1].op
         by_name = dict(zip(named, vals[split:], strict=False))
         self.stack.append(self.tell.called(target, vals[:split], by_name, step.offset, following != "POP_TOP"))
+
+    def _asked(self, target: Val, args: list[Value]) -> Present | Const | None:
+        """The answer to a call that asks a local of threads for what it is supposed to hold."""
+        if (target.obj is getattr or target.obj is hasattr) and len(args) > 1 and isinstance(args[1], Const):
+            present = self.tell.supposed(self._val(args[0]), args[1].value)
+            return Const(True) if present and target.obj is hasattr else present
+        return self._supposed_in(target.base, args[0]) if target.attr == "get" and args else None
+
+
+def _truth(value: Value) -> bool | None:
+    """Whether a value is a true one, where that is known."""
+    if isinstance(value, Const):
+        return value.value if isinstance(value.value, bool) else None
+    return True if isinstance(value, Present) and value.true else None
+
+
+def _jumps(op: str, value: Value) -> bool | None:
+    """Whether a conditional jump is taken, where that is known."""
+    if op.endswith("_NONE"):
+        return op.endswith("NOT_NONE") if isinstance(value, (Present, Const)) else None
+    true = _truth(value)
+    return None if true is None else true is ("IF_TRUE" in op)
 
 
 _HANDLERS: dict[str, Any] = {

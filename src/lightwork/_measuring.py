@@ -20,6 +20,7 @@ from lightwork._effects import effects
 from lightwork._inventory import machine
 from lightwork._reasons import Facts
 from lightwork._sameness import Same, first_difference
+from lightwork._unfilled import unfilled
 from lightwork._usage import PeakMemory, descendants_cpu_seconds, own_cpu_seconds
 from lightwork._verdicts import Measured, judge
 from lightwork.errors import LightworkError
@@ -65,6 +66,7 @@ class Session:
         tell: Callable[[int, str, float, bool], None],
     ) -> None:
         self.fn = fn
+        self.unfilled = unfilled(fn)
         self.items = items
         self.coroutine = coroutine
         self.max_workers = max_workers
@@ -300,7 +302,7 @@ class Session:
                     f"It {effect}: in processes that is lost, in threads it may be torn; "
                     "lw.map keeps it in the calling thread."
                 )
-        tied = ties(self.fn)
+        tied = ties(self.fn, self.unfilled)
         for tie in tied:
             where = "in the calling thread" if tie.to == "thread" else "in this process"
             self.findings.append(f"It {tie}: lw.map keeps it {where}.")

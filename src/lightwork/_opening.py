@@ -20,6 +20,7 @@ from lightwork._prelude import DONE_EARLY, FEW, UNDISTURBED, Prelude
 from lightwork._report import Report
 from lightwork._scout import Scout
 from lightwork._trace import Decision, Lane, Span
+from lightwork._unfilled import leave, unfilled
 from lightwork._worth import computes, too_little
 
 TYPE_CHECKING = False
@@ -43,9 +44,10 @@ class Opening:
     """Batches that are made in the caller's thread as long as nobody need ask whether another backend would pay.
 
     ``crew`` made them, with its ``worker``; ``events`` are what the crew told, for the run that goes on; ``meter``
-    timed the calls; ``print`` is an item's index and its fingerprint from before its call; ``interrupt`` is the Ctrl-C
-    that ended it. ``scout`` looks on: where a call lasts long it makes the run, with ``begin``, while a batch is
-    ``running``. ``taken``: it is that thread that makes this, while the prelude is inside a call.
+    timed the calls; ``print`` is an item's index and its fingerprint from before its call, ``unfilled`` the locals of
+    threads that held nothing before the first one; ``interrupt`` is the Ctrl-C that ended it. ``scout`` looks on: where
+    a call lasts long it makes the run, with ``begin``, while a batch is ``running``. ``taken``: it is that thread that
+    makes this, while the prelude is inside a call.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Opening:
         self.crew = SerialCrew(terms, prelude.held if prelude else None)
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
         self.print = prelude.print if prelude else None
+        self.unfilled = prelude.unfilled if prelude else unfilled(fn)
         self.events: list[Event] = []
         self.interrupt: KeyboardInterrupt | None = None
         self.running = False
@@ -209,7 +212,7 @@ class Opening:
     def forget(self) -> None:
         """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""
         self.crew.results, self.crew.around, self._results = None, None, []
-        self.events, self._turn, self._prelude = [], None, None
+        self.events, self._turn, self._prelude, self.unfilled = [], None, None, ()
         if self.scout is not None:
             self.scout.forget()
 
@@ -227,6 +230,7 @@ class Opening:
         if self.scout is not None:
             self.scout.dismiss()
         self.crew.close()
+        leave(self.unfilled)
         now, busy, cpu = self._clock.now() - self.began, 0.0, 0.0
         spans = []
         for one in outcomes:

@@ -16,6 +16,7 @@ from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
 from lightwork._loops import inline, loop, self_contained, stretch
+from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
 from lightwork._worth import HANDED, computes, too_little
 
@@ -66,11 +67,20 @@ class Prelude:
     and ``cpu`` of the calling thread in all of them, ``alone`` what they would have taken with nobody beside them.
     ``failure`` is what the last one raised, ``interrupt`` the Ctrl-C that ended it. ``print``: index of an item
     and its fingerprint from before its call, where there are few. ``taken``: what goes on with them, where it was taken
-    over inside a call.
+    over inside a call. ``unfilled``: locals of threads that held nothing in this thread before the first call.
     """
 
-    def __init__(self, items: Sequence[Any], total: int, results: list[Any], load: Load, take_over: TakeOver) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        items: Sequence[Any],
+        total: int,
+        results: list[Any],
+        load: Load,
+        take_over: TakeOver,
+    ) -> None:
         self.total = total
+        self.unfilled = unfilled(fn) if total > 1 else ()
         self.seed = _context.entropy()
         per_worker = sys.modules.get("lightwork._per_worker")
         self.held: frozenset[object] = per_worker.held() if per_worker else frozenset()
@@ -167,7 +177,10 @@ class Prelude:
         self._load = self._take_over = _nobody
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None
         over = not ended and self.calls >= self.total
+        if self.unfilled:
+            leave(self.unfilled)
         if over:
+            self.unfilled = ()
             self.watcher = None  # this is the report now, which may be sent elsewhere
             if per_worker := sys.modules.get("lightwork._per_worker"):
                 per_worker.release(keep=self.held)
@@ -290,4 +303,4 @@ def prelude(
         total = len(items)  # type: ignore[arg-type]
     except OverflowError:  # a range with more items than can be counted
         return None
-    return Prelude(items, total, results, load, take_over)  # type: ignore[arg-type]
+    return Prelude(fn, items, total, results, load, take_over)  # type: ignore[arg-type]

@@ -116,11 +116,12 @@ routes = Routes()
 
 def _movable(fn: Callable[..., Any], args: Any, value: Any, cpu: float) -> bool:
     """Whether a function that computes for ``cpu`` seconds would do as well, and sooner, in another process."""
-    from lightwork._captured import ties
+    from lightwork._captured import locals_of, ties
     from lightwork._effects import effects
     from lightwork._wire_cost import measure_wire
 
-    if any(effect.certain for effect in effects(fn)) or ties(fn):
+    # Threads that are there for calls have nothing but what calls have left there.
+    if any(effect.certain for effect in effects(fn)) or ties(fn, locals_of(fn)):
         return False
     wire = measure_wire((args,), (value,), fn)
     return wire.refused is None and wire.caller + wire.worker < cpu
