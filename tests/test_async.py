@@ -175,6 +175,33 @@ def test_any_task_may_close_aimap(backend):
     asyncio.run(main())
 
 
+@pytest.mark.timeout(30)
+def test_aimap_is_not_drawn_from_by_its_own_calls():
+    """Neither while another task draws, nor while none does: the call would wait for itself."""
+
+    async def main():
+        async def draw_more(x):
+            begun[x].set()
+            await (begun[1] if x == 0 else may).wait()
+            try:
+                said.append(await anext(stream))
+            except ValueError as problem:
+                said.append(str(problem))
+            told.set()
+            return x
+
+        begun, may, told, said = [asyncio.Event(), asyncio.Event()], asyncio.Event(), asyncio.Event(), []
+        stream = lw.aimap(draw_more, range(2), max_workers=2)
+        assert await anext(stream) == 0
+        told.clear()
+        may.set()
+        await told.wait()
+        assert len(said) == 2 and all("its own input or function" in each for each in said)
+        assert await anext(stream) == 1
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
 def test_aimap_that_is_left_leaves_no_worker():
     async def main():
         async for _ in lw.aimap(jobs.nap, [0.0, 60.0, 60.0], backend="processes", max_workers=2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from lightwork import _context
 from lightwork._dispatch import Chunk
 from lightwork._engine import Run
 from lightwork._gate import guarded, strike
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Self
 
     from lightwork._calls import Style
+    from lightwork._clock import Clock
     from lightwork._opening import Opening
     from lightwork._prelude import Prelude
 
@@ -210,11 +212,43 @@ def stream(
     """Begins a lazy map."""
     settings = settle(options)
     run = prepare(fn, settings, lazy=True, window=buffersize, blocking=True)
-    run.attach(fn, Source(iterables, style, settings.strict))
-    return Stream(run, ordered)
+    source = _LazySource(iterables, style, settings.strict)
+    run.attach(fn, source)
+    return Stream(run, source, ordered)
 
 
 BY_ITSELF = "a lazy map cannot be drawn from by its own input or function: it waits for these"
+
+PATIENCE = 2.0
+"""Seconds that ``close`` gives a call in the thread that draws, which nothing but its own end can end."""
+
+
+def calls_here(run: Run) -> bool:
+    """Whether a call of the run is what asks: it would wait for itself."""
+    return _context.depth() > 0 and any(crew.inside() for crew in run.crews())
+
+
+class _LazySource(Source):
+    """The input of a lazy map. However long it is waited for, the run is nobody's meanwhile, and may be closed."""
+
+    def __init__(self, iterables: Sequence[Iterable[Any]], style: Style, strict: bool) -> None:
+        super().__init__(iterables, style, strict)
+        self.run_held = RLock()
+        """Held by the thread that is in the run."""
+        self.advances = self.unwanted = False
+        """Whether it is waited for; whether the run was closed, and what comes is nobody's."""
+
+    def pull(self, room: int, clock: Clock) -> Sequence[Any]:
+        self.advances = True
+        self.run_held.release()
+        try:
+            items = super().pull(room, clock)
+        finally:
+            self.run_held.acquire()
+            self.advances = False
+        if self.unwanted:
+            raise StopIteration
+        return items
 
 
 class Stream(Iterator[R]):
@@ -223,8 +257,8 @@ class Stream(Iterator[R]):
     Several threads may draw from one, each result going to one of them; any may close it.
     """
 
-    def __init__(self, run: Run, ordered: bool) -> None:
-        self._run = run
+    def __init__(self, run: Run, source: _LazySource, ordered: bool) -> None:
+        self._run, self._source = run, source
         self._order: Reorder | None = Reorder() if ordered else None
         self._ready: deque[Any] = deque()
         self._ended = self._drawing = False
@@ -243,35 +277,41 @@ class Stream(Iterator[R]):
         if not turn.acquire(False):
             if os.getpid() != self._process:
                 raise RuntimeError(IN_A_FORK)  # who draws is another thread, and did not come along
-            if any(crew.inside() for crew in self._run.crews()):
+            if calls_here(self._run):
                 raise ValueError(BY_ITSELF)
+            if self._ended:
+                raise StopIteration  # whoever draws may still wait for an input that nobody wants any more
             turn.acquire()
         try:
             if not self._ready:
                 with guarded():
                     self._draw()
             self._run.consumed += 1
-            value: R = self._ready.popleft()
+            try:
+                value: R = self._ready.popleft()
+            except IndexError:  # another thread has closed it just now
+                raise StopIteration from None
             return value
         finally:
             turn.release()
 
     def _draw(self) -> None:
         """Until something is ready. Raises StopIteration where nothing will be."""
-        if self._drawing:
+        if self._drawing or calls_here(self._run):
             raise ValueError(BY_ITSELF)
-        self._drawing = True
-        try:
-            self._await()
-        finally:
-            self._drawing = False
+        with self._source.run_held:
+            self._drawing = True
+            try:
+                self._await()
+            finally:
+                self._drawing = False
 
     def _await(self) -> None:
         run, ready = self._run, self._ready
         try:
             while not ready:
                 if self._ended:
-                    run.close()  # where that was said meanwhile, by whoever could not
+                    run.close()  # where that was said meanwhile, by a call in this thread, or beside one
                     raise StopIteration
                 if run.dispatch.failure is not None or run.dispatch.broken is not None:
                     self._ended = True
@@ -280,7 +320,8 @@ class Stream(Iterator[R]):
                     self._finish()
                     continue
                 run.step()
-                self._take()
+                if not self._ended:
+                    self._take()
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, Interrupted):
                 raise
@@ -323,20 +364,22 @@ class Stream(Iterator[R]):
 
     def close(self) -> None:
         """Ends the work: nothing more is drawn, running calls are ended where that can be. Idempotent."""
-        self._ended = True
-        if not self._turn.acquire(blocking=False):
+        self._ended = self._source.unwanted = True
+        held = self._source.run_held
+        if not held.acquire(blocking=False):
             if os.getpid() != self._process:
                 self._ready.clear()
                 self._run.close()
                 return
             self._run.wake()  # whoever draws and only waits for results ends that
-            self._turn.acquire()
+            if not held.acquire(timeout=PATIENCE):
+                return  # whoever draws makes a call, and closes it behind that
         try:
             self._ready.clear()
-            if not self._drawing:  # by its own input: then it is closed when that is back
+            if not self._drawing or self._source.advances:  # else a call in this very thread does that, as above
                 self._run.close()
         finally:
-            self._turn.release()
+            held.release()
 
     def __enter__(self) -> Self:
         return self

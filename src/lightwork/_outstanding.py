@@ -124,6 +124,8 @@ class Outstanding:
         """Whether no more calls come; whether those that have not begun are cancelled; whether all are."""
         self.broken: BaseException | None = None
         """Why no worker can start."""
+        self.ended = False
+        """Whether whoever drove is gone, and looks no more into the inbox."""
         self._made, self._settings, self._router = made, settings, router
         self._indices: dict[int, int] = {}
         self._works: dict[int, Work] = {}
@@ -382,6 +384,7 @@ class Outstanding:
     def end(self) -> None:
         """Ends the run, and settles what is left."""
         self.run.close()
+        self.ended = True
         self.take_in()
         for future in self.futures.values():
             if self.broken is not None or not future.cancel():

@@ -198,6 +198,16 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
+def unread(sock: socket.socket) -> bool:
+    """Whether the other end has not read yet all that was sent to it; False where the system does not tell."""
+    import termios
+
+    try:
+        return any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    except OSError:
+        return False
+
+
 def send_descriptors(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
     """Sends the bytes and, beside them, descriptors. Raises OSError."""
     packed = Struct(f"{len(descriptors)}i").pack(*descriptors)

@@ -146,6 +146,7 @@ class Service:
         self._taken += 1
         self._alone = 0 if self._calls.futures else self._alone + 1
         self._calls.inbox.put(Work(fn, args, kwargs, future, routed))
+        self._refuse_late()
 
     def take_all(
         self,
@@ -168,7 +169,15 @@ class Service:
         else:
             for args, future in zip(argses, futures, strict=True):  # each may be handed on, or joined by the next
                 self._calls.inbox.put(Work(fn, args, {}, future, routed))
+        self._refuse_late()
         return self._led or self._calls.inbox.qsize() <= len(argses)
+
+    def _refuse_late(self) -> None:
+        """Refuses what was put into the inbox when whoever drove had looked there for the last time: the executor broke
+        after ``check``."""
+        if self._calls.ended:
+            with self._driving:
+                self._calls.take_in()
 
     def proceed(self, future: Outcome) -> None:
         """Sees to it that a call which was taken is made: by the service's thread, or here and now."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, NoReturn, TypeVar, Unpack, cast
 
 from lightwork._backends.coroutines import OwnLoopCrew
-from lightwork._collecting import Reorder, fail, fail_if_broken, remember, sort
+from lightwork._collecting import BY_ITSELF, Reorder, calls_here, fail, fail_if_broken, remember, sort
 from lightwork._engine import Run
 from lightwork._options import Options, settle
 from lightwork._preparing import prepare
@@ -152,6 +152,8 @@ class AsyncStream(AsyncIterator[R], Generic[R]):
         raise TypeError("results of lw.aimap that are still to come cannot be sent; a list of them can")
 
     async def __anext__(self) -> R:
+        if (self._turn.locked() or not self._ready) and calls_here(self._run):
+            raise ValueError(BY_ITSELF)
         async with self._turn:
             while not self._ready:
                 if self._ended:

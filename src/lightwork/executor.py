@@ -173,11 +173,16 @@ class Executor(BaseExecutor):
         chosen = settings.backend
         if isinstance(chosen, Backend):
             return chosen.name
-        if needs_processes(settings) or settings.rules.max_tasks_per_child:
+        isolating = needs_processes(settings)
+        if isolating or settings.rules.max_tasks_per_child:
             if chosen == "auto":
                 return "processes"
             if isinstance(chosen, tuple):
-                return next((n for n in chosen if backend(n).capabilities.can_kill), chosen[0])
+                for made in map(backend, chosen):
+                    can = made.capabilities  # a worker that is to be replaced must have its memory to itself
+                    if (can.can_kill if isolating else not can.shares_memory) and not made.unavailable():
+                        return made.name
+                return chosen[0]
         if isinstance(chosen, tuple):
             return chosen[0] if len(chosen) == 1 else None
         return None if chosen == "auto" else chosen

@@ -14,6 +14,7 @@ import lightwork as lw
 from lightwork._engine import Run
 from lightwork._machine import gil_enabled
 from lightwork._outstanding import Outstanding
+from lightwork._service import Service
 from tests.conformance import jobs
 from tests.faults import nasty
 from tests.leftovers import wait_for
@@ -140,6 +141,47 @@ def test_an_executor_whose_own_thread_has_ended_refuses_calls(monkeypatch):
         executor.submit(jobs.double, 1)
     executor.shutdown()
     assert told == [ValueError]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", ["submit", "map"])
+def test_a_call_that_comes_just_as_the_executors_own_thread_ends_is_refused(monkeypatch, how):
+    """Between the look whether the executor is broken and the inbox, in which nobody looks any more."""
+    check, serving = Service.check, []
+
+    def check_and_break(service, fn):
+        check(service, fn)
+        monkeypatch.undo()
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        monkeypatch.setattr(Run, "hand_out", lambda _: jobs.fails_at_three(3))
+        service._leave_to_thread()
+        serving[0].join(20)
+
+    before = set(threading.enumerate())
+    executor = lw.Executor(1, backend="threads")
+    serving += set(threading.enumerate()) - before
+    monkeypatch.setattr(Service, "check", check_and_break)
+    if how == "submit":
+        assert isinstance(executor.submit(jobs.double, 1).exception(20), cf.BrokenExecutor)
+    else:
+        with pytest.raises(cf.BrokenExecutor, match="three"):
+            list(executor.map(jobs.double, [1, 2], timeout=20))
+    assert not serving[0].is_alive()
+    executor.shutdown()
+
+
+@pytest.mark.parametrize(
+    "choices", [("threads", "processes"), ("threads", "interpreters"), ("interpreters", "processes")]
+)
+def test_of_several_choices_the_first_that_can_replaces_workers(choices):
+    able = [name for name in choices if lw.backends()[name] and name != "threads"]
+    if not able:
+        with pytest.raises(lw.BackendUnavailable, match="max_tasks_per_child"):
+            lw.Executor(1, backend=choices, max_tasks_per_child=2)
+        return
+    with lw.Executor(1, backend=choices, max_tasks_per_child=2) as executor:
+        assert [executor.submit(jobs.calls_here).result(30) for _ in range(4)] == [1, 2, 1, 2]
+        assert executor._fixed == able[0]
 
 
 def test_shutdown_waits_and_then_refuses(way):

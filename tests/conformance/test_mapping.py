@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import queue
 import random
 import threading
 
@@ -199,6 +201,93 @@ def test_a_lazy_map_is_not_drawn_from_by_its_own_input():
 
     results = lw.imap(jobs.square, items(), backend="processes")
     assert list(results) == [1, 4]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("backend", ["threads", "asyncio"])
+def test_a_lazy_map_is_not_drawn_from_by_its_own_calls(backend):
+    """Neither while another thread draws, nor while none does: the call would wait for itself."""
+
+    def draw(x):
+        try:
+            answer = next(results)
+        except ValueError as problem:
+            answer = str(problem)
+        said.put(answer)
+        return answer
+
+    async def draw_on_the_loop(x):
+        begun[x].set()
+        while not (begun[1].is_set() if x == 0 else may.is_set()):
+            await asyncio.sleep(0.001)
+        return draw(x)
+
+    def draw_in_a_thread(x):
+        begun[x].set()
+        assert (begun[1] if x == 0 else may).wait(10)
+        return draw(x)
+
+    begun, may, said = [threading.Event(), threading.Event()], threading.Event(), queue.SimpleQueue()
+    fn = draw_on_the_loop if backend == "asyncio" else draw_in_a_thread
+    results = lw.imap(fn, range(2), backend=backend, max_workers=2)
+    assert "its own input or function" in next(results)
+    may.set()
+    assert [said.get(timeout=10) for _ in range(2)]  # before anybody draws again
+    assert "its own input or function" in next(results)
+    results.close()
+
+
+@pytest.mark.timeout(30)
+def test_a_lazy_map_may_be_closed_while_another_thread_waits_for_its_input(way):
+    """However long that takes: it is over at once, and for the other one when its input has come."""
+    items, waits, got = queue.SimpleQueue(), threading.Event(), []
+
+    def source():
+        yield from range(3)
+        waits.set()
+        yield from iter(items.get, None)
+
+    results = lw.imap(way.fn(jobs.double), source(), backend=way.name, buffersize=1)
+    drawing = threading.Thread(target=lambda: got.extend(results), daemon=True)
+    drawing.start()
+    assert waits.wait(20)
+    closing = threading.Thread(target=results.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    is_closed = not closing.is_alive()
+    if is_closed:
+        assert next(results, "over") == "over"
+    items.put(3)
+    drawing.join(10)
+    assert is_closed and not drawing.is_alive()
+    assert got == [0, 2, 4]
+    assert next(results, "over") == "over"
+
+
+@pytest.mark.timeout(30)
+def test_a_lazy_map_that_its_own_input_closes_gives_nothing_more(way):
+    def source():
+        yield from range(20)
+        results.close()
+        yield 20
+
+    results = lw.imap(way.fn(jobs.double), source(), backend=way.name, buffersize=1)
+    assert list(results) == [2 * x for x in range(20)]
+    assert next(results, "over") == "over"
+
+
+@pytest.mark.timeout(30)
+def test_a_lazy_map_that_its_own_call_closes_gives_nothing_more():
+    """In the thread that draws, where the run is in the middle of that call."""
+
+    def close_at_three(x):
+        if x == 3:
+            results.close()
+        return x
+
+    results = lw.imap(close_at_three, iter(range(10)), backend="serial", chunksize=1)
+    assert list(results) == [0, 1, 2]
+    assert next(results, "over") == "over"
 
 
 # failures

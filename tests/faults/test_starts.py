@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
+import signal
 import textwrap
 import threading
 import time
@@ -12,7 +14,7 @@ import pytest
 import lightwork as lw
 from lightwork._backends import _starter
 from tests.faults import nasty, slow_to_import
-from tests.leftovers import alive, linux, starters, wait_for, workers
+from tests.leftovers import alive, linux, pid_in, starters, wait_for, workers
 from tests.promises import jobs, programs
 
 HANGING = {"backend": "processes", "initializer": time.sleep, "initargs": (600,)}
@@ -68,6 +70,37 @@ def test_a_program_may_end_with_workers_that_never_got_ready():
 
 
 @linux
+@pytest.mark.timeout(50)
+def test_what_an_initializer_has_started_ends_with_its_worker_and_the_program(tmp_path):
+    """Also where no worker ever got ready, and the starter comes to it only when the program is at its end."""
+    text = """
+        import atexit, os, signal, subprocess, sys
+        import lightwork as lw
+        from tests.leftovers import starters, wait_for
+        from tests.backends.deadly_jobs import start_child_and_hang
+
+        executor = lw.Executor(1, backend="processes", initializer=start_child_and_hang, initargs=(sys.argv[1],))
+        executor.submit(abs, 1)
+        wait_for(lambda: os.path.exists(sys.argv[1]) and open(sys.argv[1]).read())
+        starter = starters()[0].pid
+        os.kill(starter, signal.SIGSTOP)
+        # Before what lightwork has registered: it gives the starter a second.
+        atexit.register(subprocess.Popen, ["sh", "-c", f"sleep 0.3; kill -CONT {starter}"])
+        executor.kill_workers()
+        executor.shutdown()
+    """
+    path = tmp_path / "pid"
+    done = programs.run("-c", textwrap.dedent(text), str(path), cwd=programs.ROOT)
+    child = pid_in(path)
+    try:
+        assert (done.stderr, done.returncode) == ("", 0)
+        wait_for(lambda: not alive(child), 5)
+    finally:
+        if alive(child):
+            os.kill(child, signal.SIGKILL)
+
+
+@linux
 def test_calls_of_ready_workers_are_not_ended_with_the_others():
     """The word to cancel comes while a call runs: that one has begun, and ends as it would."""
     with lw.Executor(1, backend="processes") as executor:
@@ -106,17 +139,15 @@ def test_calls_whose_function_is_still_imported_when_the_starter_is_killed_begin
         finally:
             word.touch()
 
-    striker = threading.Thread(target=strike)
-    striker.start()
-    try:
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        striking = beside.submit(strike)
         if how == "map":
             found = list(lw.map(slow_to_import.square, range(8), backend="processes", max_workers=2))
         else:
             with lw.Executor(2, backend="processes") as executor:
                 futures = [executor.submit(slow_to_import.square, x) for x in range(8)]
                 found = [future.result(20) for future in futures]
-    finally:
-        striker.join()
+    striking.result()  # it has killed both: no assertion of it failed
     assert found == [x * x for x in range(8)]
 
 
@@ -151,11 +182,11 @@ def test_many_workers_that_lose_their_starter_before_they_are_ready_are_lost_onc
         finally:
             word.touch()
 
-    striker = threading.Thread(target=strike)
-    striker.start()
-    with lw.Executor(8, backend="processes", initializer=jobs.wait_for_word, initargs=(str(word),)) as executor:
-        assert list(executor.map(nasty.square, range(40))) == [x * x for x in range(40)]
-    striker.join()
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        striking = beside.submit(strike)
+        with lw.Executor(8, backend="processes", initializer=jobs.wait_for_word, initargs=(str(word),)) as executor:
+            assert list(executor.map(nasty.square, range(40))) == [x * x for x in range(40)]
+    striking.result()  # as above
 
 
 @pytest.mark.parametrize("room", [0, 3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import queue
 import threading
 
 import pytest
@@ -51,6 +52,38 @@ def test_any_thread_may_close_a_lazy_map():
     results.close()
     drawing.join(10)
     assert not drawing.is_alive() and not workers()
+
+
+@pytest.mark.parametrize("who", ["another thread", "the input"])
+def test_a_lazy_map_is_over_at_once_whose_input_is_waited_for(who):
+    """Its workers are gone when ``close`` is back, though its input is not."""
+
+    def items():
+        yield 0.0
+        yield 60.0
+        wait_for(workers)
+        if who == "the input":
+            close()
+        waits.set()
+        yield from iter(more.get, None)
+
+    def close():
+        results.close()
+        left.append(workers())
+
+    more, waits, left = queue.SimpleQueue(), threading.Event(), []
+    results, got = lw.imap(jobs.nap, items(), backend="processes", max_workers=2), []
+    drawing = threading.Thread(target=lambda: got.extend(results), daemon=True)
+    drawing.start()
+    assert waits.wait(20)
+    if who == "another thread":
+        closing = threading.Thread(target=close, daemon=True)
+        closing.start()
+        closing.join(10)
+    closed = list(left)
+    more.put(60.0)
+    drawing.join(10)
+    assert closed == [[]] and not drawing.is_alive() and not workers()
 
 
 def test_after_a_with_and_after_a_forgotten_executor():

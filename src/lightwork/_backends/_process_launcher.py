@@ -8,7 +8,7 @@ import sys
 from lightwork import _platform
 from lightwork._backends._launcher import End, Launcher
 from lightwork._backends._messages import IMPORTED, KILL, NOTICE, REQUEST, START, WITH_GROUP
-from lightwork._backends._spawning import it_serves, open_channel
+from lightwork._backends._spawning import open_channel
 from lightwork._calls import Death
 from lightwork._lean import signal, socket, suppress
 
@@ -63,7 +63,6 @@ class ProcessLauncher(Launcher):
 
     def ready(self, worker: int, pid: int) -> None:
         self._pids[worker] = pid
-        it_serves()
 
     def hung_up(self, worker: int) -> End | None:
         if worker in self._orphans:

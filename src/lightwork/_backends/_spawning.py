@@ -49,8 +49,8 @@ class _Starter:
         finally:
             theirs.close()
         self.began = SystemClock.now()
-        self.briefed = self.serves = False
-        """``serves``: it has booted, and imported what it was to, for a worker of it is there."""
+        self.briefed, self.crews = False, 0
+        """``crews``: how many have got a line to it."""
         self.likely = True
         """Whether nobody is certain yet to want workers."""
         self.stock: Stock | None = None
@@ -81,12 +81,18 @@ class _Starter:
         ours, theirs = _platform.connected()
         try:
             _platform.send_descriptors(self.control, NEW_CREW, [theirs.fileno()])
+            self.crews += 1
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
         return ours
+
+    def boots(self) -> bool:
+        """Whether it is known not to have come yet to what its only crew wants: then it has begun no worker, whose
+        initializer could have started something."""
+        return self.crews < 2 and _platform.can_end_with() and _platform.unread(self.control)
 
     def leave(self) -> None:
         """Has it end with the crews that it has."""
@@ -157,12 +163,6 @@ def open_channel(after_a_loss: bool, bare: bool = False) -> socket.socket:
                 _starter.bury()
                 _starter = None
         return _current().open_channel()
-
-
-def it_serves() -> None:
-    """A worker of this process's starter is there."""
-    if _starter is not None:
-        _starter.serves = True
 
 
 def hasten(fn: object = None, workers: int | None = None, sample: object = None, likely: bool = False) -> None:
@@ -270,11 +270,11 @@ def _forget_starter() -> None:
 
 def _end_starter() -> None:
     global _starter
-    if _starter is not None and _starter.owner == os.getpid():
-        abandoned = not _starter.serves and _platform.can_end_with()  # else it is to end what it may just begin
-        if _starter.likely or abandoned:
-            _kill(_starter)  # the end of the program does not wait for what it may be importing
-            _starter = None
+    if _starter is not None and _starter.owner == os.getpid() and (_starter.likely or _starter.boots()):
+        # The end of the program does not wait for what it may be importing. Any other is to end what it has begun, and
+        # what that has started.
+        _kill(_starter)
+        _starter = None
     for starter in (*_leaving, _starter):
         if starter is not None and starter.owner == os.getpid():
             starter.end()

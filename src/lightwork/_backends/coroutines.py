@@ -180,6 +180,9 @@ class OwnLoopCrew(_CoroutineCrew):
         self._reports.wake()
         self._loop.call_soon_threadsafe(self._arrived.set)
 
+    def inside(self) -> bool:
+        return asyncio.current_task() in self._tasks.running
+
     async def arrival(self, timeout: float | None) -> None:
         """Returns when ``wait(0)`` has something to give, or after ``timeout`` seconds."""
         if self._reports.empty:
