@@ -180,7 +180,7 @@ class Growth(Slotted):
             return self.workers * (STEP if level * STEP < 1 else 2)
         # What does both has the more of busy cores the more threads there are.
         mixed = self.both or (until is not None and wants < MIXED)
-        if mixed and wants >= WAITING and level < SATED:
+        if mixed and wants >= WAITING and 0 < level < SATED:
             return math.ceil(self.workers / level) + SPARE
         return 0
 

@@ -196,6 +196,12 @@ def test_threads_that_others_keep_from_the_cores_are_no_waiting_ones():
     assert workers(lambda turn: 0.1 if turn < 4 else 0.1 + 0.0001 * turn) > 2
 
 
+def test_threads_that_had_no_core_at_all_are_not_more():
+    growth = Growth(2.0, 128, 3, 0)
+    growth.observe(0.18, 20, 0.2, 0.15, lambda: 0.1)
+    assert growth.observe(0.23, 26, 0.25, 0.15, lambda: 0.25) == 3
+
+
 def test_computing_does_not_grow():
     assert grow(0.02, 0.95, lambda n: 1.0) == 2
 

@@ -61,9 +61,10 @@ class Killer:
 def test_chaos(tmp_path):
     lw.map(nasty.square, range(4), backend="processes")  # the starter is there
     before, names = descriptors(), shared_memory()
-    count, kills = 100_000, 0
+    count, kills, rounds = 100_000, 0, 0
     while kills < 10:  # a fast machine is through with it before there were so many
-        path = tmp_path / f"calls{kills}"
+        rounds += 1
+        path = tmp_path / f"calls{rounds}"
         with Killer() as killer:
             results = lw.map(
                 nasty.mark_and_work, [str(path)] * count, range(count), backend="processes", max_workers=4, retries=1000
