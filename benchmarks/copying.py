@@ -1,10 +1,11 @@
-"""From which size on two threads copy a buffer into shared memory faster than one.
+"""How a buffer is copied into shared memory fastest: in one go or in pieces, by one thread or from which size on by two.
 
-    python benchmarks/copying.py [--rounds N]
+    python benchmarks/copying.py [--rounds N] [--places N]
 
 Sources are arrays that no cache holds any more, targets are pages of shared memory that have been written to before, as
 when a map sends arrays to its workers. The ways take turns, in a new order each time; medians. ``PAYS`` and ``PIECE``
-of ``lightwork._backends._copying`` come from here. The machine should be idle: the second thread is to find a core.
+of ``lightwork._backends._copying`` come from here, and how much it matters that few ``--places`` are used in turn, so
+that they stay in the caches. The machine should be idle: the second thread is to find a core.
 """
 
 from __future__ import annotations
@@ -26,35 +27,40 @@ SIZES = (MB // 2, MB, 2 * MB, 3 * MB, 4 * MB, 8 * MB, 32 * MB)
 PIECES = (256 << 10, 512 << 10, 1 * MB, 2 * MB)
 COLD = 256 * MB
 """Bytes of sources that are copied in turn, so that what comes again has left the caches."""
-PLACES = 4
 
 
 def ways() -> dict[str, Callable[[list[tuple[memoryview, memoryview]]], None]]:
-    found: dict[str, Callable[[list[tuple[memoryview, memoryview]]], None]] = {"one thread": _copying.alone}
-    for piece in PIECES:
+    found: dict[str, Callable[[list[tuple[memoryview, memoryview]]], None]] = {}
 
-        def together(pairs: list[tuple[memoryview, memoryview]], piece: int = piece) -> None:
+    def add(name: str, piece: int, copy: Callable[[list[tuple[memoryview, memoryview]]], None]) -> None:
+        def way(pairs: list[tuple[memoryview, memoryview]]) -> None:
             _copying.PIECE = piece
-            _copying._together(pairs, np)
+            copy(pairs)
 
-        found[f"two, {piece >> 10} kB"] = together
+        found[name] = way
+
+    add("one, whole", 1 << 40, _copying.alone)
+    for piece in PIECES:
+        add(f"one, {piece >> 10} kB", piece, _copying.alone)
+    for piece in PIECES:
+        add(f"two, {piece >> 10} kB", piece, lambda pairs: _copying._together(pairs, np))
     return found
 
 
-def measure(size: int, rounds: int) -> dict[str, float]:
+def measure(size: int, rounds: int, places: int) -> dict[str, float]:
     """Seconds of one copy, by the way it is made."""
-    sources = [memoryview(np.random.default_rng(i).bytes(size)) for i in range(max(PLACES, COLD // size))]
+    sources = [memoryview(np.random.default_rng(i).bytes(size)) for i in range(max(places, COLD // size))]
     descriptor = os.memfd_create("copying") if hasattr(os, "memfd_create") else -1
     if descriptor >= 0:
-        os.ftruncate(descriptor, PLACES * size)
-    memory = memoryview(mmap.mmap(descriptor, PLACES * size))
+        os.ftruncate(descriptor, places * size)
+    memory = memoryview(mmap.mmap(descriptor, places * size))
     memory[:] = bytes(len(memory))
     took: dict[str, list[float]] = {}
     turn = 0
     for _ in range(rounds):
         for name, way in random.sample(list(ways().items()), len(ways())):
             turn += 1
-            at = turn % PLACES * size
+            at = turn % places * size
             pairs = [(memory[at : at + size], sources[turn % len(sources)])]
             began = time.perf_counter()
             way(pairs)
@@ -63,13 +69,14 @@ def measure(size: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="one thread's copies beside two threads'")
+    parser = argparse.ArgumentParser(description="copies in one go and in pieces, by one thread and by two")
     parser.add_argument("--rounds", type=int, default=40)
-    rounds = parser.parse_args().rounds
-    print(f"{'MB':>6}" + "".join(f"{name:>16}" for name in ways()) + "   (ms)")
+    parser.add_argument("--places", type=int, default=4, help="buffers of shared memory that are used in turn")
+    args = parser.parse_args()
+    print(f"{'MB':>6}" + "".join(f"{name:>13}" for name in ways()) + "   (ms)")
     for size in SIZES:
-        found = measure(size, rounds)
-        print(f"{size / MB:>6g}" + "".join(f"{seconds * 1e3:>16.3f}" for seconds in found.values()), flush=True)
+        found = measure(size, args.rounds, args.places)
+        print(f"{size / MB:>6g}" + "".join(f"{seconds * 1e3:>13.3f}" for seconds in found.values()), flush=True)
 
 
 if __name__ == "__main__":

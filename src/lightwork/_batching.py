@@ -32,6 +32,11 @@ BULK = 4 << 20
 """Bytes: a batch's items are not meant to be more. To copy so many takes ten times what a hand-off does, and meanwhile
 the next worker waits for its own."""
 
+COPIED = 1e10
+"""Bytes that are copied in a second, about: where calls take less time than to send their items does, nothing is queued
+behind them. Whoever sends is what they wait for, and what is under way at one time is to find room in the caches: with
+twice as many arrays of 8 MB each copy took a third longer (``benchmarks/copying.py``)."""
+
 KNOWN = 16
 """Calls that must have been seen before a batch is queued, or more is handed out than would be even: behind a call that
 is longer than thought it would wait."""
@@ -114,4 +119,5 @@ class Batching(Slotted):
         if self.mean is None:
             return False
         lasts = calls * self.mean
-        return (self.seen >= KNOWN and lasts < AHEAD) or away > HANDOFF_SHARE * lasts
+        soon = self.seen >= KNOWN and calls * self.bulk / COPIED <= lasts < AHEAD
+        return soon or away > HANDOFF_SHARE * lasts

@@ -333,6 +333,20 @@ def test_batches_of_large_items_are_short():
     assert batching.size(10_000, 2, False) == 1
 
 
+def test_nothing_is_queued_behind_calls_that_take_less_time_than_to_send_their_items_does():
+    batching = Batching(1e-4)
+    for _ in range(32):
+        batching.observe(1, 2e-4)
+    assert batching.queue_ahead(1)
+    for _ in range(8):
+        batching.weigh(1, 8 << 20)
+    assert not batching.queue_ahead(1) and not batching.queue_ahead(4)
+    assert batching.queue_ahead(1, away=1.0), "but where nobody will hand out another one it waits there"
+    for _ in range(32):
+        batching.observe(1, 5e-3)
+    assert batching.queue_ahead(1), "longer ones would leave their worker idle while the next is sent"
+
+
 @given(
     calls=st.integers(1, 1000), seconds=st.floats(0, 100), pending=st.integers(0, 10**6), workers=st.integers(1, 999)
 )

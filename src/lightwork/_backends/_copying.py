@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 PAYS = 3 << 20
 """Bytes from which two threads are faster than one: to start one takes as long as to copy half a megabyte."""
 PIECE = 512 << 10
-"""Bytes that are copied between two looks at what is left."""
+"""Bytes that are copied in one go: what is larger than a core's own cache the C library copies in another way, which
+takes a seventh longer (``benchmarks/copying.py``)."""
 RECENT = 4
 """Copies of either way of which the fastest tells its pace: what else the machine does makes copies slower only."""
 ANEW = 16
@@ -36,7 +37,12 @@ ANEW = 16
 def alone(pairs: Sequence[tuple[memoryview, Bytes]]) -> None:
     """Copies to each target what lies in its source, which is as long."""
     for target, source in pairs:
-        target[:] = source
+        if len(target) <= PIECE:
+            target[:] = source
+            continue
+        whole = memoryview(source).cast("B")
+        for at in range(0, len(whole), PIECE):
+            target[at : at + PIECE] = whole[at : at + PIECE]
 
 
 class Copying:

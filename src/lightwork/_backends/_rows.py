@@ -16,6 +16,7 @@ from _operator import length_hint
 from lightwork._backends import _plain
 from lightwork._backends._ledger import BLANK, LARGEST, OUTBOX, REVOKED, SIZE, TELLS, Ledger
 from lightwork._lean import pickle
+from lightwork._pickling import OUT_OF_BAND
 from lightwork._pieces import Bytes, Pieces
 
 TYPE_CHECKING = False
@@ -56,7 +57,7 @@ def dump(items: Sequence[Any]) -> bytes | Pieces | None:
         return pickle.dumps(items, 5)
     if len(items) == 1 and _is_simple(items[0]):
         return pickle.dumps(items, 5)
-    return _plain.together(items)
+    return None if len(items) and _is_large(items[0]) else _plain.together(items)
 
 
 def _is_simple(item: Any) -> bool:
@@ -68,6 +69,15 @@ def _is_simple(item: Any) -> bool:
         if kind not in ATOMS or (kind in _SIZED and len(each) > LARGEST):
             return False
     return True
+
+
+def _is_large(item: Any) -> bool:
+    """Whether an item, or the first argument of a submitted call, is an array that goes into no row: that is seen at
+    once, where a pickler would look for it."""
+    if type(item) is tuple and item and type(item[0]) is tuple and item[0]:
+        item = item[0][0]
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    return type(item) is ndarray and item.nbytes >= OUT_OF_BAND
 
 
 def read(kind: int, count: int, row: Bytes) -> Read:
