@@ -1,4 +1,4 @@
-"""How a buffer is copied into shared memory fastest: in one go or in pieces, by one thread or from which size on by two.
+"""How a buffer is copied into shared memory fastest: in one go or in pieces, by one thread or by two.
 
     python benchmarks/copying.py [--rounds N] [--places N]
 
