@@ -31,9 +31,9 @@ takes a seventh longer (``benchmarks/copying.py``)."""
 RECENT = 4
 """Copies of either way of which the fastest tells its pace: what else the machine does makes copies slower only."""
 GAIN = 0.8
-"""Part of one thread's time that two may take at most: the core that the second one has is taken from the workers, who
-wait for it longer than a copy that is a little shorter saves (maps of 8 MB arrays took a fifth longer by two threads that
-were as fast as one)."""
+"""Part of one thread's time that two may take at most. The second one's core is taken from workers, who wait longer for
+it than a copy that is a little shorter saves: maps of 8 MB arrays took a fifth longer by two threads that were as fast
+as one."""
 ANEW = 16
 """Each time after so many, the way that is not the faster one is tried again."""
 
