@@ -20,7 +20,8 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 
 from lightwork._by_code import global_generator
 from lightwork._bytecode import decode
-from lightwork._effects import fills_for_itself, identities
+from lightwork._effects import identities
+from lightwork._fills import fills_for_itself
 from lightwork._kinds import held_by, is_a
 from lightwork._lean import deque, local, socket
 from lightwork._record import Record

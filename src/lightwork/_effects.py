@@ -61,7 +61,7 @@ def effects(fn: Callable[..., Any]) -> list[Effect]:
     Never calls it, and raises for nothing: what cannot be read has no findings. Functions of the standard
     library and of installed packages are trusted.
     """
-    reader = _Reader()
+    reader = Reader()
     try:
         reader.read(fn)
     except Exception:  # noqa: BLE001 - bytecode of a kind never seen: what was found until here still holds
@@ -75,57 +75,12 @@ def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
     In another process the argument is a copy. Left out are those of which there is one in every process: classes,
     members of an Enum, and whatever says itself how it is copied.
     """
-    reader = _Reader()
+    reader = Reader()
     try:
         reader.read(fn)
     except Exception:  # noqa: BLE001 - as above
         reader.cut = True
     return list(dict.fromkeys(reader.identities))
-
-
-def fills_for_itself(fn: Callable[..., Any], local: Any, held: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    """Attributes of a ``threading.local`` that ``fn`` stores, though not where they are there already, as those that
-    are ``held``; and those that the local's class has stored for this thread as for every other."""
-    reader, again, maker = _Reader(), _Reader(), _Reader()
-    again.held = local, held
-    try:
-        for one in (reader, again):
-            one.read(fn)
-        made = _unwrapped(lookup(type(local), "__init__"))
-        if made is not None and not _takes_more(made.__code__):  # else what it was given belongs to who gave it
-            maker.follow(made, [Val("object", "self", local)], {}, 0)
-    except Exception:  # noqa: BLE001 - as above: what was not read fills nothing
-        return set(), set()
-    if min(reader.steps, again.steps, maker.steps) <= 0:
-        return set(), set()
-    stored, anew, begun = ({name for whose, name in one.filled if whose is local} for one in (reader, again, maker))
-    constants = _constants(made.__code__) if made is not None and begun else {}
-    kept = {name for name in begun if name not in constants or _same(constants[name], held.get(name))}
-    return stored - anew, kept - stored
-
-
-def _constants(code: CodeType) -> dict[str, Any]:
-    """Attributes to which a method assigns constants, each with its last."""
-    found: dict[str, Any] = {}
-    steps = decode(code).steps
-    for constant, target, step in zip(steps, steps[1:], steps[2:], strict=False):
-        if step.op == "STORE_ATTR" and target.op.startswith("LOAD_FAST"):
-            name = code.co_names[step.arg]
-            found.pop(name, None)
-            if constant.op.startswith("LOAD_CONST"):
-                found[name] = code.co_consts[constant.arg]
-            elif constant.op == "LOAD_SMALL_INT":
-                found[name] = constant.arg
-    return found
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and bool(one == other))
-
-
-def _takes_more(code: CodeType) -> bool:
-    """Whether a method takes other arguments than its object."""
-    return code.co_argcount + code.co_kwonlyargcount > 1 or bool(code.co_flags & 12)  # 12: *args, **kwargs
 
 
 # --- what changes an object
@@ -180,7 +135,7 @@ _PROCESS_STATE = {
 _INPLACE = _words("__iadd__ __isub__ __imul__ __ior__ __iand__ __ixor__")
 
 
-class _Reader:
+class Reader:
     """Collects the effects of a function and of what it calls."""
 
     def __init__(self) -> None:
@@ -210,13 +165,13 @@ class _Reader:
         if isinstance(fn, MethodType):
             given.insert(0, self._bound("self", fn.__self__))
             fn = fn.__func__
-        plain = _unwrapped(fn)
+        plain = unwrapped(fn)
         if plain is None and not isinstance(fn, type):
             call = lookup(type(fn), "__call__")
-            plain = _unwrapped(call)
+            plain = unwrapped(call)
             given.insert(0, self._bound("self", fn))
         elif isinstance(fn, type):
-            plain = _unwrapped(lookup(fn, "__init__"))
+            plain = unwrapped(lookup(fn, "__init__"))
             given.insert(0, None)
         if plain is not None and own(plain.__code__):
             self.follow(plain, given, {}, 0, root=True)
@@ -280,7 +235,7 @@ class _Reader:
 class _Listener:
     """Is told by the flow through one code object what happens there, and judges it."""
 
-    def __init__(self, reader: _Reader, code: CodeType, scope: dict[str, Any], depth: int) -> None:
+    def __init__(self, reader: Reader, code: CodeType, scope: dict[str, Any], depth: int) -> None:
         self.reader, self.code, self.scope, self.depth = reader, code, scope, depth
 
     def step(self) -> bool:
@@ -336,7 +291,7 @@ class _Listener:
 
     def fetched(self, base: Val, found: property) -> None:
         """An attribute that a method of the class works out."""
-        plain = _unwrapped(found)
+        plain = unwrapped(found)
         if plain is not None and own(plain.__code__) and not isinstance(base.obj, type):
             self.reader.follow(plain, [base], {}, self.depth + 1)
 
@@ -344,7 +299,7 @@ class _Listener:
         """A method that an operator or a statement calls."""
         if val is None or val.obj is MISSING or isinstance(val.obj, type):
             return
-        plain = _unwrapped(lookup(type(val.obj), name))
+        plain = unwrapped(lookup(type(val.obj), name))
         if plain is not None and own(plain.__code__):
             self.reader.follow(plain, [val], {}, self.depth + 1)
 
@@ -431,11 +386,11 @@ class _Listener:
         if isinstance(obj, MethodType):
             args = [_interesting("global", f"{fn.name}.__self__", obj.__self__), *args]
             obj = obj.__func__
-        plain = _unwrapped(obj)
+        plain = unwrapped(obj)
         if plain is None and isinstance(obj, type):
-            plain, args = _unwrapped(lookup(obj, "__init__")), [None, *args]
+            plain, args = unwrapped(lookup(obj, "__init__")), [None, *args]
         elif plain is None and not isinstance(obj, BuiltinFunctionType):
-            plain, args = _unwrapped(lookup(type(obj), "__call__")), [fn, *args]
+            plain, args = unwrapped(lookup(type(obj), "__call__")), [fn, *args]
         if plain is not None and own(plain.__code__):
             self.reader.follow(plain, args, named, self.depth + 1)
 
@@ -450,7 +405,7 @@ class _Listener:
         used: bool,
     ) -> Val | None:
         """A call of a method of something shared."""
-        plain = _unwrapped(obj)
+        plain = unwrapped(obj)
         if plain is not None:
             if own(plain.__code__):
                 static = isinstance(lookup(type(base.obj), attr), staticmethod) or isinstance(base.obj, type)
@@ -498,7 +453,7 @@ def _interesting(kind: str, name: str, obj: Any) -> Val | None:
     return None if isinstance(obj, _IMMUTABLE) else Val(kind, name, obj)
 
 
-def _unwrapped(obj: Any) -> FunctionType | None:
+def unwrapped(obj: Any) -> FunctionType | None:
     """The Python function behind one: a memoised one (functools.cache), a static or class method, what a library's
     decorator wraps."""
     for _ in range(10):
@@ -549,7 +504,7 @@ def _is_queue(obj: Any) -> bool:
 
 
 def _is_own(obj: Any) -> bool:
-    plain = _unwrapped(obj)
+    plain = unwrapped(obj)
     return plain is not None and own(plain.__code__)
 
 
