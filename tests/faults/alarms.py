@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -44,3 +46,30 @@ def own_timeout(x: int) -> str:
     finally:
         signal.signal(signal.SIGALRM, before)
     return "slept"
+
+
+class Slow:
+    """What takes a second to be closed, and leaves a note that it was."""
+
+    def __init__(self, note: str) -> None:
+        self.note = note
+
+    def __call__(self) -> Slow:
+        return self
+
+    def close(self) -> None:
+        print("closing")
+        time.sleep(1.5)
+        Path(self.note).touch()
+
+
+def holds(held: Any) -> bool:
+    return held is None or held() is not None
+
+
+def stop_the_caller(pid: int, seconds: float, x: int) -> int:
+    if seconds:
+        again = ["sh", "-c", f"sleep {seconds}; kill -CONT {pid}"]
+        os.posix_spawn("/bin/sh", again, os.environ, setsid=True)
+        os.kill(pid, signal.SIGSTOP)
+    return x
