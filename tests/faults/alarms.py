@@ -49,18 +49,20 @@ def own_timeout(x: int) -> str:
 
 
 class Slow:
-    """What takes a second to be closed, and leaves a note that it was."""
+    """What is closed when there is a word, and leaves notes when that begins and when it is over."""
 
-    def __init__(self, note: str) -> None:
-        self.note = note
+    def __init__(self, closing: str, word: str, closed: str) -> None:
+        self.closing, self.word, self.closed = map(Path, (closing, word, closed))
 
     def __call__(self) -> Slow:
         return self
 
     def close(self) -> None:
         print("closing")
-        time.sleep(1.5)
-        Path(self.note).touch()
+        self.closing.touch()
+        while not self.word.exists():
+            time.sleep(0.005)
+        self.closed.touch()
 
 
 def holds(held: Any) -> bool:
