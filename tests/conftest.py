@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import threading
 import time
@@ -16,9 +17,15 @@ import lightwork as lw
 ALL = ("serial", "threads", "processes", "interpreters", "asyncio")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # A shell's background job, as whose part tests may be run, ignores Ctrl-C, and so do all programs that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(config, "workerinput"):
+        # One of several test processes. The free-threaded Python 3.13 gives its core away ten thousand times while it
+        # imports NumPy (a thread that takes a lock of its own once more looks 40 times whether it is free), and Linux
+        # has it wait for a slice of time each time behind whoever computes in the same session: a program that a test
+        # starts needed 10 s for that beside three threads of another test, and needs 0.4 in a session of its own.
+        os.setsid()
 
 
 class Way:

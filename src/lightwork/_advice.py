@@ -212,7 +212,8 @@ def wire(case: Case) -> Iterator[Finding]:
     used = report.backend in ("processes", "interpreters")
     if used:
         found, calls = case.account, max(1, case.lane.calls)
-        each, share = found.serialising / calls, found.serialising / (found.whole - found.starting - found.idle)
+        each = found.serialising / calls
+        share = found.serialising / max(found.whole - found.starting - found.idle, 1e-9)
     elif report.wire_known and "processes" not in dict(report.refused):
         each = demand.wire_caller + demand.wire_worker
         share = each / (each + demand.wall)
@@ -264,7 +265,7 @@ def too_few_threads(case: Case) -> Iterator[Finding]:
     best = case.predicted("threads")
     if case.gain(best) < 1.3 or (report.backend == "threads" and lane.workers > 0.6 * best.workers):
         return
-    share = 100 * case.demand.wait / case.demand.wall
+    share = 100 * case.demand.wait / max(case.demand.wall, 1e-9)
     yield Finding(
         "more-workers",
         COSTS,

@@ -72,7 +72,7 @@ class Demand(Record, frozen=True):
         computing = f"{self.cpu_share:.0%} computing".replace("%", " %")
         if self.cpu_share >= 0.1:  # of next to nothing no share is worth telling
             computing += f", {self.gil_share:.0%} of it under the GIL".replace("%", " %")
-        if self.hidden > 0.1 * self.wall:
+        if self.hidden > 0.1 * self.wall > 0:
             computing += f", on {self.cpu / self.wall:.1f} cores"
         travel = ""
         if self.bytes_out or self.bytes_back:

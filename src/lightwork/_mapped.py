@@ -21,7 +21,9 @@ class Drawing:
     __slots__ = ("changed", "lock", "waits_for")
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()  # taken as it is: a condition's own way is written in Python, where Ctrl-C strikes
+        # Taken as it is: a condition's own way is written in Python, where Ctrl-C strikes. Reentrant: where an iterator
+        # that nobody has any more is collected as garbage, whoever sets a result just then cancels what is left.
+        self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.waits_for: Mapped | None = None
 

@@ -134,6 +134,6 @@ class RememberingRun(AutoRun):
             refused=refused,
             backend=report.backend,
             workers=report.workers,
-            throughput=report.calls / report.seconds,
+            throughput=report.calls / max(report.seconds, 1e-9),
             calls=report.calls,
         )

@@ -124,7 +124,7 @@ def judge(run: Rechoosing) -> None:
         return
     run.chosen, run.change = trial, Change(False, 2 * settles)
     if run.policy.max_workers is None:
-        wanted = math.ceil(run.policy.cores / run.demand.cpu_share * ROUNDED)
+        wanted = math.ceil(run.policy.cores / max(run.demand.cpu_share, SURELY_WAITS) * ROUNDED)
         run.dispatch.set_lane(trial, max(lane.wanted, min(wanted, CROWD * run.policy.cores, run.dispatch.left)))
     run.close_lane(old)
     run.decide(f"changed over again, to {lane.wanted} {backend.name}", f"there a call takes {run.demand}")

@@ -197,3 +197,30 @@ def test_maps_of_several_threads_on_one_executor(executor):
     with cf.ThreadPoolExecutor(6) as threads:
         for future in [threads.submit(mapping, wide) for wide in range(6)]:
             future.result()
+
+
+def test_an_iterator_that_is_let_go_while_a_result_is_set_holds_nothing_up():
+    """Where the thread that sets it collects garbage just then, say: what has not begun is cancelled there."""
+    results, word, letting_go = [], threading.Event(), threading.Event()
+
+    def let_go(frame, event, _):
+        within = frame.f_back is not None and frame.f_back.f_code.co_filename == frame.f_code.co_filename
+        if letting_go.is_set() and event == "call" and within and frame.f_code.co_filename.endswith("_mapped.py"):
+            results.clear()
+
+    def wait_behind_the_first(x):
+        if x:
+            word.wait(30)
+        return x
+
+    threading.setprofile(let_go)
+    try:
+        executor = lw.Executor(1, backend="threads")
+        results.append(executor.map(wait_behind_the_first, range(50)))
+    finally:
+        threading.setprofile(None)
+    assert next(results[0]) == 0
+    letting_go.set()
+    word.set()
+    executor.shutdown()
+    assert not results

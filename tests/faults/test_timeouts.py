@@ -14,7 +14,7 @@ import pytest
 import lightwork as lw
 from tests.conformance.jobs import marks
 from tests.faults import alarms, nasty
-from tests.leftovers import linux, pid_in
+from tests.leftovers import linux, pid_in, wait_for
 
 
 @pytest.mark.timeout(40)
@@ -62,7 +62,7 @@ def test_calls_as_long_as_their_timeout_take_no_innocent_with_them(chunksize):
 def test_timeouts_strike_while_the_caller_is_busy_in_c(tmp_path):
     """The caller holds the GIL until the hanging call's worker is dead, and would for a while."""
     note = tmp_path / "pid"
-    with lw.Executor(1, backend="processes", call_timeout=0.2) as executor:
+    with lw.Executor(1, backend="processes", call_timeout=1.5) as executor:  # a disk may be slow with its module
         future = executor.submit(nasty.hang, str(note))
         watched = os.pidfd_open(pid_in(note))
         ended = struct.pack("ihh", watched, select.POLLIN, 0)
@@ -136,3 +136,37 @@ def test_a_function_may_have_timeouts_of_its_own():
     """Its alarm strikes in its time, and the timeout of the next call is as it was."""
     results = lw.map(alarms.own_timeout, range(4), backend="processes", max_workers=1, call_timeout=20, errors="return")
     assert results == ["timed out"] * 4
+
+
+@linux
+@pytest.mark.timeout(50)
+def test_what_a_worker_prints_between_its_calls_is_no_call_that_took_too_long(tmp_path):
+    """What it holds is closed when it ends, which says so and is not over when the next worker is started."""
+    closing, word, closed = (tmp_path / name for name in ("closing", "word", "closed"))
+    held = lw.per_worker(alarms.Slow(str(closing), str(word), str(closed)), alarms.Slow.close)
+    with lw.Executor(1, backend="processes", call_timeout=20, max_tasks_per_child=1) as executor:
+        assert executor.submit(alarms.holds, held).result(20)
+        wait_for(closing.exists)
+        assert executor.submit(alarms.holds, None).result(20)
+        word.touch()
+        wait_for(closed.exists, 10)
+
+
+@linux
+def test_a_caller_that_stands_still_costs_no_call():
+    """It is stopped for longer than a call may take, while calls are made that are over at once."""
+    limit, count, at = 2.0, 4000, 500
+    began = time.perf_counter()
+    results = lw.map(
+        alarms.stop_the_caller,
+        [os.getpid()] * count,
+        [1.5 * limit if x == at else 0.0 for x in range(count)],
+        range(count),
+        backend="processes",
+        max_workers=2,
+        chunksize=10,
+        call_timeout=limit,
+        errors="return",
+    )
+    assert time.perf_counter() - began >= 1.5 * limit
+    assert results == list(range(count))

@@ -137,3 +137,57 @@ def test_a_handler_that_raises_costs_no_results(capfd):
     finally:
         logger.removeHandler(handler)
     assert len(results) == 20 and capfd.readouterr().err.count("cannot be shown") == 1
+
+
+def speak_twice(at):
+    """Prints, and prints once more where the ``at``-th function is called that this takes, as a ``__del__`` or a
+    signal's handler may."""
+    begun = []
+
+    def interrupt(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.endswith("_output.py"):
+            begun.append(frame)
+            if len(begun) == at:
+                print("beside")
+
+    sys.setprofile(interrupt)
+    try:
+        print("a line")
+    finally:
+        sys.setprofile(None)
+    return len(begun)
+
+
+@pytest.mark.parametrize("backend", ["processes", "interpreters"])
+def test_what_prints_while_a_line_is_on_its_way_neither_hangs_nor_loses_any(backend, capsys):
+    if lw.backends()[backend].unavailable:
+        pytest.skip(str(lw.backends()[backend].unavailable))
+    count = max(lw.map(speak_twice, [0], backend=backend))
+    assert count > 2
+    capsys.readouterr()
+    lw.map(speak_twice, range(1, count + 1), backend=backend, max_workers=1, chunksize=1)
+    shown = capsys.readouterr().out
+    assert (shown.count("a line"), shown.count("beside"), shown.count("\n")) == (count, count, 2 * count)
+
+
+def test_a_map_that_is_let_go_while_another_begins_to_print_does_not_hold_it_up(monkeypatch):
+    """Where it is collected as garbage, say: it takes its hands off the streams, which the other has in hand."""
+    streams = [lw.imap(abs, range(100), backend="threads", max_workers=1)]
+    next(streams[0])
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+
+    def let_go(frame, event, _):
+        inside = frame.f_back is not None and frame.f_back.f_code.co_filename
+        if (
+            event == "call"
+            and frame.f_code.co_filename.endswith("_whole_lines.py")
+            and inside == frame.f_code.co_filename
+        ):
+            streams.clear()
+
+    sys.setprofile(let_go)
+    try:
+        assert lw.map(abs, range(4), backend="threads", max_workers=2) == [0, 1, 2, 3]
+    finally:
+        sys.setprofile(None)
+    assert not streams

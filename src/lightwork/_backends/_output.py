@@ -12,7 +12,7 @@ import io
 import sys
 
 from lightwork import _context, _pickling, _wire
-from lightwork._lean import Lock, pickle, suppress
+from lightwork._lean import RLock, deque, pickle, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Lines(io.TextIOBase):
 
     All calls of a worker have it, one after another, so none of them can close it. Text is sent as it is, whatever
     encoding and errors are set: these are for the bytes that are written to ``buffer``, and for who asks.
+
+    A ``__del__`` or a signal's handler may write while the same thread is writing: that waits, and comes behind it.
     """
 
     mode = "w"
@@ -50,7 +52,10 @@ class Lines(io.TextIOBase):
         self._parts: list[str] = []
         self._length = 0
         self._written = written
-        self._lock = Lock()
+        self._lock = RLock()
+        self._busy = False
+        self._waiting: deque[str | bytes | None] = deque()
+        """What is still to be added; None: the end of a line that was begun."""
         self._buffer: Bytes | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         """What has begun a character of the bytes written; None where none has."""
@@ -58,7 +63,7 @@ class Lines(io.TextIOBase):
     @property
     def unfinished(self) -> bool:
         """Whether the last line has no end yet."""
-        return bool(self._parts) or self._decoder is not None
+        return bool(self._parts or self._waiting) or self._decoder is not None
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -110,26 +115,49 @@ class Lines(io.TextIOBase):
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        with self._lock:
-            if self._decoder is not None:
-                self._end_bytes()
-            self._add(text)
+        self._take(text)
         return len(text)
 
     def write_bytes(self, data: memoryview) -> None:
         """What ``buffer`` is given. A character may come in several pieces; what is none is shown as ``\\xff``."""
+        self._take(bytes(data))
+
+    def finish(self) -> None:
+        """Ends a line that was begun, so that the next call's begins on its own."""
+        self._take(None)
+
+    def _take(self, what: str | bytes | None) -> None:
         with self._lock:
+            self._waiting.append(what)
+            if self._busy:
+                return
+            self._busy = True
+            try:
+                while self._waiting:
+                    self._add(self._waiting.popleft())
+            finally:
+                self._busy = False
+
+    def _add(self, what: str | bytes | None) -> None:
+        if isinstance(what, bytes):
             decoder = self._decoder or codecs.getincrementaldecoder(self._encoding)("backslashreplace")
-            self._add(decoder.decode(bytes(data)))
+            self._add_text(decoder.decode(what))
             self._decoder = decoder if decoder.getstate()[0] else None
+            return
+        self._end_bytes()
+        if what is not None:
+            self._add_text(what)
+        elif self._parts:
+            self._parts.append("\n")
+            self._send_parts()
 
     def _end_bytes(self) -> None:
         """Shows the beginning of a character that nothing completes."""
         if self._decoder is not None:
-            self._add(self._decoder.decode(b"", final=True))
+            self._add_text(self._decoder.decode(b"", final=True))
             self._decoder = None
 
-    def _add(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         self._written.append(self)
         whole, newline, rest = text.rpartition("\n")
         if newline:
@@ -139,14 +167,6 @@ class Lines(io.TextIOBase):
             self._parts.append(rest)
             self._length += len(rest)
             if self._length > LONGEST:
-                self._send_parts()
-
-    def finish(self) -> None:
-        """Ends a line that was begun, so that the next call's begins on its own."""
-        with self._lock:
-            self._end_bytes()
-            if self._parts:
-                self._parts.append("\n")
                 self._send_parts()
 
     def _send_parts(self) -> None:

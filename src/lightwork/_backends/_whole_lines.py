@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from lightwork import _context
-from lightwork._lean import Lock, local
+from lightwork._lean import RLock, local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class _Begun(local):
 
 
 _begun = _Begun()
-_changing = Lock()
+_changing = RLock()  # a map that is collected as garbage in its midst, in the same thread, stands aside, too
 _users = 0
 
 
