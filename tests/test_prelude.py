@@ -336,6 +336,62 @@ def test_calls_that_become_long_are_not_all_made_here():
     assert any("changed over" in one.what for one in results.report.decisions), results.report.decisions
 
 
+@pytest.mark.skipif(usable_cores() < 2, reason="nothing to share out")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("count", [190, 1000])
+def test_calls_that_grow_are_not_taken_to_be_like_their_mean(count):
+    """That times what is left is a seventh of the job at most, and never enough to ask about here."""
+
+    def fn(x: int) -> int:
+        busy(2.1 * x * x / count**3)
+        return x
+
+    for _ in range(5):  # a busy machine makes any of them longer
+        results = lw.map(fn, range(count))
+        assert results == list(range(count))
+        if any("changed over" in one.what for one in results.report.decisions):
+            return
+    raise AssertionError(results.report.decisions)
+
+
+def loaded(setting: str, fn: str, count: int) -> str:
+    """What a map in a program of its own loads of what decides, and what starts processes. It has CPU seconds for
+    clocks, so that nothing takes longer on a busy machine."""
+    program = f"""
+        import sys, threading, time
+        import lightwork as lw, lightwork._prelude as prelude
+
+        class Cpu:
+            perf_counter = thread_time = staticmethod(time.thread_time)
+
+        def busy(seconds):
+            end = time.thread_time() + seconds
+            while time.thread_time() < end:
+                pass
+
+        prelude.time = Cpu
+        {setting}
+        assert lw.map(lambda x: {fn}, range({count})) == [None] * {count}
+        print([name for name in sys.modules if name.endswith(("t._policy", "._spawning"))])
+    """
+    found = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30)
+    assert not found.stderr
+    return found.stdout
+
+
+def test_a_first_call_that_takes_longer_is_no_reason_to_ask_for_help():
+    assert loaded("", "busy(1e-4 if x else 7e-3)", 600) == "[]\n"
+
+
+@pytest.mark.skipif(run_delay() is None, reason="nobody tells what other threads do")
+def test_who_would_get_no_core_is_not_asked_for_help():
+    """For a moment, in which threads of a library may spin: here one that hashes, without the GIL."""
+    hashes = "import hashlib; spin = lambda: hashlib.pbkdf2_hmac('sha256', b'', b'', 10_000_000)"
+    begins = "threading.Thread(target=spin, daemon=True).start()"
+    two = "import lightwork._machine as machine; machine.usable_cores = lambda: 2"
+    assert loaded(f"{hashes}; {begins}; {two}", "busy(2.5e-4)", 600) == "[]\n"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_child_forked_while_modules_are_loaded_can_load_them():
     """In programs of their own, which have loaded nothing yet."""

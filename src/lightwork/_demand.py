@@ -109,6 +109,8 @@ _LONGER = 4.0
 _LONG = (
     0.002  # s; two groups in a row that lasted so long, and so many times longer a call than all before: another job
 )
+_LATEST, _GREW = 3, 1.25
+# groups that all took so many times longer a call than the mean: calls grow, and those to come are like the latest
 
 
 class Meter:
@@ -143,6 +145,7 @@ class Meter:
         self._odd: tuple[int, float, float, tuple[float, float]] | None = None
         """The last group, where it was far longer than those before it: one alone may be a giant, or bad luck."""
         self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._latest: deque[tuple[int, float, float, tuple[float, float]]] = deque(maxlen=_LATEST)
         self._t = self._c = 0.0
         # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
         self._stretch: tuple[float, float, float] | None = None
@@ -178,6 +181,7 @@ class Meter:
                 self._recent.clear()
                 self.anew, odd = True, False
             self._odd = group if odd else None
+            self._latest.append(group)
             self._lost = self._lost[0] + lost[0], self._lost[1] + lost[1]
             self.calls += calls
             self.seconds += taken
@@ -200,8 +204,8 @@ class Meter:
         """
         if self.first is None:
             raise ValueError("no call was observed")
-        calls, taken, own = (self.calls, self.seconds, self.cpu) if self.calls else self.first
-        taken = self._alone(taken, own)
+        calls, taken, own, lost = self._typical()
+        taken = alone(taken, own, *lost)
         wall, own = taken / calls, min(own, taken) / calls
         beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
         if beside < _OUR_OWN * wall:
@@ -227,8 +231,17 @@ class Meter:
         delay, rival = self._before
         return max(0.0, (self._run_delay() or 0.0) - delay), self._rival() - rival
 
-    def _alone(self, taken: float, own: float) -> float:
-        return alone(taken, own, *(self._lost if self.calls else self._first_lost))
+    def _typical(self) -> tuple[int, float, float, tuple[float, float]]:
+        """Calls that are like those to come: all but the first group, or the latest ones where calls grow."""
+        if not self.calls:
+            assert self.first is not None
+            return (*self.first, self._first_lost)
+        latest = self._latest
+        grown = _GREW * self.seconds / self.calls
+        if len(latest) == _LATEST and all(taken > grown * calls for calls, taken, _, _ in latest):
+            lost = sum(one[3][0] for one in latest), sum(one[3][1] for one in latest)
+            return sum(one[0] for one in latest), sum(one[1] for one in latest), sum(one[2] for one in latest), lost
+        return self.calls, self.seconds, self.cpu, self._lost
 
 
 # --- the GIL's share

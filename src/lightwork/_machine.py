@@ -17,15 +17,19 @@ from __future__ import annotations
 import math
 import os
 import sys
+from itertools import islice
 
 from lightwork._lean import cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 
 _DEFAULT_PERIOD = 100_000  # µs; the kernel's own default, for a cpu.max that names a quota alone
+LOOKED_AT = 64
+"""Threads of a process of which it is asked whether they are busy: each takes 10 µs."""
+
 _NO_LIMIT = 1 << 60  # bytes; version 1 groups write "no limit" as a number near 2**63, rounded to pages
 
 
@@ -327,6 +331,27 @@ def run_delay(thread: int | None = None) -> float | None:
             os.close(file)
     except (OSError, ValueError, IndexError):
         return None
+
+
+def busy_threads(besides: Collection[int], most: int) -> int:
+    """Of this process's threads but those with these native ids: how many have a core, or wait for one, just now; at
+    most so many are told. Where the kernel does not say (other systems than Linux): none."""
+    found = 0
+    try:
+        for name in islice(os.listdir("/proc/self/task"), LOOKED_AT):
+            if int(name) not in besides and _bytes(f"/proc/self/task/{name}/stat").rpartition(b") ")[2][:1] == b"R":
+                found += 1
+                if found >= most:
+                    break
+    except OSError:
+        return 0
+    return found
+
+
+def crowded(*own: int) -> bool:
+    """Whether other threads of this process than these have all cores but one just now, where there are several."""
+    spare = usable_cores() - 1
+    return spare > 0 and busy_threads(own, spare) >= spare
 
 
 def children_cpu() -> float:

@@ -18,7 +18,7 @@ from lightwork._defaults import unsaid
 from lightwork._loops import inline, loop, self_contained, stretch
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
-from lightwork._worth import HANDED, computes, too_little
+from lightwork._worth import HANDED, SETTLED, computes, pace, says_little, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ class Prelude:
         contained = looped and self_contained(fn)
         left, at, size, end = iter(items), 0, 1, self.total
         now, until = self.began, self.began + ALONE
+        lately = ((0, now),) * 3
         while at < end:
             size = min(size, end - at)
             if self._watch is not None and not self._watch.begin(at + size, now):
@@ -206,19 +207,20 @@ class Prelude:
             before, now, done = now, clock(), len(results) - at
             if not done:
                 return  # the list became shorter, which is not for this function to judge
-            each = (now - before) / done
+            each, lately = (now - before) / done, (*lately[1:], (at, before))
             loaded = not at and len(sys.modules) > modules
             if self._pays(done, now) if loaded else self._changes(at, done, before, now):
                 until = now + ALONE
             at += done
             if now >= until:
-                # One call that took longer than others, for nobody's fault or its own, says nothing of those to come.
-                calls, seconds, _ = self.paid
-                lasted = now - self.began - seconds
-                pace = min(each, lasted / (at - calls))
-                if not self._goes_on(lasted, pace, end - at):
+                calls, lasted = at - self.paid[0], now - self.began - self.paid[1]
+                expected = pace(each, lasted / calls, *lately)
+                pause = self._goes_on(calls, lasted, expected, end - at)
+                if pause is None:
+                    if expected * calls > lasted:
+                        self._leave_out(*lately[0])
                     return
-                until = now + (UNDISTURBED if self._watch is None else 0.0)
+                until = now + pause
             # What has begun is nobody else's, and the next calls may take longer.
             if self._watch is None:
                 lasts = until - now if contained else min(GLANCE, until - now)
@@ -247,21 +249,33 @@ class Prelude:
         self.paid = at + calls, now - self.began, time.thread_time() - self.cpu_began
         return True
 
-    def _goes_on(self, lasted: float, each: float, left: int) -> bool:
-        """Whether calls that have ``lasted`` so many seconds, ``each`` so long, with so many ``left``, are for this
-        thread still: there is nothing for others in them, or what tells that is being loaded."""
-        if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
-            if each < HANDED or too_little(left * each):
-                return True
-            from lightwork._machine import gil_enabled, usable_cores
+    def _leave_out(self, calls: int, until: float) -> None:
+        """So many calls, made ``until`` then, say nothing of those to come, for calls grow."""
+        paid, seconds, cpu = self.paid
+        if calls > paid:
+            share = (until - self.began - seconds) / (time.perf_counter() - self.began - seconds)
+            self.paid = calls, until - self.began, cpu + share * (time.thread_time() - self.cpu_began - cpu)
 
+    def _goes_on(self, calls: int, lasted: float, each: float, left: int) -> float | None:
+        """For how many seconds ``calls`` that have ``lasted`` so many, and with so many ``left`` of ``each`` so long,
+        are for this thread still: there is nothing for others in them, or what tells that is being loaded. None: no
+        longer."""
+        if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
+            if calls == 1 and says_little(lasted, left):
+                return 0.0
+            if each < HANDED or too_little(left * each):
+                return UNDISTURBED if self._watch is None else 0.0
+            from lightwork._machine import crowded, gil_enabled, usable_cores
+
+            if lasted < SETTLED and crowded(_thread.get_native_id()):
+                return ALONE  # who helps would take turns with us
             if gil_enabled() or usable_cores() < 2:
-                return False  # who loads would keep the calls from what they compute with
+                return None  # who loads would keep the calls from what they compute with
             if self._asked is None:
                 self._asked = lasted
             if lasted - self._asked > PATIENT:
-                return False
-        return self._watch is not None and not self._watch.load()
+                return None
+        return 0.0 if self._watch is not None and not self._watch.load() else None
 
     @property
     def report(self) -> Report:

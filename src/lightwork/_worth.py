@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 WORTH_ASKING = 0.12
 """Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
 most of it for the modules that know them, and processes need 50 more to start."""
 
 HANDED = 3e-7
 """Seconds of a call that is over before it could be handed to anybody: the least ``per_item`` of all backends."""
+
+FIRST, MANY = 0.01, 32
+"""Seconds of a single call that say nothing yet where at least so many are left: imports, caches and fresh memory often
+make the first one several times as long as those to come. Another one is at most a thirtieth of what they take."""
+
+SETTLED = 0.1
+"""Seconds of calls for which it is waited that other threads of this process leave a core to who would help: those of a
+BLAS spin for 60 ms after NumPy was imported, and after each time that they were used."""
 
 MOSTLY_WAITING = 0.3
 """CPU share of a call under which the GIL cannot be what binds on few cores, so that it is not asked about."""
@@ -21,3 +31,19 @@ def computes(wall: float, cpu: float) -> bool:
 def too_little(seconds: float) -> bool:
     """Whether it does not even pay to ask who could share so many seconds of computing."""
     return seconds < WORTH_ASKING
+
+
+def says_little(lasted: float, left: int) -> bool:
+    """Whether a first call that computed for so long is no reason yet to ask who could make the ``left`` ones."""
+    return lasted < FIRST and left >= MANY
+
+
+def pace(each: float, mean: float, *began: tuple[int, float]) -> float:
+    """Seconds that calls to come will take, as far as those say that were made: ``mean`` of all, ``each`` of the last
+    ones. Those and the ones right before ``began`` at these positions then.
+
+    A call that took longer than others, for nobody's fault or its own, says nothing of those to come. Where all of the
+    last ones did, calls grow.
+    """
+    former = [(end - start) / (after - first) for (first, start), (after, end) in pairwise(began) if after > first]
+    return min(each, max(mean, min(former, default=0.0)))

@@ -1,0 +1,40 @@
+"""What the first calls say of those to come."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+
+from lightwork._worth import pace, says_little
+
+
+def expected(*lasted: float) -> float:
+    """Of calls that took so long, one after another, and each timed by itself."""
+    ends = [0.0, *accumulate(lasted)]
+    began = [(max(0, place), ends[max(0, place)]) for place in range(len(lasted) - 3, len(lasted))]
+    return pace(lasted[-1], ends[-1] / len(lasted), *began)
+
+
+@pytest.mark.parametrize(
+    ("lasted", "each"),
+    [
+        ([1.0], 1.0),
+        ([1.0, 1.0, 1.0, 1.0], 1.0),
+        ([9.0, 1.0], 1.0),  # the first one paid for something
+        ([1.0, 1.0, 1.0, 1.0, 6.0], 2.0),  # a giant counts as far as it is part of the mean
+        ([1.0, 1.0, 1.0, 6.0, 1.0], 1.0),
+        ([1.0, 1.0, 5.0, 5.0], 3.0),  # two may be chance
+        ([1.0, 2.0, 3.0, 4.0, 5.0], 3.0),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], 7.0),  # they grow: the mean is behind
+        ([9.0, 8.0, 7.0, 6.0], 6.0),
+    ],
+)
+def test_what_calls_to_come_will_take(lasted, each):
+    assert expected(*lasted) == pytest.approx(each)
+
+
+def test_one_short_first_call_of_many_says_little():
+    assert says_little(0.005, 60)
+    assert not says_little(0.005, 5), "another one would be a large part of all"
+    assert not says_little(0.5, 60), "what is left is worth asking about, even if it is a tenth of that"
