@@ -125,9 +125,11 @@ class SimulatedCrew(Crew):
         world = self._world
         index = batch.first + outcomes.count
         travel = 0.0 if self._can.shares_memory else world.workload.wire
-        computing = world.workload.computes[index] + travel + self._can.per_item
+        alone = world.workload.computes[index] + travel + self._can.per_item
 
         def computes(ready: float) -> None:
+            beside = self._can.shares_memory and len(self._running) > 1
+            computing = alone * (world.workload.crowding if beside else 1.0)
             outcomes.cpu += computing
             world.at(world.compute(ready, computing, self._can.shares_memory), ended)
 
