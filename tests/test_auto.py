@@ -759,3 +759,100 @@ def test_a_mock_is_a_function_like_another():
     from unittest.mock import MagicMock
 
     assert lw.map(MagicMock(return_value=3), range(50)) == [3] * 50
+
+
+LOCK = threading.Lock()
+
+
+class Contends:
+    """Calls of 2 ms in the caller's thread, the first ones and those after ``then``; in threads they keep each other
+    from going on. ``last``: what those after ``then`` take in the caller's thread, where nothing is in the way of
+    others from there on."""
+
+    def __init__(self, path, then=1 << 30, last=0.002, free=True):
+        self.path, self.then, self.last, self.free = str(path), then, last, free
+
+    def __call__(self, x):
+        jobs.mark(self.path, x)
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(self.last if x >= self.then else 0.002)
+        elif x >= self.then and self.free:
+            time.sleep(0.01)
+        else:
+            with LOCK:
+                time.sleep(0.006)
+        return x
+
+
+def told(results):
+    return [decision.what for decision in results.report.decisions]
+
+
+@pytest.mark.timeout(60)
+def test_calls_that_threads_make_slower_come_back_to_the_calling_thread(tmp_path):
+    results = lw.map(Contends(tmp_path / "calls"), range(400), max_workers=4, backend=["serial", "threads"])
+    assert results == list(range(400))
+    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(400))
+    assert told(results)[-1] == "came back to the calling thread", results.report
+    assert sum(lane.calls for lane in results.report.lanes if lane.backend == "serial") > 250
+    assert "calls a second" in results.report.decisions[-1].why
+
+
+@pytest.mark.timeout(60)
+def test_a_lazy_map_comes_back_too_and_keeps_its_order(tmp_path):
+    with lw.imap(Contends(tmp_path / "calls"), iter(range(400)), max_workers=4, backend=["serial", "threads"]) as got:
+        assert list(got) == list(range(400))
+        assert "came back to the calling thread" in told(got), got.report
+    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(400))
+
+
+@pytest.mark.timeout(60)
+def test_failures_are_kept_while_calls_come_back(tmp_path):
+    contends = Contends(tmp_path / "calls")
+
+    def fails(x):
+        contends(x)
+        if x % 7 == 0:
+            raise ValueError(x)
+        return x
+
+    results = lw.map(fails, range(400), max_workers=4, errors="return", backend=["serial", "threads"])
+    assert "came back to the calling thread" in told(results), results.report
+    assert [failure.index for failure in results.failures] == list(range(0, 400, 7))
+    assert [x for x in results if not isinstance(x, lw.Failure)] == [x for x in range(400) if x % 7]
+    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(400))
+
+
+@pytest.mark.timeout(60)
+def test_calls_that_came_back_go_to_threads_again_where_they_became_longer(tmp_path):
+    fn = Contends(tmp_path / "calls", then=250, last=0.04)
+    results = lw.map(fn, range(500), max_workers=8, backend=["serial", "threads"])
+    assert results == list(range(500))
+    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(500))
+    came = told(results).index("came back to the calling thread")
+    assert told(results)[came + 1 :] == ["changed over again, to 8 threads"], results.report
+    assert sum(lane.calls for lane in results.report.lanes if lane.backend == "threads") > 150
+
+
+@pytest.mark.timeout(60)
+def test_a_long_call_ends_the_trial_and_threads_go_on_beside_it(tmp_path):
+    fn = Contends(tmp_path / "calls", then=20, last=1.0, free=False)
+    began = time.perf_counter()
+    results = lw.map(fn, range(250), max_workers=4, backend=["serial", "threads"])
+    took = time.perf_counter() - began
+    assert results == list(range(250))
+    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(250))
+    assert any(what.startswith("went on with 4 threads") for what in told(results)), results.report
+    assert took < 2.4  # 1.4 s of the threads alone, or 2.4 with the call of 1 s before or after them
+
+
+@pytest.mark.timeout(60)
+def test_calls_that_become_longer_by_themselves_stay_with_threads(tmp_path):
+    def longer(x):
+        time.sleep(0.002 if x < 60 else 0.03)
+        return x
+
+    results = lw.map(longer, range(300), max_workers=8, backend=["serial", "threads"])
+    assert results == list(range(300))
+    assert "came back to the calling thread" not in told(results), results.report
+    assert sum(lane.calls for lane in results.report.lanes if lane.backend == "threads") > 220

@@ -28,6 +28,7 @@ from lightwork._source import Source
 from lightwork._speculation import Speculation
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
+from lightwork._way_back import LEAST, WayBack
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
 
@@ -53,6 +54,9 @@ has. They take 6 ms to start, where growing from half of them takes two rounds o
 
 FEW = 3
 """Calls: after so many it is no longer only one that may have been a giant, or have paid for the others."""
+
+AT_HOME = 0.01
+"""Seconds between two looks at the pace of calls that came back to the caller's thread."""
 
 CHANGED = "the function changes its argument"
 
@@ -89,6 +93,8 @@ class AutoRun(Run):
         self._stays: str | None = None
         self.change: Change | None = None
         """Whether the work has changed since the choice; None as long as there is none to be opened again."""
+        self.back: WayBack | None = None
+        """Whether the workers are worth it; None where nobody asks, or the caller's thread cannot make calls again."""
         self.chosen = self.trial = self.first
         """The lane of the choice, and one beside it that is being tried: the same where none is."""
         self.tried = 0.0, 0
@@ -111,7 +117,10 @@ class AutoRun(Run):
         self._aside: list[tuple[int, Event]] = []
         self._scout = opening.scout if opening else None
         self._importing = _context.inside_an_import()
-        if watched and self._scout is None and plan.backend.capabilities.in_caller and _context.watchable():
+        watchable = plan.backend.capabilities.in_caller and _context.watchable()
+        self._returns = watchable and plan.terms.initializer is None  # which would be called here once more
+        self._watched = watched and watchable
+        if self._watched and self._scout is None:
             self._scout = crew.around = Scout()
         if self._scout is not None:
             self._scout.run = self
@@ -176,6 +185,8 @@ class AutoRun(Run):
             from lightwork._second_choice import judge
 
             judge(self)
+        elif self.back is not None and self._look_back(self.back):
+            return
         elif self.further is not None and self.dispatch.done >= self.further and self.dispatch.more:
             self._look_further()
         elif self.change is not None and self.dispatch.pending:
@@ -203,6 +214,12 @@ class AutoRun(Run):
                     self._consider()
                 if not self._settled:
                     return CANARY_SECONDS if self.evidence.listening else None
+            if self.back is not None and self.back.trying:
+                if lasted < self.back.allowed:
+                    return None
+                from lightwork._second_choice import give_up
+
+                give_up(self, self.back)
             if len(self._live) < 2:
                 return None
             self._take_rest(turn)
@@ -389,6 +406,9 @@ class AutoRun(Run):
         self.change = Change(backend.capabilities.shares_memory)
         self.chosen = self.trial = number
         assert self.demand is not None
+        if self._returns and (self._running is None or self.demand.calls >= LEAST):
+            each = self.demand.wall + self._drawing()
+            self.back = WayBack(self.demand.calls, each, computes(self.demand.wall, self.demand.cpu))
         if backend.capabilities.startup > self.demand.wall:
             # Short calls go on here while the workers start; a long one would be waited for by all.
             self.handover = number
@@ -468,7 +488,7 @@ class AutoRun(Run):
             self.trial = self.chosen  # those beside which it was tried go on
             return
         self.dispatch.set_lane(self.first, 1)
-        self.handover = None
+        self.handover = self.back = None
 
     # the choice, opened again: few runs come to what that takes, which is loaded then
 
@@ -478,6 +498,58 @@ class AutoRun(Run):
             from lightwork._second_choice import look_further
 
         look_further(self)
+
+    def _look_back(self, back: WayBack) -> bool:
+        """Sees to it that the workers are worth it; returns whether the caller's thread has the calls just now."""
+        lanes, now = self.dispatch.lanes, self.clock.now() - self.began
+        own, theirs = lanes[self.first], lanes[self.chosen]
+        if back.trying:
+            from lightwork._second_choice import try_caller
+
+            try_caller(self, back)
+        elif back.home:
+            if back.regrets(now, own.calls):
+                from lightwork._second_choice import regret
+
+                regret(self, back)
+        elif (
+            not own.target
+            and self.dispatch.pending
+            and back.doubtful(now, theirs.calls, len(theirs.workers), self._left_to_do())
+        ):
+            with QuickTurns(LOADING):
+                from lightwork._second_choice import look_back
+
+                look_back(self, back)
+        return back.trying or back.home
+
+    def _left_to_do(self) -> int:
+        # As much again as was done, where nobody knows.
+        return self.dispatch.left if self.total is not None else max(self.dispatch.done, self.dispatch.left)
+
+    def rest(self, number: int, resting: bool) -> None:
+        """Lets the workers of a lane rest, or go on."""
+        self.dispatch.rest(number, resting)
+        if not resting:
+            live, lane = self._live[number], self.dispatch.lanes[number]
+            if live.growth is not None:
+                live.growth.look_anew(self.clock.now() - self.began, lane.calls, lane.busy, lane.cpu)
+            if self.change is not None:
+                self.change = Change(self.change.shared, self.change.settles)
+
+    def try_here(self) -> None:
+        """The caller's thread makes some calls again, of which each may last."""
+        if self._watched and self._scout is None:
+            self._scout = self.crews()[0].around = Scout()
+            self._scout.run = self
+        self.dispatch.set_lane(self.first, 1)
+
+    def stay_here(self) -> None:
+        """It makes all of them from now on."""
+        if self._scout is not None:
+            self._scout.dismiss()
+            self._scout = None
+        self.crews()[0].patience = AT_HOME
 
     def _look_again(self, change: Change) -> None:
         """Opens the choice again where the work is no longer what it was chosen for."""
@@ -514,6 +586,8 @@ class AutoRun(Run):
         if not outcomes.count:
             return
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
+        if self.back is not None and number == (self.first if self.back.home else self.chosen):
+            self.back.note(outcomes.count + sent.untimed, outcomes.seconds, outcomes.cpu)
         if number == self.first:
             if self.evidence.note(sent.batch, outcomes) and self.evidence.effects_known:
                 self._keep_out_of_processes(CHANGED)

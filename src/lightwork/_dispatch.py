@@ -227,6 +227,12 @@ class Dispatch:
         one = self.lanes[lane]
         one.recalled = one.revocable
 
+    def rest(self, lane: int, resting: bool) -> None:
+        """The workers of a lane stay, and get nothing for now; what they have not begun is for others."""
+        self.lanes[lane].open = not resting
+        if resting:
+            self.recall(lane)
+
     def not_started(self, lane: int, count: int) -> None:
         """So many workers of a ``Start`` were not, and will not be, started."""
         self.lanes[lane].starting -= count

@@ -129,6 +129,10 @@ class Growth(Slotted):
             else:
                 self._look, self.due = (now, cpu), now + min(2 * (now - since), SELDOM)
 
+    def look_anew(self, now: float, calls: int, busy: float, cpu: float) -> None:
+        """What was until ``now`` says nothing: the workers had nothing to do."""
+        self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
+
     def observe(
         self, now: float, calls: int, busy: float, cpu: float, delay: Callable[[], float | None] = _unknown
     ) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lightwork._dispatch import Dispatch
     from lightwork._evidence import Evidence
     from lightwork._policy import Policy, Seen, Verdict
+    from lightwork._way_back import WayBack
 
     class Rechoosing(Protocol):
         """A run as it is seen from here: see ``_auto``."""
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         evidence: Evidence
         demand: Demand | None
         change: Change | None
+        back: WayBack | None
+        first: int
         chosen: int
         trial: int
         tried: tuple[float, int]
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
         def find_out(self, ask: Ask) -> bool: ...
         def switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]: ...
         def close_lane(self, number: int) -> None: ...
+        def rest(self, number: int, resting: bool) -> None: ...
+        def try_here(self) -> None: ...
+        def stay_here(self) -> None: ...
         def decide(self, what: str, why: str) -> None: ...
 
 
@@ -75,6 +81,8 @@ def look_further(run: Rechoosing) -> None:
         number, backend = run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
         run.change = Change(backend.capabilities.shares_memory)
         run.handover = run.chosen = run.trial = number
+        if run.back is not None:
+            run.back.look_anew()
 
 
 def follow(run: Rechoosing, change: Change, wall: float, cpu: float) -> None:
@@ -96,6 +104,8 @@ def follow(run: Rechoosing, change: Change, wall: float, cpu: float) -> None:
     run.chosen, _ = run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
     run.trial = run.chosen
     run.change = Change(not change.shared, 2 * change.settles)
+    if run.back is not None:
+        run.back.look_anew()
     run.close_lane(old)
     # Batches of calls that were taken for short ones may last for seconds now.
     run.dispatch.recall(old)
@@ -120,14 +130,79 @@ def judge(run: Rechoosing) -> None:
         run.change = Change(True, FORGETS * settles)
         run.trial = old
         run.close_lane(trial)
+        if run.back is not None:
+            run.back.look_anew()
         run.decide(f"went on without {backend.name}", verdict.why)
         return
     run.chosen, run.change = trial, Change(False, 2 * settles)
+    if run.back is not None:
+        run.back.look_anew()
     if run.policy.max_workers is None:
         wanted = math.ceil(run.policy.cores / max(run.demand.cpu_share, SURELY_WAITS) * ROUNDED)
         run.dispatch.set_lane(trial, max(lane.wanted, min(wanted, CROWD * run.policy.cores, run.dispatch.left)))
     run.close_lane(old)
     run.decide(f"changed over again, to {lane.wanted} {backend.name}", f"there a call takes {run.demand}")
+
+
+def look_back(run: Rechoosing, back: WayBack) -> None:
+    """The workers are hardly faster than the caller's thread was: either all would take turns, which processes do not,
+    or that is to make some calls again."""
+    change, lane = run.change, run.dispatch.lanes[run.chosen]
+    assert run.demand is not None
+    if change is not None and change.shared and run.policy.gil and not back.elsewhere:
+        back.elsewhere, each = True, 1 / back.before
+        follow(run, change, each, min(each, run.demand.cpu))
+        if run.trial != run.chosen:
+            return
+    back.workers = lane.wanted
+    back.begin_trial(run.clock.now() - run.began, run.dispatch.lanes[run.first].calls)
+    run.rest(run.chosen, True)
+    run.try_here()
+
+
+def try_caller(run: Rechoosing, back: WayBack) -> None:
+    """Goes on with the trial of the caller's thread, which counts from when the workers have nothing any more."""
+    now, calls = run.clock.now() - run.began, run.dispatch.lanes[run.first].calls
+    if run.dispatch.in_flight(run.chosen):
+        if back.overdue(now):
+            give_up(run, back)
+        return
+    judgement = back.judge(now, calls)
+    if judgement == "not faster":
+        give_up(run, back)
+    elif judgement == "faster":
+        run.decide("came back to the calling thread", _paces(run, back))
+        back.come_home(now, calls)
+        run.change = run.further = None
+        run.rest(run.chosen, False)
+        run.close_lane(run.chosen)
+        run.stay_here()
+
+
+def give_up(run: Rechoosing, back: WayBack) -> None:
+    """The workers go on, without the caller's thread."""
+    run.decide(f"went on with {back.workers} {run.backend_of(run.chosen).name}", _paces(run, back))
+    back.stay_away(run.clock.now() - run.began)
+    run.close_lane(run.first)
+    run.rest(run.chosen, False)
+
+
+def regret(run: Rechoosing, back: WayBack) -> None:
+    """The workers get the calls again, for good: what was compared was not alike."""
+    backend = run.backend_of(run.chosen)
+    run.decide(f"changed over again, to {back.workers} {backend.name}", _paces(run, back))
+    run.back, run.change = None, Change(backend.capabilities.shares_memory)
+    run.dispatch.set_lane(run.chosen, back.workers)
+    run.close_lane(run.first)
+
+
+def _paces(run: Rechoosing, back: WayBack) -> str:
+    name = run.backend_of(run.chosen).name
+    since = f", and {back.here:,.3g} since" if back.here else ""
+    return (
+        f"together {back.workers} {name} ended {back.there:,.3g} calls a second, "
+        f"the calling thread alone {back.before:,.3g} before them{since}"
+    )
 
 
 def _advised_of(run: Rechoosing, known: Demand, wall: float, cpu: float, threads: bool) -> Verdict:

@@ -59,6 +59,8 @@ class SimulatedCrew(Crew):
         self._events: list[Event] = []
         self._queues: dict[int, list[Batch]] = {}
         self._running: dict[int, tuple[Batch, Outcomes]] = {}
+        self._cut: dict[int, int] = {}
+        """Where batches end of which the rest was taken back: the run may hear of that later."""
         self._imported: set[int] = set()
         self._free: dict[int, float] = {}
         self._woken = False
@@ -115,7 +117,7 @@ class SimulatedCrew(Crew):
         if worker in self._running:
             batch, outcomes = self._running[worker]
             if outcomes.count + 1 < batch.stop:
-                positions[batch.id] = outcomes.count + 1
+                positions[batch.id] = self._cut[batch.id] = outcomes.count + 1
         positions |= {batch.id: 0 for batch in self._queues[worker]}
         self._queues[worker].clear()
         self._events.append(Revoked(worker, positions))
@@ -125,15 +127,17 @@ class SimulatedCrew(Crew):
         world = self._world
         index = batch.first + outcomes.count
         travel = 0.0 if self._can.shares_memory else world.workload.wire
-        computing = world.workload.computes[index] + travel + self._can.per_item
+        alone = world.workload.computes[index] + travel + self._can.per_item
 
         def computes(ready: float) -> None:
+            beside = self._can.shares_memory and len(self._running) > 1
+            computing = alone * (world.workload.crowding if beside else 1.0)
             outcomes.cpu += computing
             world.at(world.compute(ready, computing, self._can.shares_memory), ended)
 
         def ended(end: float) -> None:
             outcomes.values.append(index)
-            if outcomes.count < batch.stop:
+            if outcomes.count < self._cut.get(batch.id, batch.stop):
                 self._call(worker, batch, outcomes, end)
                 return
             outcomes.seconds = end - outcomes.began

@@ -42,13 +42,16 @@ class SimulatedMachine(Record, frozen=True):
 class Workload(Record, frozen=True):
     """Calls by what each asks for, in seconds: ``waits`` and ``computes`` have one figure a call. ``gil``: the part of
     the computing that holds the GIL; ``wire``: seconds of the caller, and of the worker, for a call's way to another
-    process and back; ``input``: of an input that does not say how long it is, until it gives the next item."""
+    process and back; ``input``: of an input that does not say how long it is, until it gives the next item;
+    ``crowding``: times as long as it computes alone that a call takes for it beside another one in its process, by
+    locks, or counts of references, that they share."""
 
     waits: Sequence[float]
     computes: Sequence[float]
     gil: float = 1.0
     wire: float = 1e-5
     input: float | None = None
+    crowding: float = 1.0
 
     @property
     def calls(self) -> int:
