@@ -14,7 +14,7 @@ from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._turns import Loading, QuickTurns
-from lightwork._worth import SETTLED, WORTH_ASKING, computes, says_little, too_little
+from lightwork._worth import WORTH_ASKING, computes, says_little, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Watch:
                 continue
             if left <= 0:
                 continue
-            if busy and ((begun == 1 and says_little(so_far, left)) or self._crowded(so_far)):
+            if busy and begun == 1 and says_little(so_far, left):
                 pause = LOOK
                 continue
             self._load_all(busy)
@@ -237,18 +237,6 @@ class Watch:
                 self._taken = self._take_over()
             return self._taken
         return None
-
-    def _crowded(self, so_far: float) -> bool:
-        """Whether other threads of this process, but for the caller's and this one, keep the cores for a moment from
-        who would help."""
-        if so_far >= SETTLED:
-            return False
-        with loading:
-            from lightwork._machine import crowded
-
-            found = crowded(self._caller, _thread.get_native_id())
-        self._imports.are_ours()
-        return found
 
     def _load_all(self, busy: bool) -> None:
         self.loading = True
