@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from lightwork import _machine
 from lightwork._clock import OwnCpu
 from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size
+from lightwork._fingerprint import fingerprint
 from lightwork._wire_cost import measure_wire
 
 
@@ -398,6 +400,45 @@ def test_what_cannot_be_unpickled_is_said():
     assert "cannot be unpickled: OSError: spoilt" in measure_wire([Spoilt()], []).refused
     with pytest.raises(OSError):
         pickle.loads(pickle.dumps(Spoilt()))
+
+
+class Told(Exception):
+    """Raised by a signal's handler."""
+
+
+class Struck:
+    """In whose pickling, or unpickling, a signal comes."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def __getstate__(self):
+        if self.at == "down":
+            signal.raise_signal(signal.SIGUSR1)
+        return {"at": self.at}
+
+    def __setstate__(self, state):
+        if state["at"] == "up":
+            signal.raise_signal(signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("look", [lambda thing: measure_wire([thing], []), fingerprint], ids=["cost", "changes"])
+@pytest.mark.parametrize("at", ["down", "up"])
+def test_what_a_signal_s_handler_raises_comes_out(at, look):
+    """As it does wherever else a program is, which has set one in order to be interrupted."""
+
+    def strike(*_):
+        raise Told
+
+    before = signal.signal(signal.SIGUSR1, strike)
+    try:
+        if look is fingerprint and at == "up":
+            assert look(Struck(at)) is not None  # which unpickles nothing
+        else:
+            with pytest.raises(Told):
+                look(Struck(at))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_large_things_are_cut_short():

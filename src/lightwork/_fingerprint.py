@@ -5,6 +5,7 @@ Evidence, not proof: of large buffers only samples are looked at, and what does 
 
 from __future__ import annotations
 
+from lightwork._gate import of_a_signal
 from lightwork._lean import pickle
 
 TYPE_CHECKING = False
@@ -69,8 +70,8 @@ def fingerprint(value: Any) -> int | None:
     total = _Sum()
     try:
         pickle.Pickler(total, 5, buffer_callback=total.buffer).dump(value)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - an object's __reduce__ raises anything; then there is no evidence
+    except BaseException as error:
+        if of_a_signal(error):
+            raise
         return None
     return total.sum

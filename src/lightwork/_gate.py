@@ -124,6 +124,11 @@ class unless_signalled:
         return kind is not None and issubclass(kind, self._kinds) and not _handled(trace)
 
 
+def of_a_signal(error: BaseException) -> bool:
+    """Whether a signal's handler has raised it, as Ctrl-C's does, not what was looked at: then it is to come out."""
+    return isinstance(error, KeyboardInterrupt) or _handled(error.__traceback__)
+
+
 def _handled(trace: TracebackType | None) -> bool:
     """Whether a signal's handler was on the way to what was raised."""
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]

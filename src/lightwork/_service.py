@@ -68,8 +68,16 @@ def abandon_all() -> None:
 
 
 def forget_all() -> None:
-    """In a forked child: these services' threads are not there to be waited for."""
+    """In a forked child: these services' threads are not there to be waited for, nor to end a call."""
+    for service in _serving:
+        service.elsewhere = True
     _serving.clear()
+
+
+ELSEWHERE = (
+    "this call is made in the process that this one was forked from, and its outcome does not come here; wait for it "
+    "before the fork, or make the call with an executor of the child's own"
+)
 
 
 class Service:
@@ -84,6 +92,8 @@ class Service:
         self._routed = router is not None and not (self._coroutines or self.inline)
         self._calls = Outstanding(made, settings, router if self._routed else None)
         self._lock = new_lock()
+        self.elsewhere = False
+        """Whether this is a forked child's copy: what calls come to is seen by its parent alone."""
         self._depth = _context.depth()
         self._main = threading.main_thread().ident
         self._turning = 0
@@ -200,7 +210,11 @@ class Service:
                 self._turning = 0
 
     def lead(self, future: LedFuture, end: float | None) -> None:
-        """Drives the run until ``future`` is done, or the clock shows ``end``; returns at once where others do."""
+        """Drives the run until ``future`` is done, or the clock shows ``end``; returns at once where others do.
+
+        RuntimeError in a forked child, which could wait for ever."""
+        if self.elsewhere:
+            raise RuntimeError(ELSEWHERE)
         entering = not self._led
         if entering:
             if self._alone < ALONE or self._calls.closing:

@@ -7,6 +7,7 @@ import time
 from lightwork import _pickling
 from lightwork._class_names import Sending
 from lightwork._demand import Wire
+from lightwork._gate import of_a_signal
 from lightwork._handles import Collecting
 from lightwork._lean import pickle, suppress
 
@@ -78,9 +79,9 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         try:
             sink, buffers = _dump(thing, pickle.Pickler, deadline)
             by_value = not sink.full and _pickling.by_value(b"".join(sink.parts))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a class's own pickling may raise anything, SystemExit too
+        except BaseException as error:
+            if of_a_signal(error):
+                raise
             if (refused := _refusal(thing, what, error)) is not None:
                 break
             by_value = True
@@ -88,9 +89,9 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         if by_value:
             try:
                 took_down, took_up, size = _by_value(thing)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
+                if of_a_signal(error):
+                    raise
                 refused = f"{what} cannot be unpickled: {type(error).__name__}: {error}"
                 break
             down, up, total, count = down + took_down, up + took_up, total + size, count + 1
@@ -102,9 +103,9 @@ def _both_ways(things: Sequence[Any], what: str, deadline: float) -> tuple[float
         stream = b"".join(sink.parts)
         try:
             pickle.loads(stream, buffers=buffers)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
+            if of_a_signal(error):
+                raise
             refused = f"{what} cannot be unpickled: {type(error).__name__}: {error}"
             break
         copied = sum(buffer.raw().nbytes for buffer in buffers)
@@ -125,14 +126,14 @@ def _again(
     """Seconds to pickle and unpickle something small, as it goes when it is not the first of its kind: among others
     like it, for to begin and end a pickle takes longer than to put a number into it."""
     # What is small may stand for something large, which is loaded when it is unpickled.
-    count = 1 if buffers else max(1, min(_TOGETHER, int(_SHORT / max(took_down, took_up))))
+    count = 1 if buffers else max(1, min(_TOGETHER, int(_SHORT / max(took_down, took_up, 1e-9))))
     if count > 1:
         try:
             # Not the same one several times: all but the first would be references to that.
             return _timed([pickle.loads(stream) for _ in range(count)], count)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001 - a copy need be no such thing: it may be a file, or lack what is left out
+        except BaseException as error:
+            if of_a_signal(error):
+                raise
             count = 1
     return _timed(thing, count)
 
@@ -186,17 +187,17 @@ def _refusal(thing: Any, what: str, error: BaseException | None = None) -> str |
         try:
             _dump(thing, pickle.Pickler, time.perf_counter() + _BUDGET)
             return None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as first:  # noqa: BLE001
+        except BaseException as first:
+            if of_a_signal(first):
+                raise
             error = first
     import cloudpickle  # lambdas, closures, functions of __main__; 40 ms to import, so only when needed
 
     try:
         _dump(thing, cloudpickle.Pickler, time.perf_counter() + _BUDGET)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as second:  # noqa: BLE001
+    except BaseException as second:
+        if of_a_signal(second):
+            raise
         kind = "" if type(thing).__name__ in what else f" ({type(thing).__name__})"
         return f"{what}{kind} cannot be pickled: {second or error}"
     return None

@@ -13,6 +13,7 @@ import pytest
 import lightwork as lw
 from tests.faults import nasty
 from tests.leftovers import linux, wait_for
+from tests.promises import jobs
 from tests.promises.programs import run
 
 ENDS = {"returns": 0, "returns late": 0, "raises": 1, "exits": 3}
@@ -201,3 +202,28 @@ assert [future.result() for future in futures] == [3] * 3
 def test_one_that_ends_in_its_call_ends_as_it_would_in_a_loop(many):
     done = run("-W", "ignore", "-c", FORKS_IN_ITS_CALLS, str(many))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads, which this is about
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+@pytest.mark.parametrize("ask", ["result", "exception"])
+def test_a_fork_that_waits_for_a_call_of_its_parent_is_told_that_it_would_wait_for_ever(backend, ask, tmp_path):
+    word = tmp_path / "word"
+    with lw.Executor(1, backend=backend) as executor:
+        future, ended = executor.submit(jobs.wait_for_word, str(word)), executor.submit(abs, -1)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(10)
+                getattr(future, ask)()
+            except RuntimeError as problem:
+                code = 0 if "forked" in str(problem) else 2
+            finally:
+                os._exit(code)
+        status = os.waitpid(pid, 0)[1]
+        word.touch()
+        assert status == 0
+        assert future.exception(20) is None and ended.result(20) == 1
