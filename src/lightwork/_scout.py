@@ -24,7 +24,7 @@ from lightwork import _context
 from lightwork._clock import Clock, OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
 from lightwork._machine import gil_enabled, run_delay
-from lightwork._turns import LOADING, QuickTurns
+from lightwork._turns import QuickTurns
 from lightwork._watch import Imports, loading
 
 TYPE_CHECKING = False
@@ -221,7 +221,7 @@ class Scout:
         pause = 0.0 if self._turn is not None else LOOK  # a call that has lasted already
         while not (self._alarm.acquire(timeout=pause) and self._over):
             if self.loading and not self.loaded:
-                with QuickTurns(LOADING), loading:
+                with loading:
                     self._load()
                 self._imports.are_ours()
                 self.loaded = True

@@ -18,12 +18,12 @@ LOADING = 1e-5
 """Seconds, for who loads modules (see ``Punctual``): with Python's own 5 ms it would take many times as long."""
 
 _one_at_a_time = _thread.allocate_lock()
-_asked = 0
+_asked: list[float] = []
 _usual = _set = 0.0
 
 
 class QuickTurns:
-    """A block in which this interpreter's threads take turns quickly; blocks may overlap.
+    """A block in which this interpreter's threads take turns quickly; of blocks that overlap the quickest counts.
 
     For threads that no Ctrl-C strikes: any but the main one.
     """
@@ -34,22 +34,25 @@ class QuickTurns:
         self._turn = turn
 
     def __enter__(self) -> None:
-        global _asked, _usual, _set
+        global _usual, _set
         with _one_at_a_time:
             if not _asked:
                 _usual = _set = sys.getswitchinterval()
-            if sys.getswitchinterval() == _set:
-                sys.setswitchinterval(min(self._turn, _set))
-                _set = sys.getswitchinterval()
-            _asked += 1
+            _asked.append(self._turn)
+            _take_turns()
 
     def __exit__(self, *_: object) -> None:
-        global _asked
         with _one_at_a_time:
-            _asked -= 1
-            # Whoever has set another one meanwhile wants that.
-            if not _asked and sys.getswitchinterval() == _set:
-                sys.setswitchinterval(_usual)
+            _asked.remove(self._turn)
+            _take_turns()
+
+
+def _take_turns() -> None:
+    """As quickly as the quickest block asks."""
+    global _set
+    if sys.getswitchinterval() == _set:  # whoever has set another one meanwhile wants that
+        sys.setswitchinterval(min(_usual, *_asked) if _asked else _usual)
+        _set = sys.getswitchinterval()
 
 
 class Punctual:
@@ -89,21 +92,30 @@ FORK_WAITS = 1.0
 """Seconds that a fork waits at most: who forks may hold what the block is waiting for."""
 
 
-class Unforked:
-    """A block in whose midst this process is not forked; one at a time. Whoever forks waits for its end."""
+class Loading:
+    """A block in which modules are loaded beside calls: with quick turns, and in whose midst this process is not
+    forked. One at a time; whoever forks waits for its end. In the main thread, whose own calls wait for it and which a
+    Ctrl-C may strike, turns are as ever."""
 
-    __slots__ = ("_held", "_lock")
+    __slots__ = ("_held", "_lock", "_turns")
 
     def __init__(self) -> None:
         self._lock = _thread.RLock()
         self._held = False
+        self._turns: list[QuickTurns | None] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after)
 
     def __enter__(self) -> None:
         self._lock.acquire()
+        turns = None if _in_main_thread() else QuickTurns(LOADING)
+        self._turns.append(turns)
+        if turns is not None:
+            turns.__enter__()
 
     def __exit__(self, *_: object) -> None:
+        if (turns := self._turns.pop()) is not None:
+            turns.__exit__()
         self._lock.release()
 
     def _before(self) -> None:
@@ -113,3 +125,8 @@ class Unforked:
         if self._held:
             self._held = False
             self._lock.release()
+
+
+def _in_main_thread() -> bool:
+    threading = sys.modules.get("threading")
+    return threading is None or threading.main_thread().ident == _thread.get_ident()

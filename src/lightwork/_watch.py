@@ -13,7 +13,7 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
-from lightwork._turns import LOADING, QuickTurns, Unforked
+from lightwork._turns import Loading, QuickTurns
 from lightwork._worth import WORTH_ASKING, computes, too_little
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
 
-loading = Unforked()
+loading = Loading()
 """Held while a thread that looks on loads modules: a child that was forked meanwhile could never load them."""
 
 
@@ -237,7 +237,7 @@ class Watch:
 
     def _load_all(self, busy: bool) -> None:
         self.loading = True
-        with loading, QuickTurns(LOADING):
+        with loading:
             self._load_beside(busy)
         self._imports.are_ours()
         self._loaded = True

@@ -227,6 +227,12 @@ def _foresee(fn: object, iterables: Sequence[Iterable[Any]]) -> None:
     from lightwork._machine import gil_enabled, usable_cores
 
     if gil_enabled() and usable_cores() > 1 and not _context.depth():
+        from lightwork._turns import Punctual
+
+        with Punctual():  # and no longer: the process would inherit that
+            from lightwork._backends import _spawning
+
+            assert _spawning
         _hasten(fn, {"backend": "processes"}, iterables, likely=True)
 
 

@@ -13,11 +13,15 @@ from lightwork import _platform
 from lightwork._backends._spawning import hasten, relax, tidy
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._lean import socket
+from lightwork._turns import Punctual
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lightwork._calls import Terms
     from lightwork._crashed import WorkerCrashed
+
+_CREW = "lightwork._backends._remote"
+"""What drives the workers, and loads 20 modules."""
 
 
 class ProcessBackend(Backend):
@@ -66,6 +70,9 @@ class ProcessBackend(Backend):
 
     def open(self, terms: Terms) -> Crew:
         # Not before: a map that goes to threads considers processes, too, and the starter boots meanwhile.
+        if _CREW not in sys.modules:
+            with Punctual():  # the caller's thread may be inside a call that computes
+                __import__(_CREW)
         from lightwork._backends._process_launcher import ProcessLauncher
         from lightwork._backends._remote import RemoteCrew
 

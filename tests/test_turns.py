@@ -1,0 +1,81 @@
+"""Who loads modules beside calls that compute takes quick turns at the GIL, for as long as it does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lightwork._machine import gil_enabled, usable_cores
+from lightwork._turns import LOADING, TURN, QuickTurns
+
+
+def test_of_overlapping_blocks_the_quickest_counts_as_long_as_it_lasts():
+    usual = sys.getswitchinterval()
+    with QuickTurns(TURN):
+        assert sys.getswitchinterval() == pytest.approx(TURN)
+        with QuickTurns(LOADING):
+            assert sys.getswitchinterval() == pytest.approx(LOADING)
+        assert sys.getswitchinterval() == pytest.approx(TURN)
+    assert sys.getswitchinterval() == usual
+
+
+def test_it_does_not_matter_which_of_two_blocks_ends_first():
+    usual = sys.getswitchinterval()
+    first, second = QuickTurns(LOADING), QuickTurns(TURN)
+    first.__enter__()
+    second.__enter__()
+    assert sys.getswitchinterval() == pytest.approx(LOADING)
+    first.__exit__()
+    assert sys.getswitchinterval() == pytest.approx(TURN)
+    second.__exit__()
+    assert sys.getswitchinterval() == usual
+
+
+def test_whoever_sets_another_interval_meanwhile_keeps_it():
+    usual = sys.getswitchinterval()
+    try:
+        with QuickTurns(TURN):
+            sys.setswitchinterval(0.002)
+            with QuickTurns(LOADING):
+                assert sys.getswitchinterval() == pytest.approx(0.002)
+        assert sys.getswitchinterval() == pytest.approx(0.002)
+    finally:
+        sys.setswitchinterval(usual)
+
+
+@pytest.mark.skipif(not gil_enabled() or usable_cores() < 2, reason="computing calls go to processes for a GIL's sake")
+def test_what_drives_processes_is_loaded_in_quick_turns_beside_a_call_that_computes():
+    program = """
+        import _thread, sys
+        import lightwork as lw
+
+        class Looker:
+            def find_spec(self, name, path=None, target=None):
+                if name == "lightwork._backends._link":
+                    found.append((_thread.get_ident() == main, sys.getswitchinterval()))
+
+        def spin(count):
+            while count:
+                count -= 1
+
+        found, main = [], _thread.get_ident()
+        sys.meta_path.insert(0, Looker())
+        before = sys.getswitchinterval()
+        lw.map(spin, [4_000_000] * 16)
+        by_caller, turn = found[0] if found else (True, 0)
+        print(by_caller, turn, sys.getswitchinterval() == before)
+    """
+    for _ in range(5):  # on a busy machine the caller may load it, or nobody need to
+        run = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50
+        )
+        assert run.returncode == 0, run.stderr
+        by_caller, turn, given_back = run.stdout.split()
+        assert given_back == "True"
+        if by_caller == "False":
+            break
+    assert by_caller == "False"
+    assert float(turn) == pytest.approx(LOADING)
