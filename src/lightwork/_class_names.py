@@ -5,9 +5,8 @@ An item names a class only where the worker has certainly unpickled it, and as l
 
 from __future__ import annotations
 
-from weakref import WeakValueDictionary
-
 from lightwork._by_code import IMMUTABLE
+from lightwork._lean import WeakValues
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 MOST = 1000
 """Classes of a crew that are kept to be named: who makes ever new ones has them sent each time."""
 
-known: WeakValueDictionary[str, type] = WeakValueDictionary()
+known: WeakValues[str, type] = WeakValues()
 """Classes that were sent from here or have come here, by the identity that cloudpickle gives them."""
 
 

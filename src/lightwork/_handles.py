@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
 
-from lightwork._lean import RLock, get_ident, local
+from lightwork._lean import RLock, WeakValues, get_ident, local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class _Passage(local):
 
 
 _passage = _Passage()
-_here: weakref.WeakValueDictionary[bytes, Handle] = weakref.WeakValueDictionary()
+_here: WeakValues[bytes, Handle] = WeakValues()
 """The handles that this interpreter holds, by key."""
 registering = RLock()
 """Held while a handle is looked up and while a duplicate is closed (which drops record locks: see ``_kit._native``)."""

@@ -16,6 +16,7 @@ __all__ = [
     "RLock",
     "SimpleQueue",
     "Struct",
+    "WeakValues",
     "attrgetter",
     "bisect",
     "cache",
@@ -24,6 +25,7 @@ __all__ = [
     "local",
     "partial",
     "pickle",
+    "ref",
     "signal",
     "socket",
     "start_new_thread",
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from struct import Struct
     from threading import Lock, RLock, get_ident, local
     from types import TracebackType
+    from typing import Any
+    from weakref import WeakValueDictionary as WeakValues
+    from weakref import ref
 else:
     try:
         import _signal as signal
@@ -61,10 +66,33 @@ else:
         from _thread import RLock, get_ident, start_new_thread
         from _thread import _local as local
         from _thread import allocate_lock as Lock
+        from _weakref import _remove_dead_weakref, ref
 
         def cache(function):
             """Remembers what the function returned."""
             return _lru_cache_wrapper(function, None, False, tuple)
+
+        class WeakValues:
+            """What is used of ``weakref.WeakValueDictionary``: a dictionary that keeps none of its values alive. It
+            lives as long as its module."""
+
+            __slots__ = ("_refs",)
+
+            def __init__(self) -> None:
+                self._refs: dict[Any, ref[Any]] = {}
+
+            def get(self, key: Any) -> Any:
+                found = self._refs.get(key)
+                return None if found is None else found()
+
+            def __getitem__(self, key: Any) -> Any:
+                if (value := self.get(key)) is None:
+                    raise KeyError(key)
+                return value
+
+            def __setitem__(self, key: Any, value: Any) -> None:
+                # In C, for another thread may have put something else there meanwhile.
+                self._refs[key] = ref(value, lambda _, refs=self._refs, remove=_remove_dead_weakref: remove(refs, key))
     except ImportError:
         import signal
         import socket
@@ -76,6 +104,8 @@ else:
         from operator import attrgetter
         from struct import Struct
         from threading import Lock, RLock, get_ident, local
+        from weakref import WeakValueDictionary as WeakValues
+        from weakref import ref
 
     class suppress:
         """Ends the block where one of these exceptions is raised in it."""

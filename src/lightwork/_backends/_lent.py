@@ -12,11 +12,10 @@ writes to those pages again, and what either process writes stays its own.
 from __future__ import annotations
 
 import mmap
-import weakref
 
 from lightwork import _platform
 from lightwork._backends._copies import Copies
-from lightwork._lean import cache, pickle
+from lightwork._lean import cache, pickle, ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +35,9 @@ class Lent:
 
     def __init__(self, memory: mmap.mmap, descriptor: int) -> None:
         self._map, self._descriptor = memory, descriptor
-        self._latest: list[weakref.ref[Any]] = []
+        self._latest: list[ref[Any]] = []
         """Owners of the latest batch's buffers."""
-        self._kept: dict[int, list[weakref.ref[Any]]] = {}
+        self._kept: dict[int, list[ref[Any]]] = {}
         """Those that outlived their batches, by their numbers."""
         self._private: list[Any] = []
         """Those that a fork may see: they live for good."""
@@ -55,7 +54,7 @@ class Lent:
             return memoryview(self._map)[at : at + size]
         owner = kind.from_buffer(self._map, at)
         owner.at, owner.size = at, size
-        self._latest.append(weakref.ref(owner))
+        self._latest.append(ref(owner))
         # Each has an export of its own: without the GIL, threads that drop slices of one view at the same time race
         # (python/cpython#155606).
         return pickle.PickleBuffer(owner).raw()[:size]
