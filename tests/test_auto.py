@@ -780,7 +780,7 @@ class Contends:
             time.sleep(0.01)
         else:
             with LOCK:
-                time.sleep(0.006)
+                time.sleep(0.02)
         return x
 
 
@@ -788,62 +788,82 @@ def told(results):
     return [decision.what for decision in results.report.decisions]
 
 
-@pytest.mark.timeout(60)
+def until(expected, tmp_path, run, number, **contends):
+    """The results of ``run`` where they came about as ``expected``, on a machine that may be too busy to show that the
+    first time; each item is called once each time."""
+    lw.map(wait, range(50))  # what decides is loaded, which would disturb the first calls
+    for attempt in range(5):
+        path = tmp_path / f"calls {attempt}"
+        results = run(Contends(path, **contends))
+        assert sorted(jobs.marks(path)) == list(range(number))
+        if any(what.startswith(expected) for what in told(results)):
+            return results
+    raise AssertionError(f"{expected!r} was never seen: {results.report}")
+
+
+CAME_BACK = "came back to the calling thread"
+
+
+@pytest.mark.timeout(90)
 def test_calls_that_threads_make_slower_come_back_to_the_calling_thread(tmp_path):
-    results = lw.map(Contends(tmp_path / "calls"), range(400), max_workers=4, backend=["serial", "threads"])
+    def run(fn):
+        return lw.map(fn, range(400), max_workers=4, backend=["serial", "threads"])
+
+    results = until(CAME_BACK, tmp_path, run, 400)
     assert results == list(range(400))
-    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(400))
-    assert told(results)[-1] == "came back to the calling thread", results.report
     assert sum(lane.calls for lane in results.report.lanes if lane.backend == "serial") > 250
-    assert "calls a second" in results.report.decisions[-1].why
+    assert "calls a second" in next(one.why for one in results.report.decisions if one.what == CAME_BACK)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(90)
 def test_a_lazy_map_comes_back_too_and_keeps_its_order(tmp_path):
-    with lw.imap(Contends(tmp_path / "calls"), iter(range(400)), max_workers=4, backend=["serial", "threads"]) as got:
-        assert list(got) == list(range(400))
-        assert "came back to the calling thread" in told(got), got.report
-    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(400))
+    def run(fn):
+        with lw.imap(fn, iter(range(400)), max_workers=4, backend=["serial", "threads"]) as results:
+            assert list(results) == list(range(400))
+        return results
+
+    until(CAME_BACK, tmp_path, run, 400)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(90)
 def test_failures_are_kept_while_calls_come_back(tmp_path):
-    contends = Contends(tmp_path / "calls")
+    def run(fn):
+        def fails(x):
+            fn(x)
+            if x % 7 == 0:
+                raise ValueError(x)
+            return x
 
-    def fails(x):
-        contends(x)
-        if x % 7 == 0:
-            raise ValueError(x)
-        return x
+        results = lw.map(fails, range(400), max_workers=4, errors="return", backend=["serial", "threads"])
+        assert [failure.index for failure in results.failures] == list(range(0, 400, 7))
+        assert [x for x in results if not isinstance(x, lw.Failure)] == [x for x in range(400) if x % 7]
+        return results
 
-    results = lw.map(fails, range(400), max_workers=4, errors="return", backend=["serial", "threads"])
-    assert "came back to the calling thread" in told(results), results.report
-    assert [failure.index for failure in results.failures] == list(range(0, 400, 7))
-    assert [x for x in results if not isinstance(x, lw.Failure)] == [x for x in range(400) if x % 7]
-    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(400))
+    until(CAME_BACK, tmp_path, run, 400)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(90)
 def test_calls_that_came_back_go_to_threads_again_where_they_became_longer(tmp_path):
-    fn = Contends(tmp_path / "calls", then=250, last=0.04)
-    results = lw.map(fn, range(500), max_workers=8, backend=["serial", "threads"])
-    assert results == list(range(500))
-    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(500))
-    came = told(results).index("came back to the calling thread")
-    assert told(results)[came + 1 :] == ["changed over again, to 8 threads"], results.report
+    def run(fn):
+        results = lw.map(fn, range(500), max_workers=8, backend=["serial", "threads"])
+        assert results == list(range(500))
+        return results
+
+    results = until("changed over again, to 8 threads", tmp_path, run, 500, then=250, last=0.04)
+    assert told(results)[-2:] == [CAME_BACK, "changed over again, to 8 threads"], results.report
     assert sum(lane.calls for lane in results.report.lanes if lane.backend == "threads") > 150
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(90)
 def test_a_long_call_ends_the_trial_and_threads_go_on_beside_it(tmp_path):
-    fn = Contends(tmp_path / "calls", then=20, last=1.0, free=False)
-    began = time.perf_counter()
-    results = lw.map(fn, range(250), max_workers=4, backend=["serial", "threads"])
-    took = time.perf_counter() - began
-    assert results == list(range(250))
-    assert sorted(jobs.marks(tmp_path / "calls")) == list(range(250))
-    assert any(what.startswith("went on with 4 threads") for what in told(results)), results.report
-    assert took < 2.4  # 1.4 s of the threads alone, or 2.4 with the call of 1 s before or after them
+    def run(fn):
+        return lw.map(fn, range(120), max_workers=4, backend=["serial", "threads"])
+
+    results = until("went on with 4 threads", tmp_path, run, 120, then=12, last=1.0, free=False)
+    assert results == list(range(120))
+    long = max((span for span in results.report.spans if span.backend == "serial"), key=lambda span: span.seconds)
+    beside = [span for span in results.report.spans if span.backend == "threads" and span.began > long.began]
+    assert sum(span.calls for span in beside if span.began + span.seconds < long.began + long.seconds) > 15
 
 
 @pytest.mark.timeout(60)
@@ -854,5 +874,5 @@ def test_calls_that_become_longer_by_themselves_stay_with_threads(tmp_path):
 
     results = lw.map(longer, range(300), max_workers=8, backend=["serial", "threads"])
     assert results == list(range(300))
-    assert "came back to the calling thread" not in told(results), results.report
+    assert CAME_BACK not in told(results), results.report
     assert sum(lane.calls for lane in results.report.lanes if lane.backend == "threads") > 220

@@ -28,7 +28,7 @@ from lightwork._source import Source
 from lightwork._speculation import Speculation
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
-from lightwork._way_back import LEAST, WayBack
+from lightwork._way_back import WayBack
 from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
 
@@ -119,6 +119,8 @@ class AutoRun(Run):
         self._importing = _context.inside_an_import()
         watchable = plan.backend.capabilities.in_caller and _context.watchable()
         self._returns = watchable and plan.terms.initializer is None  # which would be called here once more
+        self._compares = False
+        """Whether workers took over whose pace is to be held against that of the calls here."""
         self._watched = watched and watchable
         if self._watched and self._scout is None:
             self._scout = crew.around = Scout()
@@ -172,6 +174,8 @@ class AutoRun(Run):
 
     def _see_to(self) -> None:
         """What is due after each round of events."""
+        if self._compares:
+            self._compare()
         if len(self._live) > 1:
             self._make_room(max(self._live))
         if self._left is not None:
@@ -406,9 +410,7 @@ class AutoRun(Run):
         self.change = Change(backend.capabilities.shares_memory)
         self.chosen = self.trial = number
         assert self.demand is not None
-        if self._returns and (self._running is None or self.demand.calls >= LEAST):
-            each = self.demand.wall + self._drawing()
-            self.back = WayBack(self.demand.calls, each, computes(self.demand.wall, self.demand.cpu))
+        self._compares = self._returns
         if backend.capabilities.startup > self.demand.wall:
             # Short calls go on here while the workers start; a long one would be waited for by all.
             self.handover = number
@@ -489,6 +491,7 @@ class AutoRun(Run):
             return
         self.dispatch.set_lane(self.first, 1)
         self.handover = self.back = None
+        self._compares = False
 
     # the choice, opened again: few runs come to what that takes, which is loaded then
 
@@ -498,6 +501,14 @@ class AutoRun(Run):
             from lightwork._second_choice import look_further
 
         look_further(self)
+
+    def _compare(self) -> None:
+        # Of a call that was still running when the workers took over more is known now.
+        self._compares = False
+        demand = self.measure() if self.dispatch.lanes[self.first].calls else self.demand
+        if demand is not None and demand.wall > 0:
+            waits = not computes(demand.wall, demand.cpu)
+            self.back = WayBack(demand.calls, demand.wall + self._drawing(), not waits)
 
     def _look_back(self, back: WayBack) -> bool:
         """Sees to it that the workers are worth it; returns whether the caller's thread has the calls just now."""

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     Judgement = Literal["faster", "not faster"]
 
-LEAST = 3
-"""Calls in the caller's thread, of which one still runs, from which something is known of its pace."""
-
 HARDLY = 1.15
 """Times the pace of the caller's thread below which the workers are not what they were chosen for: two that compute are
 twice as fast, and what a busy machine takes of that it takes from the caller's thread, too."""
@@ -243,4 +240,5 @@ class WayBack(Slotted):
         if self.here * self._unsure(ended) * CLEARLY < self.there:
             return True
         self._begin(now, calls)
+        self._lengths = Lengths()  # calls that have become other ones are to be compared with each other
         return False
