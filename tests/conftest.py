@@ -20,7 +20,7 @@ ALL = ("serial", "threads", "processes", "interpreters", "asyncio")
 def pytest_configure(config: pytest.Config) -> None:
     # A shell's background job, as whose part tests may be run, ignores Ctrl-C, and so do all programs that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput") and hasattr(os, "setsid"):
         # One of several test processes. The free-threaded Python 3.13 gives its core away ten thousand times while it
         # imports NumPy (a thread that takes a lock of its own once more looks 40 times whether it is free), and Linux
         # has it wait for a slice of time each time behind whoever computes in the same session: a program that a test

@@ -6,6 +6,7 @@ whoever draws the results: so one condition does for all, and a call costs a ten
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import CancelledError
 from concurrent.futures._base import CANCELLED, FINISHED, PENDING, RUNNING
@@ -15,10 +16,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+ELSEWHERE = (
+    "this call is made in the process that this one was forked from, and its outcome does not come here; wait for it "
+    "before the fork, or make the call with an executor of the child's own"
+)
+
+
 class Drawing:
     """Whoever draws a map's results."""
 
-    __slots__ = ("changed", "lock", "waits_for")
+    __slots__ = ("changed", "lock", "process", "waits_for")
 
     def __init__(self) -> None:
         # Taken as it is: a condition's own way is written in Python, where Ctrl-C strikes. Reentrant: where an iterator
@@ -26,6 +33,7 @@ class Drawing:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.waits_for: Mapped | None = None
+        self.process = os.getpid()
 
 
 class Mapped:
@@ -91,6 +99,8 @@ class Mapped:
 
     def _wait(self, timeout: float | None) -> None:
         drawing = self._drawing
+        if drawing.process != os.getpid():
+            raise RuntimeError(ELSEWHERE)
         with drawing.lock:
             drawing.waits_for = self
             try:

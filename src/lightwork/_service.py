@@ -21,7 +21,7 @@ from lightwork._clock import SystemClock
 from lightwork._futures import DONE, LedFuture
 from lightwork._lean import get_ident
 from lightwork._lock import new_lock
-from lightwork._mapped import Mapped
+from lightwork._mapped import ELSEWHERE, Mapped
 from lightwork._options import Settings
 from lightwork._outstanding import Outstanding, Router, Work, Works
 from lightwork._preparing import check_fit
@@ -72,12 +72,6 @@ def forget_all() -> None:
     for service in _serving:
         service.elsewhere = True
     _serving.clear()
-
-
-ELSEWHERE = (
-    "this call is made in the process that this one was forked from, and its outcome does not come here; wait for it "
-    "before the fork, or make the call with an executor of the child's own"
-)
 
 
 class Service:

@@ -101,29 +101,40 @@ class Loading:
 
     def __init__(self) -> None:
         self._lock = _thread.RLock()
-        self._held = False
+        self._held: int | None = None
+        """The thread that forks, while it holds the lock for that: another one may be about to fork, too."""
         self._turns: list[QuickTurns | None] = []
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after)
 
     def __enter__(self) -> None:
-        self._lock.acquire()
         turns = None if _in_main_thread() else QuickTurns(LOADING)
-        self._turns.append(turns)
+        taken: list[bool] = []
+        try:
+            # C code alone between taking it and knowing that: no signal is handled there.
+            taken.extend(map(self._lock.acquire, (True,)))
+            self._turns.append(turns)
+        except BaseException:
+            if taken:
+                self._lock.release()
+            raise
         if turns is not None:
             turns.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        if (turns := self._turns.pop()) is not None:
-            turns.__exit__()
-        self._lock.release()
+        try:
+            if (turns := self._turns.pop()) is not None:
+                turns.__exit__()
+        finally:
+            self._lock.release()
 
     def _before(self) -> None:
-        self._held = self._lock.acquire(timeout=FORK_WAITS)
+        if self._lock.acquire(timeout=FORK_WAITS):
+            self._held = _thread.get_ident()
 
     def _after(self) -> None:
-        if self._held:
-            self._held = False
+        if self._held == _thread.get_ident():
+            self._held = None
             self._lock.release()
 
 

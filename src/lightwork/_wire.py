@@ -135,9 +135,12 @@ class Passing:
     def __len__(self) -> int:
         return len(self._head)
 
-    def send(self, sock: socket.socket, flags: int) -> int:
+    def message(self) -> tuple[list[bytes], list[tuple[int, int, bytes]]]:
         descriptors = struct.pack(f"{len(self.handles)}i", *(handle.descriptor for handle in self.handles))
-        return sock.sendmsg([self._head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)], flags)
+        return [self._head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+
+    def send(self, sock: socket.socket, flags: int) -> int:
+        return sock.sendmsg(*self.message(), flags)
 
 
 Part = Bytes | Passing
@@ -335,16 +338,42 @@ class Sender:
 
 
 def send_all(sock: socket.socket, parts: Sequence[Part]) -> None:
-    """Sends all parts, blocking as long as it takes. Raises BrokenPipeError where the peer is gone."""
-    if len(parts) == 1 and not isinstance(parts[0], Passing):
-        sock.sendall(parts[0])
-        return
-    rest = deque(_flat(part) for part in parts if len(part))
-    while rest:
+    """Sends all parts, blocking as long as it takes. Raises BrokenPipeError where the peer is gone.
+
+    What a signal's handler raises meanwhile (a timeout of the function's own that strikes while it prints) comes out
+    when all is sent: behind half a frame nobody would find the next one.
+    """
+    counts: list[int] = []
+    struck: BaseException | None = None
+    while True:
         try:
-            _advance(rest, _send(sock, rest, 0))
-        except BlockingIOError:
-            time.sleep(JAM)
+            # C code alone between sending and knowing how much: no signal is handled there.
+            if not counts and len(parts) == 1 and type(parts[0]) is bytes:
+                counts.extend(map(sock.send, parts))  # type: ignore[arg-type]
+                if counts[0] == len(parts[0]):
+                    break
+            while rest := _beyond(parts, sum(counts)):
+                message = rest[0].message() if type(rest[0]) is Passing else (_some(rest), ())
+                counts.extend(map(sock.sendmsg, *zip(message, strict=False)))
+            break
+        except BaseException as problem:
+            from lightwork._gate import of_a_signal
+
+            if isinstance(problem, OSError) and not of_a_signal(problem):
+                if not isinstance(problem, BlockingIOError) and problem.errno != errno.ETOOMANYREFS:
+                    raise
+                time.sleep(JAM)
+            else:
+                struck = problem
+    if struck is not None:
+        raise struck
+
+
+def _beyond(parts: Sequence[Part], sent: int) -> deque[memoryview | Passing]:
+    """What is left of the parts when so many bytes of them were sent."""
+    rest = deque(_flat(part) for part in parts if len(part))
+    _advance(rest, sent)
+    return rest
 
 
 def _send(sock: socket.socket, parts: deque[memoryview | Passing], flags: int) -> int:

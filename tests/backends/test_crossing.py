@@ -149,7 +149,7 @@ def stream():
         frame = b"".join(bytes(part) for part in parts)
         sent.append(frame[frame.index(bytes([STDOUT]), 16) + 1 :].decode())
 
-    lines = Lines(STDOUT, sys.__stdout__, send, [])
+    lines = Lines(STDOUT, sys.__stdout__, send, [], threading.RLock())
     lines.sent = sent
     return lines
 

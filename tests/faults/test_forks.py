@@ -227,3 +227,27 @@ def test_a_fork_that_waits_for_a_call_of_its_parent_is_told_that_it_would_wait_f
         word.touch()
         assert status == 0
         assert future.exception(20) is None and ended.result(20) == 1
+
+
+@linux
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside other threads
+def test_a_fork_that_goes_on_with_a_map_of_its_parents_executor_is_told_so(backend, tmp_path):
+    word = tmp_path / "word"
+    with lw.Executor(1, backend=backend) as executor:
+        results = executor.map(jobs.wait_for_word, [str(word)] * 2)
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(10)
+                next(results)
+            except RuntimeError as problem:
+                code = 0 if "forked" in str(problem) else 2
+            finally:
+                os._exit(code)
+        status = os.waitpid(pid, 0)[1]
+        word.touch()
+        assert status == 0
+        assert len(list(results)) == 2

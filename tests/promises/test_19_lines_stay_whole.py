@@ -6,8 +6,11 @@ import contextlib
 import io
 import logging
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -191,3 +194,78 @@ def test_a_map_that_is_let_go_while_another_begins_to_print_does_not_hold_it_up(
     finally:
         sys.setprofile(None)
     assert not streams
+
+
+LONG = "y" * 400_000
+
+
+def print_until_time_is_up(x):
+    """With a timeout of its own, as ``signal`` has it, that strikes while a long line is on its way."""
+
+    class TimeIsUp(Exception):
+        pass
+
+    def strike(*_):
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        while True:
+            print(LONG)
+    except TimeIsUp:
+        return x
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+class SlowScreen(io.StringIO):
+    def write(self, text):
+        time.sleep(0.01)  # as slow as a terminal
+        return super().write(text)
+
+
+@pytest.mark.timeout(60)
+def test_what_a_signals_handler_raises_within_a_print_tears_no_line(monkeypatch):
+    screen = SlowScreen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert lw.map(print_until_time_is_up, range(4), backend="processes", max_workers=1, chunksize=1) == [0, 1, 2, 3]
+    assert set(screen.getvalue()) == {"y", "\n"}
+
+
+def speak_in_three_ways(lines):
+    """To the one stream, while another thread and a signal's handler print to the other one all the time."""
+    over, here = threading.Event(), threading.get_ident()
+
+    def talk():
+        while not over.is_set():
+            sys.stdout.write("t" * 200 + "\n")
+
+    def tick():
+        while not over.wait(0.002):
+            signal.pthread_kill(here, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: print("tick"))
+    threads = [threading.Thread(target=talk, daemon=True), threading.Thread(target=tick, daemon=True)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(lines):
+            print(LONG, file=sys.stderr)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    return lines
+
+
+@pytest.mark.timeout(60)
+def test_who_prints_in_the_midst_of_a_print_does_not_wait_for_who_waits_for_that(monkeypatch):
+    """By a signal's handler, to another stream, which another thread is about to print to."""
+    screens = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", screens[0])
+    monkeypatch.setattr(sys, "stderr", screens[1])
+    assert lw.map(speak_in_three_ways, [100], backend="processes", max_workers=1, call_timeout=40) == [100]
+    assert "tick" in screens[0].getvalue()
+    assert screens[1].getvalue().splitlines() == [LONG] * 100

@@ -35,7 +35,8 @@ class Post:
         self._sock, self._ledger = sock, ledger
         self._lent: deque[tuple[int, int]] = deque()
         self._placed = 0
-        self._lock = RLock()
+        self.lock = RLock()
+        """Taken by who prints, too, before anything else: who sends may print in the midst, and who prints sends."""
         self._waiting: deque[Sequence[_wire.Part]] = deque()
         self._busy = False
         self._caller = get_ident()
@@ -48,7 +49,7 @@ class Post:
 
     def send(self, parts: Sequence[_wire.Part]) -> None:
         """Sends between calls, when no alarm is set."""
-        with self._lock:
+        with self.lock:
             if self._busy:
                 self._waiting.append(parts)
                 return

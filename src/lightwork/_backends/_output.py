@@ -45,14 +45,14 @@ class Lines(io.TextIOBase):
     line_buffering = True
     write_through = False
 
-    def __init__(self, stream: int, real: TextIO | None, send: Send, written: list[Lines]) -> None:
+    def __init__(self, stream: int, real: TextIO | None, send: Send, written: list[Lines], lock: RLock) -> None:
         self._stream, self._real, self._send = stream, real, send
         self.name = "<stdout>" if stream == STDOUT else "<stderr>"
         self._encoding, self._errors = "utf-8", "backslashreplace"
         self._parts: list[str] = []
         self._length = 0
         self._written = written
-        self._lock = RLock()
+        self._lock = lock
         self._busy = False
         self._waiting: deque[str | bytes | None] = deque()
         """What is still to be added; None: the end of a line that was begun."""
@@ -222,7 +222,7 @@ def tell_unshown(problem: Exception) -> None:
         )
 
 
-def forward_records(send: Send) -> None:
+def forward_records(send: Send, lock: RLock) -> None:
     """Gives this process's root logger the one handler that sends records to the caller."""
     import logging
 
@@ -230,6 +230,9 @@ def forward_records(send: Send) -> None:
         """Sends records, the message formatted and the traceback as text: arguments need not cross."""
 
         lightwork_worker = True
+
+        def createLock(self) -> None:
+            self.lock = lock  # as for lines: one of its own would be taken in either order
 
         def emit(self, record: logging.LogRecord) -> None:
             attributes = dict(record.__dict__, msg=record.getMessage(), args=None, exc_info=None)

@@ -106,8 +106,8 @@ class Worker:
         self._position = _Position(self._ledger.words, self._outbox)
         self._written: list[Lines] = []
         self._lines = (
-            Lines(STDOUT, sys.__stdout__, self._post.send_within_call, self._written),
-            Lines(STDERR, sys.__stderr__, self._post.send_within_call, self._written),
+            Lines(STDOUT, sys.__stdout__, self._post.send_within_call, self._written, self._post.lock),
+            Lines(STDERR, sys.__stderr__, self._post.send_within_call, self._written, self._post.lock),
         )
 
     def serve(self) -> int:
@@ -186,7 +186,7 @@ class Worker:
         """Once ``logging`` is there; importing it for functions that never log would delay every start."""
         if not self._forwards_logs and "logging" in sys.modules:
             self._forwards_logs = True
-            forward_records(self._post.send_within_call)
+            forward_records(self._post.send_within_call, self._post.lock)
 
     def _finish_lines(self) -> None:
         for lines in self._lines:
