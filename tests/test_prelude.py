@@ -389,7 +389,8 @@ def test_who_would_get_no_core_is_not_asked_for_help():
     hashes = "import hashlib; spin = lambda: hashlib.pbkdf2_hmac('sha256', b'', b'', 10_000_000)"
     begins = "threading.Thread(target=spin, daemon=True).start()"
     two = "import lightwork._machine as machine; machine.usable_cores = lambda: 2"
-    assert loaded(f"{hashes}; {begins}; {two}", "busy(2.5e-4)", 600) == "[]\n"
+    until = "me = threading.get_native_id(); sum(1 for _ in iter(lambda: machine.busy_threads((me,), 1), 1))"
+    assert loaded(f"{hashes}; {begins}; {two}; {until}", "busy(2.5e-4)", 600) == "[]\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")

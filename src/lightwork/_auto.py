@@ -122,6 +122,8 @@ class AutoRun(Run):
         self._compares = False
         """Whether workers took over whose pace is to be held against that of the calls here."""
         self._watched = watched and watchable
+        self._looked = self.began
+        """When the run was last seen to: what comes until the next input is there is time of others."""
         if self._watched and self._scout is None:
             self._scout = crew.around = Scout()
         if self._scout is not None:
@@ -160,6 +162,13 @@ class AutoRun(Run):
     def absorb(self, timeout: float | None) -> None:
         super().absorb(timeout)
         self._go_on()
+        self._looked = self.clock.now()
+
+    def _draw(self) -> bool:
+        hungry = super()._draw()
+        if self.back is not None:  # neither who takes the results nor the input says how fast calls end
+            self.back.pause(self.clock.now() - self._looked)
+        return hungry
 
     def _go_on(self) -> None:
         while self._aside:
@@ -227,7 +236,8 @@ class AutoRun(Run):
             if len(self._live) < 2:
                 return None
             self._take_rest(turn)
-            newest = max(self._live)
+            # Those that were tried and given up are newer than the choice.
+            newest = self.chosen if self.chosen != self.first else max(self._live)
             self._widen(newest)
             self._make_room(newest)
             self.hand_out()
@@ -507,8 +517,10 @@ class AutoRun(Run):
         self._compares = False
         demand = self.measure() if self.dispatch.lanes[self.first].calls else self.demand
         if demand is not None and demand.wall > 0:
-            waits = not computes(demand.wall, demand.cpu)
-            self.back = WayBack(demand.calls, demand.wall + self._drawing(), not waits)
+            waits, meter = not computes(demand.wall, demand.cpu), self.evidence.meter
+            # Not alone: what others have of the cores they take from the workers, too.
+            each = demand.wall if meter.first is None else max(demand.wall, meter.lasted)
+            self.back = WayBack(demand.calls, each + self._drawing(), not waits)
 
     def _look_back(self, back: WayBack) -> bool:
         """Sees to it that the workers are worth it; returns whether the caller's thread has the calls just now."""
@@ -599,6 +611,8 @@ class AutoRun(Run):
         sent = self.dispatch.lanes[number].workers[event.worker].sent[outcomes.batch]
         if self.back is not None and number == (self.first if self.back.home else self.chosen):
             self.back.note(outcomes.count + sent.untimed, outcomes.seconds, outcomes.cpu)
+        elif self.back is not None and self.back.trying and number == self.first:
+            self.back.note_own(outcomes.count, outcomes.seconds)
         if number == self.first:
             if self.evidence.note(sent.batch, outcomes) and self.evidence.effects_known:
                 self._keep_out_of_processes(CHANGED)

@@ -231,6 +231,12 @@ class Meter:
         delay, rival = self._before
         return max(0.0, (self._run_delay() or 0.0) - delay), self._rival() - rival
 
+    @property
+    def lasted(self) -> float:
+        """Seconds that such a call took here, with whatever others had of the cores meanwhile."""
+        calls, taken, _, _ = self._typical()
+        return taken / calls
+
     def _typical(self) -> tuple[int, float, float, tuple[float, float]]:
         """Calls that are like those to come: all but the first group, or the latest ones where calls grow."""
         if not self.calls:
@@ -239,8 +245,8 @@ class Meter:
         latest = self._latest
         grown = _GREW * self.seconds / self.calls
         if len(latest) == _LATEST and all(taken > grown * calls for calls, taken, _, _ in latest):
-            lost = sum(one[3][0] for one in latest), sum(one[3][1] for one in latest)
-            return sum(one[0] for one in latest), sum(one[1] for one in latest), sum(one[2] for one in latest), lost
+            # The least of them: where calls differ by chance, three of them in a row may well be longer ones.
+            return min(latest, key=lambda group: group[1] / group[0])
         return self.calls, self.seconds, self.cpu, self._lost
 
 

@@ -289,7 +289,7 @@ class Run:
             what = f"went on with {counted(live.lane.wanted, live.backend.name)}"
             self.decide(what, f"no more could be started: {scarce}", fewer=True)
         if (growth := live.growth) is not None:
-            if live.lane.target:
+            if live.lane.target and live.lane.open:
                 now = self.clock.now() - self.began
                 self.dispatch.set_lane(number, live.grown(growth, now, self.dispatch.pending, self.process_cpu))
             else:

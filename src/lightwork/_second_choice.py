@@ -192,6 +192,7 @@ def regret(run: Rechoosing, back: WayBack) -> None:
     backend = run.backend_of(run.chosen)
     run.decide(f"changed over again, to {back.workers} {backend.name}", _paces(run, back))
     run.back, run.change = None, Change(backend.capabilities.shares_memory)
+    run.rest(run.chosen, False)
     run.dispatch.set_lane(run.chosen, back.workers)
     run.close_lane(run.first)
 

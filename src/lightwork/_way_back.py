@@ -24,6 +24,9 @@ HARDLY = 1.15
 """Times the pace of the caller's thread below which the workers are not what they were chosen for: two that compute are
 twice as fast, and what a busy machine takes of that it takes from the caller's thread, too."""
 
+MOST_DOUBT = 100.0
+"""As good as infinite: among a million short calls one giant makes for more than ``exp`` can tell."""
+
 CLEARLY = 1.08
 """Times the pace of the workers that the caller's thread must have ..."""
 
@@ -35,6 +38,10 @@ SPELL = 0.02
 
 ENOUGH = 12
 """Calls that must have ended meanwhile."""
+
+SPELLS = 2
+"""Spells in a row in which one side must have been so slow: in one of them the machine may have stood still, or a
+giant have been made."""
 
 SUPPOSED = 1.0
 """How many batches count as much as the supposition that the standard deviation of a call is its mean."""
@@ -91,7 +98,9 @@ class WayBack(Slotted):
         "_calls",
         "_due",
         "_lengths",
+        "_own",
         "_since",
+        "_slow",
         "_spell",
         "_timed",
         "_took_over",
@@ -134,10 +143,15 @@ class WayBack(Slotted):
         """Others make the calls from now on."""
         self._since: float | None = None
         self._spell = SPELL
-        self._calls = self._workers = 0
-        self._lengths = Lengths()
+        self._calls = self._workers = self._slow = 0
+        self._lengths, self._own = Lengths(), Lengths()
         self._timed = 0, 0.0, 0
         """Calls, seconds and batches that were noted in this spell."""
+
+    def pause(self, seconds: float) -> None:
+        """For so long the calls waited for those who take their results, or for items."""
+        if self._since is not None:
+            self._since += seconds
 
     def note(self, calls: int, seconds: float, cpu: float) -> None:
         """Those who have the calls just now made so many in so long, one after another, of which they computed for
@@ -147,6 +161,11 @@ class WayBack(Slotted):
             self._timed = timed + calls, took + seconds, batches + 1
             # How long calls wait for each other does not make them differ.
             self._lengths.add(calls, cpu if self.computes else seconds)
+
+    def note_own(self, calls: int, seconds: float) -> None:
+        """The caller's thread, which tries, made so many in so long: what others have of the cores differs, too."""
+        if calls and seconds > 0:
+            self._own.add(calls, seconds)
 
     # the workers have the calls
 
@@ -172,6 +191,11 @@ class WayBack(Slotted):
         if self.there >= HARDLY * self.before:
             self._begin(now, calls)
             self._spell *= 2
+            self._slow = 0
+            return False
+        self._slow += 1
+        if self._slow < SPELLS:
+            self._begin(now, calls)
             return False
         if now >= self._due and FEWEST / self.before < self.allowed:
             return True
@@ -187,6 +211,7 @@ class WayBack(Slotted):
     def begin_trial(self, now: float, calls: int) -> None:
         """The caller's thread, which has ended ``calls``, gets the next ones; the workers end what they have."""
         self.trying, self.here = True, 0.0
+        self._own = Lengths()
         self._asked, self._since, self._calls = now, None, calls
 
     def overdue(self, now: float) -> bool:
@@ -213,7 +238,9 @@ class WayBack(Slotted):
 
     def _unsure(self, calls: int) -> float:
         """By what factor the pace of so many calls, over that of the workers, is in doubt."""
-        return math.exp(SURE * self._lengths.variation * math.sqrt(1 / calls + 1 / self.workers_ended))
+        variation = max(self._lengths.variation, self._own.variation if self._own.calls else 0.0)
+        doubt = SURE * variation * math.sqrt(1 / calls + 1 / self.workers_ended)
+        return math.exp(min(doubt, MOST_DOUBT))
 
     def stay_away(self, now: float) -> None:
         """The trial was in vain, or could not be made."""
@@ -237,7 +264,8 @@ class WayBack(Slotted):
         if lasted < self._spell or ended < FEWEST:
             return False
         self.here = ended / lasted
-        if self.here * self._unsure(ended) * CLEARLY < self.there:
+        self._slow = self._slow + 1 if self.here * self._unsure(ended) * CLEARLY < self.there else 0
+        if self._slow == SPELLS:
             return True
         self._begin(now, calls)
         self._lengths = Lengths()  # calls that have become other ones are to be compared with each other

@@ -91,7 +91,7 @@ def test_each_trial_in_vain_makes_the_next_one_wait():
 
 def test_what_was_compared_wrongly_is_taken_back_once():
     """Calls were short by chance while they were tried."""
-    costs = [0.002] * 10 + [0.005] * 15 + [0.001] * 60 + [0.005] * 300
+    costs = [0.002] * 10 + [0.005] * 27 + [0.001] * 60 + [0.005] * 300
     played = Played(costs, crowding=1.0)
     assert played.home and played.regretted
 
@@ -121,3 +121,41 @@ def test_simulated_calls_that_differ_stay_with_the_workers(shape):
     run = simulate(work, SimulatedMachine(cores=4, gil=False))
     assert not any("came back" in decision for decision in run.decisions), run
     assert run.seconds < 0.45 * work.seconds
+
+
+def spell(back, now, calls, lasted, ended):
+    """So many more calls end in so many seconds; returns whether the caller's thread is worth trying then."""
+    back.note(ended, lasted, 0.0)
+    return back.doubtful(now + lasted, calls + ended, 2, 1000)
+
+
+def with_workers():
+    """Calls of 2 ms, which two workers have taken over just now."""
+    back = WayBack(10, 0.002, computes=False)
+    assert not back.doubtful(0.0, 2, 2, 1000)
+    return back
+
+
+def test_one_spell_in_which_the_machine_stood_still_starts_no_trial():
+    back = with_workers()
+    assert not spell(back, 0.0, 2, 6.0, 12)
+    assert not spell(back, 6.0, 14, 0.5, 500)
+    assert not spell(back, 6.5, 514, 6.0, 12)
+    assert spell(back, 12.5, 526, 6.0, 12), "but two in a row do"
+
+
+def test_time_in_which_nobody_took_results_is_not_the_workers():
+    back = with_workers()
+    for turn in range(4):
+        back.pause(6.0)
+        assert not spell(back, 6.02 * turn + 6.0, 2 + 20 * turn, 0.02, 20)
+
+
+def test_one_giant_in_the_callers_thread_does_not_send_the_calls_away():
+    back = with_workers()
+    back.there, back.workers_ended = 400.0, 20
+    back.come_home(0.0, 0)
+    back.note(20, 5.0, 0.0)
+    assert not back.regrets(5.0, 20)
+    back.note(20, 0.04, 0.0)
+    assert not back.regrets(5.04, 40)
