@@ -33,9 +33,9 @@ BULK = 4 << 20
 the next worker waits for its own."""
 
 COPIED = 1e10
-"""Bytes that are certainly sent in a second, with what goes with that (a copy alone is three times as fast): where calls
-take less time than to send their items does, nothing is queued behind them. Whoever sends is what they wait for, and what
-is under way at one time is to find room in the caches: with twice as many arrays of 8 MB each copy took longer
+"""Bytes that are certainly sent in a second, with what goes with that (a copy alone is three times as fast): where
+calls take less time than to send their items does, nothing is queued behind them. Whoever sends is what they wait for,
+and what is under way at one time is to find room in the caches: with twice as many arrays of 8 MB each copy took longer
 (``benchmarks/copying.py --places``)."""
 
 KNOWN = 16
