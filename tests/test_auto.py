@@ -898,3 +898,15 @@ def test_who_takes_results_late_is_no_reason_to_come_back():
             if x == 250:
                 time.sleep(1.5)
     assert CAME_BACK not in told(results), results.report
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("form", [list, iter])
+def test_as_many_workers_as_are_allowed_come_also_to_an_input_of_unknown_length(form):
+    def sleeps(x):
+        time.sleep(0.02)
+        return x
+
+    results = lw.map(sleeps, form(range(100)), max_workers=8)
+    assert results == list(range(100))
+    assert (results.report.backend, results.report.workers) == ("threads", 8), results.report

@@ -174,10 +174,13 @@ class Policy(Record, frozen=True):
                 why=f"no backend would be clearly faster than the plain loop; the best, {best.backend}, would take "
                 f"{_ms(best.seconds)} where the loop takes {_ms(serial.seconds)}: {best.reason}" + refusals,
             )
-        rest = f"{left:,} calls" if seen.total is not None else f"the next {left:,} calls"
+        rest, workers = f"{left:,} calls", best.workers
+        if seen.total is None:
+            # More may follow, for which all are there that the caller allows; none is started without a call.
+            rest, workers = f"the next {rest}", self.max_workers or workers
         return Verdict(
             switch=best.backend,
-            workers=best.workers,
+            workers=workers,
             predictions=predictions,
             why=f"one call takes {demand}: it {self._kind(demand)}; {rest} would take {_ms(serial.seconds)} one after "
             f"another and {_ms(best.seconds)} on {best.workers} {best.backend}" + refusals,
