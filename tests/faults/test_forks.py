@@ -99,19 +99,20 @@ def later(word, x):
     return nasty.wait_for_word(word, x) if x == LAST else x
 
 
-def refused_in_a_fork(results):
-    """How a fork ends that goes on with a lazy map, and closes it; 0 where it is refused. It hangs for 20 s at most."""
+def refused_in_a_fork(ask, close=lambda: None):
+    """How a fork ends in which ``ask`` is called, and then ``close``; 0 where it is told of the fork. It hangs for 20 s
+    at most."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(20)
-            list(results)
+            ask()
         except RuntimeError as error:
             code = 0 if "forked" in str(error) else 2
         finally:
-            results.close()
+            close()
             os._exit(code)
     return os.waitpid(child, 0)[1]
 
@@ -124,7 +125,7 @@ def test_a_fork_of_the_caller_takes_nothing_from_a_lazy_map_and_ends_nothing_of_
     results = lw.imap(later, [str(word)] * (LAST + 1), range(LAST + 1), backend=backend, max_workers=2)
     given = [next(results)]
     for _ in range(2):
-        assert refused_in_a_fork(results) == 0
+        assert refused_in_a_fork(lambda: list(results), results.close) == 0
         given.append(next(results))
     word.touch()
     assert [*given, *results] == list(range(LAST + 1))
@@ -142,7 +143,7 @@ def test_nor_does_it_wait_for_a_thread_that_draws_and_is_not_in_it(backend, tmp_
     drawing.start()
     try:
         wait_for(lambda: len(got) == 2)
-        assert refused_in_a_fork(results) == 0
+        assert refused_in_a_fork(lambda: list(results), results.close) == 0
     finally:
         word.touch()
         drawing.join(20)
@@ -212,18 +213,7 @@ def test_a_fork_that_waits_for_a_call_of_its_parent_is_told_that_it_would_wait_f
     word = tmp_path / "word"
     with lw.Executor(1, backend=backend) as executor:
         future, ended = executor.submit(jobs.wait_for_word, str(word)), executor.submit(abs, -1)
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                signal.alarm(10)
-                getattr(future, ask)()
-            except RuntimeError as problem:
-                code = 0 if "forked" in str(problem) else 2
-            finally:
-                os._exit(code)
-        status = os.waitpid(pid, 0)[1]
+        status = refused_in_a_fork(getattr(future, ask))
         word.touch()
         assert status == 0
         assert future.exception(20) is None and ended.result(20) == 1
@@ -236,18 +226,7 @@ def test_a_fork_that_goes_on_with_a_map_of_its_parents_executor_is_told_so(backe
     word = tmp_path / "word"
     with lw.Executor(1, backend=backend) as executor:
         results = executor.map(jobs.wait_for_word, [str(word)] * 2)
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                signal.alarm(10)
-                next(results)
-            except RuntimeError as problem:
-                code = 0 if "forked" in str(problem) else 2
-            finally:
-                os._exit(code)
-        status = os.waitpid(pid, 0)[1]
+        status = refused_in_a_fork(lambda: next(results))
         word.touch()
         assert status == 0
         assert len(list(results)) == 2
