@@ -42,6 +42,9 @@ TURN = 0.01
 MEMORY_LOOK = 0.5
 """Seconds between two looks at the memory that workers of their own take, and at what is left."""
 
+TELL = 0.05
+"""Seconds between two words to whoever follows the progress."""
+
 MOST_SPANS = 20_000
 """Spans that a report keeps; later ones are counted in the lanes only."""
 
@@ -71,7 +74,7 @@ class Run:
         self._spans: list[Span] = []
         self._fn: Callable[..., Any] | None = None
         self._source: Source | None = None
-        self._told = self.began
+        self._told, self._told_of = self.began, 0
         # Nothing of the kit is imported where nobody has made a lock.
         watch = getattr(sys.modules.get("lightwork._kit.checked"), "Watch", None)
         self._locks = None if watch is None else watch(self.began)
@@ -237,6 +240,8 @@ class Run:
         for live in self._live.values():
             if live.growth is not None and live.growth.due is not None:
                 deadline = min(self.began + live.growth.due, deadline)
+        if self.plan.progress is not None and self.dispatch.done > self._told_of:
+            deadline = min(self._told + TELL, deadline)  # no further call may end for long
         if deadline == math.inf:
             return timeout
         until = max(0.0, deadline - self.clock.now())
@@ -362,9 +367,9 @@ class Run:
 
     def _tell(self, finished: bool = False) -> None:
         now = self.clock.now()
-        if self.plan.progress is None or (now - self._told < 0.05 and not finished):
+        if self.plan.progress is None or (now - self._told < TELL and not finished):
             return
-        self._told, dispatch = now, self.dispatch
+        self._told, self._told_of, dispatch = now, self.dispatch.done, self.dispatch
         done, backend = dispatch.done - dispatch.failed, self._live[len(self._live) - 1].backend.name
         self.plan.progress(Progress(done, self.total, dispatch.failed, now - self.began, backend, finished))
 

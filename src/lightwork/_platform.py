@@ -167,6 +167,21 @@ def _apart(descriptor: int) -> int:
         os.close(descriptor)
 
 
+def fill_streams() -> None:
+    """Has ``os.devnull`` stand where the program has closed a standard stream, for good.
+
+    A sub-interpreter takes what has such a number for its stream, be it a folder that an import is reading: then it
+    fails to start. What children are given stays as it was: nothing.
+    """
+    for number in range(_OWN):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:  # another thread was quicker: it has this number, or a lower one was free again
+                os.close(opened)
+
+
 def adopted(descriptor: int) -> socket.socket:
     """The socket of a descriptor, which it takes over; it too waits as long as it takes."""
     sock = socket.socket(fileno=_apart(descriptor))

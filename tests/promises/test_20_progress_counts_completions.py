@@ -29,6 +29,20 @@ def test_completions_are_counted(workers, tmp_path):
     assert [progress.finished for progress in told].index(True) == len(told) - 1
 
 
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_what_ended_right_after_the_last_word_is_told_before_another_call_ends(backend, tmp_path):
+    """The next one may take an hour."""
+    word = tmp_path / "word"
+
+    def tell(progress):
+        if progress.done:
+            word.touch()
+
+    items = [str(tmp_path), str(word)]
+    lw.map(nasty.wait_for_word, items, backend=backend, max_workers=2, chunksize=1, progress=tell)
+    assert word.exists()
+
+
 def test_without_a_length_there_is_no_total():
     told = []
     lw.map(jobs.nap, (0.0 for _ in range(10)), backend="processes", progress=told.append)

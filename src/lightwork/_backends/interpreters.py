@@ -123,6 +123,7 @@ class InterpreterLauncher(Launcher):
         """Nothing to watch: an interpreter's end is its socket's end."""
 
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
+        _platform.fill_streams()
         own = _platform.adopted(os.dup(sock.fileno()))
         name, daemon = f"lightwork-interpreter-{worker}", _machine.daemon_threads()
         thread = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=daemon)
