@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import pytest
 
 import lightwork as lw
@@ -22,3 +25,25 @@ def test_a_call_waits_for_the_one_behind_it(family, backend, count, first):
     event = lw.Event()
     found = family(meets, range(count), [first] * count, [event] * count, backend=backend, max_workers=2)
     assert list(found) == [True] * count
+
+
+def meets_its_reader(x, last, read):
+    if x == last:
+        return "read" if read.wait(10) else "not read"
+    if x != last - 1:
+        time.sleep(0.005)
+    return x
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_call_waits_for_who_reads_the_result_before_it_while_others_end_calls_all_the_time(backend, workers):
+    read = lw.Event()
+    items = (itertools.count(), itertools.repeat(42), itertools.repeat(read))
+    options = {"chunksize": 4, "backend": backend, "max_workers": workers}
+    for result in lw.imap_unordered(meets_its_reader, *items, **options):
+        if result == 41:
+            read.set()
+        if isinstance(result, str):
+            break
+    assert result == "read"
