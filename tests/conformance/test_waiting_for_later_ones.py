@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import time
+
 import pytest
 
 import lightwork as lw
@@ -22,3 +26,68 @@ def test_a_call_waits_for_the_one_behind_it(family, backend, count, first):
     event = lw.Event()
     found = family(meets, range(count), [first] * count, [event] * count, backend=backend, max_workers=2)
     assert list(found) == [True] * count
+
+
+def meets_its_reader(x, last, read):
+    if x == last:
+        return "read" if read.wait(10) else "not read"
+    if x != last - 1:
+        time.sleep(0.005)
+    return x
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+@pytest.mark.parametrize("workers", [2, 3])
+def test_a_call_waits_for_who_reads_the_result_before_it_while_others_end_calls_all_the_time(backend, workers):
+    read = lw.Event()
+    items = (itertools.count(), itertools.repeat(42), itertools.repeat(read))
+    options = {"chunksize": 4, "backend": backend, "max_workers": workers}
+    for result in lw.imap_unordered(meets_its_reader, *items, **options):
+        if result == 41:
+            read.set()
+        if isinstance(result, str):
+            break
+    assert result == "read"
+
+
+async def awaits(x, last, read):
+    if x == last:
+        try:
+            await asyncio.wait_for(read.wait(), 10)
+        except TimeoutError:
+            return "not read"
+        return "read"
+    return x
+
+
+@pytest.mark.parametrize("chunksize", [None, 4])
+def test_the_result_before_a_coroutine_that_waits_for_its_reader_is_there(chunksize):
+    async def read_all():
+        read = asyncio.Event()
+        async for result in lw.aimap(awaits, range(400), [202] * 400, [read] * 400, max_workers=2, chunksize=chunksize):
+            if result == 201:
+                read.set()
+            if isinstance(result, str):
+                return result
+
+    assert asyncio.run(read_all()) == "read"
+
+
+async def meet(x, first, event):
+    if x == first:
+        try:
+            await asyncio.wait_for(event.wait(), 10)
+        except TimeoutError:
+            return False
+    if x == first + 1:
+        event.set()
+    return True
+
+
+@pytest.mark.parametrize("chunksize", [None, 4])
+def test_a_coroutine_waits_for_the_one_behind_it(chunksize):
+    async def meet_all():
+        event = asyncio.Event()
+        return await lw.amap(meet, range(400), [201] * 400, [event] * 400, max_workers=2, chunksize=chunksize)
+
+    assert list(asyncio.run(meet_all())) == [True] * 400

@@ -24,7 +24,8 @@ class Link:
     """One worker. Without a ``ledger`` nothing can be taken back from it, and all of its buffers go over the socket.
 
     ``record``: the batches that it has; ``functions``: numbers of those that it has; ``ready``: it has greeted;
-    ``retiring``: its end is no news; ``hung_up``: its socket has ended; ``death``: how it ended.
+    ``retiring``: its end is no news; ``hung_up``: its socket has ended; ``told``: results came from it since the crew
+    last looked into its ledger; ``death``: how it ended.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Link:
         self.frames = _wire.receive(sock, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
         self.record = Account(copied)
         self.functions: set[int] = set()
-        self.ready = self.retiring = self.hung_up = self.writing = False
+        self.ready = self.retiring = self.hung_up = self.writing = self.told = False
         self.death: End | None = None
         self._sender = _wire.Sender(sock)
         self._mind_room = mind_room
@@ -134,6 +135,7 @@ class Link:
     def collect(self, frame: _wire.Frame) -> Finished | None:
         """Takes in a frame with results; None where it tells nothing new."""
         self._taken += 1
+        self.told = True
         body = frame.body
         number, last, keeps, began, seconds, cpu = RESULTS.unpack_from(body)
         if frame.kind == _wire.RESULTS:

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 
 GLIMPSE = 0.05
-"""Seconds of silence after which the crew looks for finished results in the ledgers of busy workers."""
+"""Seconds of silence after which the crew looks for finished results in the ledgers of busy workers; of a worker's
+silence where others speak."""
 VISIBLE = 0.002
 """Seconds after which what is stored in shared memory is seen by every core, a thousand times over."""
 GRACE = 0.25
@@ -73,6 +74,8 @@ class RemoteCrew(Crew):
         self._hello: tuple[_surroundings.Surroundings, bytes, list[memoryview], dict[Handle, int]] | None = None
         self._decimals = _surroundings.unusual_decimals()
         self._now = SystemClock.now
+        self._looked = self._now()
+        """When it last looked into ledgers."""
         self._process = os.getpid()
         self.polling = Polling(self._cores > 1)
         self._closed = False
@@ -192,8 +195,12 @@ class RemoteCrew(Crew):
             self._touching = True
             for arrived in ready:
                 arrived()
+            now = self._now()
             if not ready and glimpse:
-                self._glimpse()
+                self._glimpse(now)
+            elif now >= self._looked + GLIMPSE:
+                # Others may have something to say for ever, and who waits may never do so for long.
+                self._glimpse(now, of_silent=True)
             if self._revoking:
                 self._confirm()
             self._touching = False
@@ -201,7 +208,7 @@ class RemoteCrew(Crew):
                 continue
             if self._events or self._rang:
                 break
-            if deadline is not None and self._now() >= deadline:
+            if deadline is not None and now >= deadline:
                 break
         events, self._events = self._events, []
         self._rang = False
@@ -354,10 +361,13 @@ class RemoteCrew(Crew):
             return False
         return any(link.tells_more() for link in self._links.values())
 
-    def _glimpse(self) -> None:
+    def _glimpse(self, now: float, of_silent: bool = False) -> None:
+        """``of_silent``: into the ledgers of those alone from which nothing came since the last time."""
+        self._looked = now
         for link in self._links.values():
-            if (finished := link.glimpse()) is not None:
+            if not (of_silent and link.told) and (finished := link.glimpse()) is not None:
                 self._events.append(finished)
+            link.told = False
 
     # ends
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from lightwork import _context
 from lightwork._backends._local import Reports, stop_iteration_error
 from lightwork._backends.base import Backend, Capabilities, Crew
-from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady, apply
+from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady, apply
 from lightwork._machine import daemon_threads
 from lightwork.errors import CallTimeout
 
@@ -28,6 +28,31 @@ CLOSE_SECONDS = 0.5
 """How long ``close`` waits for cancelled tasks to end; a coroutine that refuses to is left and counted."""
 
 
+GLIMPSE = 0.05
+"""Seconds between two looks for results whose batch goes on with a call that takes longer."""
+
+
+class _Work:
+    """A batch that a worker has: ``begun`` of its calls have, ``end`` are to; the outcomes of so many were
+    ``reported``; ``seen``: it was under way at the last look."""
+
+    __slots__ = ("batch", "begun", "end", "outcomes", "reported", "seen", "worker")
+
+    def __init__(self, worker: int, batch: Batch) -> None:
+        self.worker, self.batch = worker, batch
+        self.outcomes = Outcomes(batch.id, 0, [])
+        self.begun = self.reported = 0
+        self.end = len(batch.items)
+        self.seen = False
+
+    def news(self) -> Outcomes:
+        """What has ended since the last time."""
+        whole, start = self.outcomes, self.reported
+        self.reported = len(whole.values)
+        failures = {at: problem for at, problem in whole.failures.items() if at >= start}
+        return Outcomes(whole.batch, start, whole.values[start:], failures, whole.began, whole.seconds)
+
+
 class _Tasks:
     """The tasks on one loop; all its methods run in that loop's thread."""
 
@@ -36,15 +61,54 @@ class _Tasks:
         self.report = report
         self.context = contextvars.copy_context()
         self.running: set[asyncio.Task[None]] = set()
+        self._works: dict[int, _Work] = {}
+        self._looks = False
 
     def start(self, worker: int, batch: Batch) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(worker, batch), context=self.context.copy())
+        loop = asyncio.get_running_loop()
+        work = self._works[worker] = _Work(worker, batch)
+        task = loop.create_task(self._run(work), context=self.context.copy())
         self.running.add(task)
         task.add_done_callback(self.running.discard)
+        if work.end > 1 and not self._looks:
+            self._looks = True
+            loop.call_later(GLIMPSE, self._look)
 
-    async def _run(self, worker: int, batch: Batch) -> None:
-        outcomes = Outcomes(batch.id, 0, [], began=time.perf_counter())
+    def revoke(self, worker: int) -> None:
+        """Takes back what a worker has not begun; the first call of its batch, which is about to begin, stays."""
+        work, positions = self._works.get(worker), {}
+        if work is not None and (begun := max(1, work.begun)) < work.end:
+            work.end = positions[work.batch.id] = begun
+        self.report(Revoked(worker, positions))
+
+    def _look(self) -> None:
+        """Reports what has ended of batches that go on: somebody may wait for it."""
+        self._looks = False
+        for work in self._works.values():
+            if work.seen and len(work.outcomes.values) > work.reported:
+                self.report(Finished(work.worker, work.news(), last=False))
+            work.seen = True
+            self._looks |= work.end > 1
+        if self._looks:
+            asyncio.get_running_loop().call_later(GLIMPSE, self._look)
+
+    async def _run(self, work: _Work) -> None:
+        outcomes = work.outcomes
+        outcomes.began = time.perf_counter()
+        try:
+            await self._make(work)
+        finally:
+            del self._works[work.worker]
+        outcomes.seconds = time.perf_counter() - outcomes.began
+        self.report(Finished(work.worker, work.news() if work.reported else outcomes, last=True))
+
+    async def _make(self, work: _Work) -> None:
+        """Makes the calls of a batch."""
+        batch, outcomes = work.batch, work.outcomes
         for offset, item in enumerate(batch.items):
+            if offset >= work.end:
+                return  # the rest was taken back
+            work.begun = offset + 1
             index = batch.first + offset
             _context.enter(index, self.terms.seed, "asyncio")
             try:
@@ -70,8 +134,6 @@ class _Tasks:
             outcomes.failures[offset] = failure
             del failure  # its traceback keeps this frame
             outcomes.values.append(None)
-        outcomes.seconds = time.perf_counter() - outcomes.began
-        self.report(Finished(worker, outcomes, last=True))
 
     async def cancel_all(self, seconds: float) -> int:
         """Cancels what runs and returns how many tasks did not end within ``seconds``."""
@@ -140,6 +202,9 @@ class AsyncioCrew(_CoroutineCrew):
         if not self._broken:
             self._loop.call_soon_threadsafe(self._tasks.start, worker, batch)
 
+    def revoke(self, worker: int) -> None:
+        self._loop.call_soon_threadsafe(self._tasks.revoke, worker)
+
     def wake(self) -> None:
         self._reports.wake()
 
@@ -175,6 +240,9 @@ class OwnLoopCrew(_CoroutineCrew):
     def send(self, worker: int, batch: Batch) -> None:
         if not self._broken:
             self._tasks.start(worker, batch)
+
+    def revoke(self, worker: int) -> None:
+        self._tasks.revoke(worker)
 
     def wake(self) -> None:
         self._reports.wake()
@@ -219,6 +287,7 @@ class AsyncioBackend(Backend):
         startup=1e-3,
         per_call=4e-5,
         per_item=1e-5,
+        can_revoke=True,
         max_queued=1,
     )
 

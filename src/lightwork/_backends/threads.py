@@ -33,7 +33,8 @@ JOIN_SECONDS = 0.2
 
 
 GLIMPSE = 0.05
-"""Seconds after which results are reported while their batch goes on with a call that takes longer."""
+"""Seconds of silence after which results are reported while their batch goes on with a call that takes longer; of its
+worker's silence where others speak."""
 
 
 MOMENT = 2e-4
@@ -43,8 +44,8 @@ MOMENT = 2e-4
 class _Worker:
     """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported. ``left``: the items of
     its calls that have not begun, of the ``whole`` number that it is to make. ``begun``: batches that it has begun, of
-    those that it was ``given`` and that were not taken back; ``asked``: to begin one call of the next at most. ``turn``
-    is held where all this changes."""
+    those that it was ``given`` and that were not taken back; ``seen``: how many it had when its crew last looked;
+    ``asked``: to begin one call of the next at most. ``turn`` is held where all this changes."""
 
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
@@ -53,7 +54,7 @@ class _Worker:
         self.outcomes = Outcomes(0, 0, [])
         self.reported = 0
         self.left: deque[Any] = deque()
-        self.given = self.begun = self.whole = 0
+        self.given = self.begun = self.seen = self.whole = 0
         self.asked = False
         self.turn = threading.Lock()
 
@@ -91,6 +92,8 @@ class ThreadCrew(Crew):
         self._started = 0
         self._together = False
         """Whether a worker may have several calls."""
+        self._looked = time.perf_counter()
+        """When it last looked what had ended of batches that go on."""
         self._closed = threading.Event()
         self._process = os.getpid()
         self._standing_in = True
@@ -180,22 +183,30 @@ class ThreadCrew(Crew):
             return None
 
     def wait(self, timeout: float | None) -> list[Event]:
-        if not self._together or (timeout is not None and timeout <= GLIMPSE):
+        if not self._together:
+            return self._reports.take(timeout)
+        if time.perf_counter() >= self._looked + GLIMPSE:
+            # Others may have something to say for ever, and who waits may never do so for long.
+            self._glimpse(of_silent=True)
+        if timeout is not None and timeout <= GLIMPSE:
             return self._reports.take(timeout)
         if events := self._reports.take(GLIMPSE):
             return events
         self._glimpse()
         return self._reports.take(0.0)
 
-    def _glimpse(self) -> None:
-        """Reports what has ended of batches that go on: somebody may wait for it."""
-        self._together = False
+    def _glimpse(self, of_silent: bool = False) -> None:
+        """Reports what has ended of batches that go on: somebody may wait for it. ``of_silent``: of those alone that
+        went on the last time, too."""
+        self._together, self._looked = False, time.perf_counter()
         for number, worker in self._workers.items():
             with worker.turn:
+                goes_on, worker.seen = worker.seen == worker.begun, worker.begun
+                self._together |= worker.given > worker.begun
                 if worker.batch is None or worker.batch.stop == 1:
                     continue
                 self._together = True
-                if (news := worker.news()) is not None:
+                if (goes_on or not of_silent) and (news := worker.news()) is not None:
                     self._reports.put(Finished(number, news, last=False))
 
     def glance(self) -> float:
