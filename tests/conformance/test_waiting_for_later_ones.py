@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import lightwork as lw
@@ -22,3 +24,11 @@ def test_a_call_waits_for_the_one_behind_it(family, backend, count, first):
     event = lw.Event()
     found = family(meets, range(count), [first] * count, [event] * count, backend=backend, max_workers=2)
     assert list(found) == [True] * count
+
+
+@pytest.mark.parametrize("backend", ["threads", "auto"])
+def test_calls_that_wait_all_begin(backend):
+    """Nobody said how many at once: where nothing is computed it is not for the first few to end."""
+    everybody = threading.Barrier(50)
+    found = lw.map(lambda _: everybody.wait(30) >= 0, range(50), backend=backend)
+    assert found == [True] * 50
