@@ -16,6 +16,7 @@ from lightwork._demand import Canary, Demand, Meter
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, Run
 from lightwork._evidence import CANARY_SECONDS, Evidence, Running
+from lightwork._growth import MANY
 from lightwork._live import Live
 from lightwork._opening import Opening
 from lightwork._plan import Plan
@@ -47,10 +48,6 @@ with the other."""
 
 UNCLEAR = 0.1
 """Seconds after which its share is believed whatever it is."""
-
-MANY = 64
-"""Threads to begin with where all that is known is that one call waits: twice as many as the standard library's pool
-has. They take 6 ms to start, where growing from half of them takes two rounds of calls (``regret.py --jobs http*``)."""
 
 FEW = 3
 """Calls: after so many it is no longer only one that may have been a giant, or have paid for the others."""

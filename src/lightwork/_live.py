@@ -6,10 +6,11 @@ import os
 
 from lightwork import _trace
 from lightwork._attendance import Attendance, Gauge
+from lightwork._batching import LONGEST
 from lightwork._calls import WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import thread_cpu
 from lightwork._gate import opened
-from lightwork._growth import Pace
+from lightwork._growth import BRIEF, WAITING, Pace
 from lightwork._headroom import affordable
 from lightwork._lanes import NO_CAP
 
@@ -113,7 +114,10 @@ class Live:
             hungry = pending > 0 and not lane.idle and len(lane.workers) >= lane.target
             if not hungry or growth.due is None or now >= growth.due:
                 growth.look(now, hungry, process_cpu(), delay() if hungry else None)
-        return growth.observe(now, lane.calls, lane.busy, lane.cpu, delay)
+        wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, lane.batching.largest or 1)
+        waits = lane.cpu < WAITING * lane.busy
+        lane.batching.longest = BRIEF if waits and wanted < growth.limit else LONGEST
+        return wanted
 
     def make_way(self, pace: Pace) -> None:
         """Lets as many calls go out as may before it is looked whether the threads compute."""

@@ -8,7 +8,7 @@ from lightwork._backends._registry import backend, usable
 from lightwork._backends.base import Backend
 from lightwork._clock import SystemClock
 from lightwork._engine import Run
-from lightwork._growth import MOST_COROUTINES, MOST_THREADS, Growth
+from lightwork._growth import MANY, MOST_COROUTINES, MOST_THREADS, Growth
 from lightwork._library_threads import share
 from lightwork._machine import gil_enabled, system, usable_cores
 from lightwork._options import Settings
@@ -208,8 +208,8 @@ def how_many(made: Backend, asked: int | None) -> tuple[int, Growth | None]:
             # Others compute beside: as many as there are cores for, until the calls are seen to wait.
             begin = share(1)
             return begin, Growth(ceiling, MOST_THREADS, begin)
-        # They compute until they are seen not to; then as many as the standard library's pool has at most.
-        return begin, Growth(ceiling, MOST_THREADS, begin, begin, max(begin, min(32, begin + 4)))
+        # They compute until they are seen not to.
+        return begin, Growth(ceiling, MOST_THREADS, begin, begin, max(begin, MANY))
     return begin, None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 
 import pytest
@@ -91,3 +92,11 @@ def test_a_coroutine_waits_for_the_one_behind_it(chunksize):
         return await lw.amap(meet, range(400), [201] * 400, [event] * 400, max_workers=2, chunksize=chunksize)
 
     assert list(asyncio.run(meet_all())) == [True] * 400
+
+
+@pytest.mark.parametrize("backend", ["threads", "auto"])
+def test_calls_that_wait_all_begin(backend):
+    """Nobody said how many at once: where nothing is computed it is not for the first few to end."""
+    everybody = threading.Barrier(50)
+    found = lw.map(lambda _: everybody.wait(30) >= 0, range(50), backend=backend)
+    assert found == [True] * 50

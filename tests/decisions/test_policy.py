@@ -144,6 +144,16 @@ def test_waiting_grows_to_the_limit():
     assert grow(0.02, 0.001, lambda n: n) == 128
 
 
+def test_what_batches_tell_late_is_no_end_of_growth():
+    """Eight threads make four calls of 10 ms at a time: few of these are told first, then all others at once."""
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.010, 2, 0.02, 0.0, batch=4)
+    growth.observe(0.015, 8, 0.08, 0.0, batch=4)
+    assert growth.observe(0.055, 16, 0.16, 0.0, batch=4) == 8
+    growth.observe(0.096, 24, 0.24, 0.0, batch=4)
+    assert growth.observe(0.097, 48, 0.48, 0.0, batch=4) == 32
+
+
 def test_threads_that_wait_are_more_before_a_call_has_ended():
     growth = Growth(1.0, 128, 2, 2, 6)
     growth.look(0.0, True, 1.0)
