@@ -15,8 +15,8 @@ import time
 import pytest
 
 from lightwork import _machine
-from lightwork._clock import OwnCpu
-from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size
+from lightwork._clock import OwnCpu, thread_cpu_clock
+from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size, surely_held
 from lightwork._fingerprint import fingerprint
 from lightwork._wire_cost import measure_wire
 
@@ -228,6 +228,39 @@ def test_the_gil_is_heard_where_others_have_the_cores():
         for hog in hogs:
             hog.kill()
             hog.wait()
+
+
+@pytest.mark.skipif(not _machine.gil_enabled(), reason="without the GIL nothing is to be heard")
+@pytest.mark.parametrize(
+    "fn, held",
+    [
+        (lambda: hashlib.sha256(BLOB).digest(), False),
+        (lambda: time.sleep(0.002), False),
+        (loop, True),
+        (lambda: json.dumps(WORDS), True),
+    ],
+    ids=["sha256", "sleep", "loop", "json"],
+)
+def test_a_few_knocks_beside_a_call_that_holds_the_gil_are_enough(fn, held):
+    over, clocks = threading.Event(), []
+
+    def calls():
+        clocks.append(thread_cpu_clock(threading.get_ident()))
+        while not over.is_set():
+            fn()
+
+    thread = threading.Thread(target=calls)
+    thread.start()
+    turns = sys.getswitchinterval()
+    try:
+        while not clocks:
+            time.sleep(0.001)
+        found = [surely_held(clocks[0]) for _ in range(100 if held else 10)]  # a busy machine may hear it seldom
+    finally:
+        over.set()
+        thread.join()
+    assert any(found) == held
+    assert sys.getswitchinterval() == turns
 
 
 @pytest.mark.skipif(not _machine.gil_enabled(), reason="without the GIL nothing is to be heard")

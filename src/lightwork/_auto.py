@@ -367,7 +367,10 @@ class AutoRun(Run):
             stays = evidence.weigh(self._fn)
         else:
             if not evidence.listening:
-                evidence.listen_to(Canary(self._makers()), self.clock)
+                makers = self._makers()
+                if inside and makers is not None and evidence.hears(makers):
+                    return True
+                evidence.listen_to(Canary(makers), self.clock)
             return False
         if stays:
             self._keep_out_of_processes(stays)

@@ -15,6 +15,7 @@ from lightwork._clock import alone, thread_cpu_clock
 from lightwork._lean import Lock, deque
 from lightwork._record import Record, replace
 from lightwork._stats import relative_mad
+from lightwork._turns import QuickTurns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -260,6 +261,45 @@ _ENOUGH = (4, 0.002), (1, 0.015)  # knocks, and CPU seconds that they stand for:
 _COMPUTED = 5e-5  # s of CPU between two knocks, without which the later one tells nothing
 _GOLDEN = 0.6180339887498949
 _ENDS = 1.0  # s in which the thread ends, where there is one: in a forked child there is not
+_SURE, _IDLE = 5, 3  # knocks that all find the GIL held; those without any computing since the one before
+
+
+def _knock(gate: Lock, asleep: float) -> bool | None:
+    """Sleeps so long, and returns whether the GIL was held then; None where the gate was opened meanwhile."""
+    now, switches = time.perf_counter, _machine.voluntary_switches
+    before = switches()
+    began = now()
+    if gate.acquire(timeout=asleep):
+        return None
+    woke = now()
+    after = switches()
+    # A kernel that does not count (0: gVisor does so) leaves the lateness alone as evidence.
+    counted = None if before is None or after is None or after == before else after - before
+    return woke - began - asleep > _LATE if counted is None else counted > 1
+
+
+def surely_held(used: Callable[[], float]) -> bool:
+    """Whether calls that run hold the GIL whenever it is looked: to be asked in a thread beside them.
+
+    ``used``: a clock of what they have computed, as a canary has it. Knocks like those of a canary, but in quick turns
+    and by the thread that asks, so that 5 ms tell what takes a canary, with its start and the thread's usual turns, 20
+    to 40. If one finds the GIL free, or nothing is computed, that says nothing, and costs less than one turn.
+    """
+    gate = Lock()
+    gate.acquire()
+    place, before, held, idle = time.perf_counter() % 1.0, used(), 0, 0
+    with QuickTurns():
+        while held < _SURE and idle < _IDLE:
+            place = (place + _GOLDEN) % 1.0
+            if not _knock(gate, _SPACING * (0.5 + place)):
+                return False
+            computed = used() - before
+            before += computed
+            if computed < _COMPUTED:
+                idle += 1  # who gave the GIL away for the last one has had no core since, or the call is over
+            else:
+                held += 1
+    return held == _SURE
 
 
 class Canary:
@@ -369,28 +409,21 @@ class Canary:
             self._ended.release()
 
     def _watch(self) -> None:
-        now, switches, gate = time.perf_counter, _machine.voluntary_switches, self._gate
+        now, gate = time.perf_counter, self._gate
         place, knocks = now() % 1.0, 0
         while True:
             place, knocks = (place + _GOLDEN) % 1.0, knocks + 1
             rate = max(1.0, knocks / _PATIENT_AFTER)
             asleep = min(_SPACING * rate, _WIDEST) * (0.5 + place)
-            before = switches()
-            began = now()
-            self._due = began + asleep
-            if gate.acquire(timeout=asleep):
+            self._due = now() + asleep
+            if (held := _knock(gate, asleep)) is None:
                 return
-            woke = now()
-            after = switches()
             self._due = float("inf")
-            late = max(0.0, woke - began - asleep)
-            # A kernel that does not count (0: gVisor does so) leaves the lateness alone as evidence.
-            counted = None if before is None or after is None or after == before else after - before
             computed = self._computed()
             self._before += computed
             if computed < _COMPUTED:
                 continue
-            if late > _LATE if counted is None else counted > 1:
+            if held:
                 self._held += computed
             self._total += computed
             self._knocks += 1

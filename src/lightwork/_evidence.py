@@ -5,10 +5,10 @@ No call is made for it: the items that are timed are the job's own, and what tak
 
 from __future__ import annotations
 
-from lightwork._demand import Canary, Demand, Meter, Wire
+from lightwork._demand import Canary, Demand, Meter, Wire, surely_held
 from lightwork._fingerprint import fingerprint, immutable
 from lightwork._gate import opened
-from lightwork._machine import gil_enabled
+from lightwork._machine import gil_enabled, voluntary_switches
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import loading
 
@@ -111,6 +111,15 @@ class Evidence:
         )
 
     # whether they hold the GIL
+
+    def hears(self, used: Callable[[], float]) -> bool:
+        """Whether a few knocks from the thread that asks, beside a call that runs, are enough to know that it holds the
+        GIL. ``used``: what the call has computed."""
+        with loading:
+            voluntary_switches()  # loads what that takes
+        if surely_held(used):
+            self._gil_share, self.gil_known = 1.0, True
+        return self.gil_known
 
     @property
     def listening(self) -> bool:

@@ -45,6 +45,9 @@ CROWDED = 0.02
 the GIL, or for a core, that the sibling calls have."""
 
 
+LATER = 1.1
+"""Times as long as until now that it lasts at least until the choice is made again."""
+
 AS_MUCH_AGAIN = 2
 """Times as many calls as were made are taken to follow where the input does not say how many there are: the start of
 other workers, beside the calls that go on here, costs less than half of what they would save if so."""
@@ -167,6 +170,8 @@ class Policy(Record, frozen=True):
         predictions = (serial, *options)
         refusals = f" ({self._refusals()})" if any(c.refused for c in self.candidates) else ""
         saving = serial.seconds - best.seconds
+        if seen.total is None:
+            again = min(again, self._pays(seen.elapsed, serial.seconds, options, usable))
         if best.seconds > CLEARLY * serial.seconds or saving < SAVING:
             return Verdict(
                 again=again,
@@ -185,6 +190,17 @@ class Policy(Record, frozen=True):
             why=f"one call takes {demand}: it {self._kind(demand)}; {rest} would take {_ms(serial.seconds)} one after "
             f"another and {_ms(best.seconds)} on {best.workers} {best.backend}" + refusals,
         )
+
+    def _pays(self, elapsed: float, loop: float, options: list[Prediction], usable: list[Candidate]) -> float:
+        """When one of the backends would be clearly faster than the plain loop, if so: of input without a length there
+        is the more left to come the longer it has lasted, and what a start costs stays as it is."""
+        soonest = math.inf
+        for option, candidate in zip(options, usable, strict=True):
+            start = candidate.capabilities.startup
+            calls = max(0.0, option.seconds - start)
+            if calls < CLEARLY * loop:
+                soonest = min(soonest, max(LATER, start / (CLEARLY * loop - calls), (start + SAVING) / (loop - calls)))
+        return soonest * elapsed
 
     def _kind(self, demand: Demand) -> str:
         """What a call mostly does, in words."""

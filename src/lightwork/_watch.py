@@ -197,9 +197,12 @@ class Watch:
         self.own_cpu.ends()
 
     def _taken_over(self) -> Taken | None:
-        pause, slept, used = LOOK, SystemClock.now(), self._caller_cpu()
+        slept, used = SystemClock.now(), self._caller_cpu()
+        pause = max(0.0, LOOK - (slept - self._since))  # this thread's own start waited for the GIL
         while not self._over:
-            if self._alarm.acquire(timeout=pause):
+            with QuickTurns():  # else each look comes 5 ms late, where the calls hold the GIL
+                rung = self._alarm.acquire(timeout=pause)
+            if rung:
                 if not self._over:
                     self._load_all(False)
                 continue

@@ -52,6 +52,24 @@ def test_few_short_calls_stay():
     assert verdict.switch is None
 
 
+@pytest.mark.parametrize("wall", [0.0005, 0.003, 0.02])
+@pytest.mark.parametrize("asked", [0.085, 0.1, 0.12, 0.15])
+def test_more_of_an_input_without_a_length_is_chosen_for_as_soon_as_that_pays(wall, asked):
+    """The more of it has come, the more is taken to follow: the next look is when that would be enough."""
+    demand = Demand(wait=0.0, cpu=wall, gil=wall)
+
+    def advised(elapsed):
+        done = max(1, int(elapsed / wall))
+        return policy().advise(Seen(elapsed, done, None, demand, True, True, None, True))
+
+    soonest = next(at / 1000 for at in range(1, 10_000) if advised(at / 1000).switch)
+    at = asked
+    while not (verdict := advised(at)).switch:
+        assert verdict.again > at
+        at = verdict.again
+    assert at < max(asked + wall, 1.2 * soonest + wall)
+
+
 def test_one_core_gains_nothing_from_computing_elsewhere():
     assert policy(cores=1).advise(seen(COUNTS)).switch is None
     assert policy(cores=1).advise(seen(WAITS)).switch == "threads"
