@@ -3,10 +3,12 @@
 import io
 import json
 import re
+import time
 from html.parser import HTMLParser
 
 import pytest
 
+import lightwork as lw
 from lightwork._demand import Demand
 from lightwork._inventory import machine
 from lightwork._reasons import Facts, advice, reason
@@ -19,6 +21,7 @@ from lightwork.report.html import bars, comparison_fragment, comparison_page
 from lightwork.report.progress import Bar, bar, clock, status
 from lightwork.report.rows import Row
 from lightwork.report.text import comparison_text, duration, fill, measured, size, table, times
+from tests.leftovers import wait_for
 
 
 def interval(value, spread=0.01):
@@ -236,6 +239,19 @@ def test_bar_is_drawn_at_most_ten_times_a_second():
         draw(progress(done, total=1000, seconds=done * 0.0005))
     assert out.getvalue().count("/1,000") <= 8
     draw.close()
+
+
+def test_bar_shows_what_ended_right_after_it_was_drawn_though_no_other_call_ends():
+    Bar("", terminal()[0])(progress(0))  # what it imports takes longer than the time between two drawings
+    console, out = terminal()
+
+    def call(number):
+        if number < 2:
+            time.sleep(0.06)
+        else:
+            wait_for(lambda: "2/3" in out.getvalue(), 10)
+
+    lw.map(call, range(3), backend="threads", max_workers=1, chunksize=1, progress=Bar("", console))
 
 
 def test_bar_of_a_run_that_is_given_up_gives_the_cursor_back():

@@ -43,7 +43,7 @@ MEMORY_LOOK = 0.5
 """Seconds between two looks at the memory that workers of their own take, and at what is left."""
 
 TELL = 0.05
-"""Seconds between two words to whoever follows the progress."""
+"""Seconds between two words to whoever follows the progress, and does not ask for fewer (``lightwork_every``)."""
 
 MOST_SPANS = 20_000
 """Spans that a report keeps; later ones are counted in the lanes only."""
@@ -75,6 +75,8 @@ class Run:
         self._fn: Callable[..., Any] | None = None
         self._source: Source | None = None
         self._told, self._told_of = self.began, 0
+        every = getattr(plan.progress, "lightwork_every", None)
+        self._tells_every = every if type(every) is float else TELL  # a mock has all attributes
         # Nothing of the kit is imported where nobody has made a lock.
         watch = getattr(sys.modules.get("lightwork._kit.checked"), "Watch", None)
         self._locks = None if watch is None else watch(self.began)
@@ -241,7 +243,7 @@ class Run:
             if live.growth is not None and live.growth.due is not None:
                 deadline = min(self.began + live.growth.due, deadline)
         if self.plan.progress is not None and self.dispatch.done > self._told_of:
-            deadline = min(self._told + TELL, deadline)  # no further call may end for long
+            deadline = min(self._told + self._tells_every, deadline)  # no further call may end for long
         if deadline == math.inf:
             return timeout
         until = max(0.0, deadline - self.clock.now())
@@ -367,7 +369,7 @@ class Run:
 
     def _tell(self, finished: bool = False) -> None:
         now = self.clock.now()
-        if self.plan.progress is None or (now - self._told < TELL and not finished):
+        if self.plan.progress is None or (now - self._told < self._tells_every and not finished):
             return
         self._told, self._told_of, dispatch = now, self.dispatch.done, self.dispatch
         done, backend = dispatch.done - dispatch.failed, self._live[len(self._live) - 1].backend.name

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REDRAW = 0.1
 """Seconds between two drawings: faster is not seen, and costs the run."""
 
+ROUNDED = 1e-6
+"""Seconds by which a word that comes just so long after the last may seem to come too early."""
+
 
 def bar(description: str = "") -> Callable[[Progress], None]:
     """A callable for ``progress=`` that draws a bar on standard error: done and total, rate, failures, backend.
@@ -47,6 +50,9 @@ def _console() -> Console | None:
 class Bar:
     """Draws what it is told. Without a console it stays silent."""
 
+    lightwork_every = REDRAW
+    """How often a run is to tell: of one that tells more, what is not drawn may be the last word for an hour."""
+
     def __init__(self, description: str, console: Console | None) -> None:
         self._description = description
         self._console = console
@@ -64,7 +70,7 @@ class Bar:
             # A run that is given up never says that it has ended: the terminal's cursor must come back all the same.
             self._close = weakref.finalize(self, self._display.stop)
             self._drawn = -REDRAW
-        if not progress.finished and progress.seconds - self._drawn < REDRAW:
+        if not progress.finished and progress.seconds - self._drawn < REDRAW - ROUNDED:
             return
         self._drawn = progress.seconds
         total = progress.done if progress.finished and progress.total is None else progress.total
