@@ -13,6 +13,7 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
+from lightwork._loops import GIL
 from lightwork._turns import Loading, QuickTurns
 from lightwork._worth import WORTH_ASKING, computes, says_little, too_little
 
@@ -34,6 +35,9 @@ LOOK = 0.005
 """Seconds that calls have lasted when they are looked at first; then each time they have become half as long again."""
 
 SLOWER = 1.5
+
+SOON = 0.002
+"""The same where there is no GIL: what is loaded then keeps the calls from nothing, as long as there is a core for it."""
 
 QUIET = 0.03
 """Seconds for which a call that has loaded modules must have loaded none, to do something else: as many as it was at
@@ -197,7 +201,8 @@ class Watch:
         self.own_cpu.ends()
 
     def _taken_over(self) -> Taken | None:
-        pause, slept, used = LOOK, SystemClock.now(), self._caller_cpu()
+        first = LOOK if GIL else SOON
+        pause, slept, used = first, SystemClock.now(), self._caller_cpu()
         while not self._over:
             if self._alarm.acquire(timeout=pause):
                 if not self._over:
@@ -209,8 +214,8 @@ class Watch:
             lasted = now - self._since
             if not self.begun and lasted > LONG:
                 return None  # a Ctrl-C came before the first call
-            if lasted < LOOK or not self.begun:
-                pause = max(0.0, LOOK - lasted) + 1e-4
+            if lasted < first or not self.begun:
+                pause = max(0.0, first - lasted) + 1e-4
                 continue
             if self._imports.go_on(now, self._since):
                 pause = LOOK
@@ -228,6 +233,7 @@ class Watch:
             if left <= 0:
                 continue
             if busy and begun == 1 and says_little(so_far, left):
+                self._load_early()
                 pause = LOOK
                 continue
             self._load_all(busy)
@@ -237,6 +243,18 @@ class Watch:
                 self._taken = self._take_over()
             return self._taken
         return None
+
+    def _load_early(self) -> None:
+        """Loads what decisions take before it is plain that there are any, where that costs the calls nothing."""
+        if GIL or self.loading:
+            return
+        self.loading = True  # what is loaded from here on is nobody else's
+        from lightwork._machine import gil_enabled, usable_cores
+
+        if gil_enabled() or usable_cores() < 2:
+            self.loading = False
+        else:
+            self._load_all(True)
 
     def _load_all(self, busy: bool) -> None:
         self.loading = True
