@@ -112,8 +112,8 @@ class Live:
         if growth.workers < growth.many:
             hungry = pending > 0 and not lane.idle and len(lane.workers) >= lane.target
             if not hungry or growth.due is None or now >= growth.due:
-                growth.look(now, hungry, process_cpu(), delay() if hungry else None)
-        return growth.observe(now, lane.calls, lane.busy, lane.cpu, delay)
+                growth.look(now, hungry, process_cpu(), delay() if hungry else None, lane.calls, pending)
+        return growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, process_cpu)
 
     def make_way(self, pace: Pace) -> None:
         """Lets as many calls go out as may before it is looked whether the threads compute."""
