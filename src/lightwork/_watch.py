@@ -37,7 +37,8 @@ LOOK = 0.005
 SLOWER = 1.5
 
 SOON = 0.002
-"""The same where there is no GIL: what is loaded then keeps the calls from nothing, as long as there is a core for it."""
+"""The same where there is no GIL: to load what decisions take keeps the calls from nothing there, as long as there is a
+core for it."""
 
 QUIET = 0.03
 """Seconds for which a call that has loaded modules must have loaded none, to do something else: as many as it was at
@@ -226,6 +227,9 @@ class Watch:
             pause = max(LOOK, (SLOWER - 1) * lasted)
             so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
+            if lasted < LOOK and not busy:
+                pause = LOOK - lasted + 1e-4  # it may just have had no core so far, or be about to import
+                continue
             if busy and too_little(left * so_far / begun):
                 if left > 0:  # it is enough then, if this call goes on
                     pause = min(pause, max(1e-3, WORTH_ASKING * begun / left - so_far))
