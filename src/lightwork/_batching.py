@@ -21,6 +21,11 @@ GROWTH = 8
 LONGEST = 0.05
 """Seconds: no batch is meant to last longer, so that a result waits no longer than that for its siblings."""
 
+PROMPT = 0.015
+"""The same for threads that have no GIL to wait for: handing out keeps nobody from computing there, and a further batch
+is queued behind one that is so short (see ``AHEAD``). So calls that become longer are soon seen to be, and few of them
+stand behind each other."""
+
 AHEAD = 0.02
 """Seconds: a further batch is queued behind one that is expected to end sooner than this."""
 

@@ -64,6 +64,14 @@ KEPT = 0.85
 """Part of the throughput that must be left with as many threads as cores; else they did not only compute."""
 
 
+RESTS = 64
+"""Calls for each thread that are made before more threads are tried again, where they were in vain; then twice as many
+each time."""
+
+WORTH = 0.02
+"""Seconds that the calls which wait must take at the pace of the last ones for more threads to be started at once."""
+
+
 def _unknown() -> float | None:
     return None
 
@@ -76,8 +84,11 @@ class Growth(Slotted):
     (one under the GIL, else the number of cores). Throughput must have grown with the last step, too.
 
     Threads that compute, with the GIL given up, are cut to ``cores`` where they were more, and are more again when
-    the calls wait. 0: they are not cut. They are ``many`` at once where nothing is computed while calls wait for a
-    thread: the first calls may last long.
+    the calls wait. 0: they are not cut. They are up to ``many`` at once where next to nothing is computed while calls
+    wait for a thread: the first calls may last long.
+
+    Calls that wait for each other, for a database's lock or for room in memory, leave cores idle, too. So where a step
+    up has made them end no sooner, the step is taken back; and it is taken again where that did not help.
     """
 
     __slots__ = (
@@ -88,8 +99,12 @@ class Growth(Slotted):
         "_crowd",
         "_delay",
         "_look",
+        "_process",
         "_rate",
+        "_rests",
         "_since",
+        "_step",
+        "_until",
         "both",
         "ceiling",
         "cores",
@@ -107,7 +122,7 @@ class Growth(Slotted):
         where it is not known how long their threads had to wait for cores."""
         self.due: float | None = None
         """When to look again, where that is not to wait for the end of a call."""
-        self._look: tuple[float, float] | None = None
+        self._look: tuple[float, float, int] | None = None
         self._began = workers
         self._crowd: tuple[int, float] | None = None
         self.ceiling = ceiling
@@ -117,25 +132,35 @@ class Growth(Slotted):
         self._cpu = self._delay = 0.0
         self._busy = 0.0
         self._calls = 0
-        self._rate = 0.0
+        self._rate = self._process = 0.0
+        self._step: tuple[int, float] | None = None
+        """How many workers there were before the last step, and how many calls a second they ended."""
+        self._until, self._rests = 0, RESTS
+        """Calls before which no more workers are tried, and how many for each worker come before the next time."""
 
-    def look(self, now: float, hungry: bool, cpu: float, delay: float | None = None) -> None:
+    def look(
+        self, now: float, hungry: bool, cpu: float, delay: float | None = None, calls: int = 0, left: float = math.inf
+    ) -> None:
         """Whether nothing is computed, which is to be found out as long as there are fewer than ``many``. ``hungry``:
         calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used;
-        ``delay``: seconds for which the workers were ready and had no core, where that is known."""
+        ``delay``: seconds for which the workers were ready and had no core, where that is known; ``calls`` have ended
+        so far, and so many are ``left``."""
         sure = self.both or delay is not None
         cpu += delay or 0.0
-        if not hungry or self.workers >= self.many:
+        if not hungry or self.workers >= self.many or calls < self._until:
             self.due = self._look = None
         elif self._look is None:
-            self._look, self.due = (now, cpu), now + (BEAT if sure else SELDOM)
+            self._look, self.due = (now, cpu, calls), now + (BEAT if sure else SELDOM)
         elif self.due is not None and now >= self.due:
-            since, before = self._look
-            if cpu - before < (IDLE if sure else STILL) * self.ceiling * (now - since):
-                self.workers = self._began = self.many
-                self.due = None
+            since, before, ended = self._look
+            level = (cpu - before) / (self.ceiling * (now - since))
+            if level < (IDLE if sure else STILL) and left * (now - since) >= WORTH * (calls - ended):
+                # No more than will keep the cores busy: calls that end one after another may be in each other's way.
+                enough = self.workers / level + SPARE if level > 0 else math.inf
+                self.workers = self._began = max(self.workers, int(min(self.many, enough)))
+                self._look = self.due = None
             else:
-                self._look, self.due = (now, cpu), now + min(2 * (now - since), SELDOM)
+                self._look, self.due = (now, cpu, calls), now + min(2 * (now - since), SELDOM)
 
     def look_anew(self, now: float, calls: int, busy: float, cpu: float) -> None:
         """What was until ``now`` says nothing: the workers had nothing to do."""
@@ -148,10 +173,12 @@ class Growth(Slotted):
         busy: float,
         cpu: float,
         delay: Callable[[], float | None] = _unknown,
+        process_cpu: Callable[[], float] = float,
         batch: int = 1,
     ) -> int:
         """``calls``, seconds ``busy`` in them and ``cpu`` seconds so far, all workers added up. ``delay`` tells for how
-        long they were ready and had no core, where that is known. ``batch``: calls of which is told at a time.
+        long they were ready and had no core, where that is known; ``process_cpu`` what they use whose calls go on, too;
+        ``batch``: calls of which is told at a time.
 
         Returns how many workers to have.
         """
@@ -162,31 +189,39 @@ class Growth(Slotted):
         # The first calls came with the start of the threads: of how many wait they say nothing.
         first = not self._since
         lasted, worked, used = now - self._since, max(busy - self._busy, 1e-9), cpu - self._cpu
-        rate = done / lasted
-        self._since, self._cpu, self._busy, self._calls = now, cpu, busy, calls
+        rate, process, before = done / lasted, process_cpu(), self._process
+        self._since, self._cpu, self._busy, self._calls, self._process = now, cpu, busy, calls, process
+        used_by_all = max(used, process - before)
         if self._crowd is not None:
             before, with_them = self._crowd
             self._crowd = None
             if rate < KEPT * with_them:
                 self.workers = self.limit = before
+            elif self._step is not None:
+                self._until, self._rests = calls + self._rests * self.workers, 2 * self._rests
+            self._step = None
         elif self.workers > self.cores > 0 and used > CROWDED * self.cores * lasted:
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
-        elif first:
+        elif first or calls < self._until:
             pass
-        elif worked <= SHORT * done or not (wanted := self._wanted(lasted, worked, used, delay)):
-            self._rate = 0.0  # what comes later may be otherwise
+        elif self._step is not None and rate < self._step[1]:
+            self._crowd, self.workers, self._rate = (self.workers, rate), self._step[0], 0.0
+        elif worked <= SHORT * done or not (wanted := self._wanted(lasted, worked, used, used_by_all, delay)):
+            self._rate, self._step = 0.0, None  # what comes later may be otherwise
         elif rate <= self._rate:
             self.limit = max(self.workers, self._began)
         else:
-            before = self.workers
+            self._step = self.workers, rate
             self.workers = min(wanted, self.limit)
             # The step must bring a third of what it adds, or it was the last.
-            self._rate = rate * (1 + (self.workers / before - 1) / 3)
+            self._rate = rate * (1 + (self.workers / self._step[0] - 1) / 3)
         return self.workers
 
-    def _wanted(self, lasted: float, worked: float, used: float, delay: Callable[[], float | None]) -> int:
-        """More workers where calls wait, which in ``lasted`` seconds took ``worked`` ones and computed for ``used``. 0
-        where they do not, or wait for cores alone."""
+    def _wanted(
+        self, lasted: float, worked: float, used: float, used_by_all: float, delay: Callable[[], float | None]
+    ) -> int:
+        """More workers where calls wait, which in ``lasted`` seconds took ``worked`` ones and computed for ``used``;
+        with those that go on it was ``used_by_all``. 0 where they do not, or wait for cores alone."""
         share, level = used / worked, used / (self.ceiling * lasted)
         if share >= MIXED:
             return 0
@@ -198,8 +233,9 @@ class Growth(Slotted):
             return self.workers * (STEP if level * STEP < 1 else 2)
         # What does both has the more of busy cores the more threads there are.
         mixed = self.both or (until is not None and wants < MIXED)
+        level = used_by_all / (self.ceiling * lasted)
         if mixed and wants >= WAITING and 0 < level < SATED:
-            return math.ceil(self.workers / level) + SPARE
+            return min(math.ceil(self.workers / level), 2 * self.workers) + SPARE
         return 0
 
 

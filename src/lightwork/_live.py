@@ -6,7 +6,6 @@ import os
 
 from lightwork import _trace
 from lightwork._attendance import Attendance, Gauge
-from lightwork._batching import LONGEST
 from lightwork._calls import WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import thread_cpu
 from lightwork._gate import opened
@@ -60,6 +59,7 @@ class Live:
         self._process = os.getpid()
         self.crew = crew
         self.lane = lane
+        self._longest = lane.batching.longest
         self.growth = growth
         in_line = growth is not None and growth.ceiling <= 1  # for the GIL, or for the only core
         threads = backend.capabilities.shares_memory and not backend.capabilities.coroutines
@@ -113,10 +113,11 @@ class Live:
         if growth.workers < growth.many:
             hungry = pending > 0 and not lane.idle and len(lane.workers) >= lane.target
             if not hungry or growth.due is None or now >= growth.due:
-                growth.look(now, hungry, process_cpu(), delay() if hungry else None)
-        wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, lane.batching.largest or 1)
+                growth.look(now, hungry, process_cpu(), delay() if hungry else None, lane.calls, pending)
+        told = lane.batching.largest or 1
+        wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, process_cpu, told)
         waits = lane.cpu < WAITING * lane.busy
-        lane.batching.longest = BRIEF if waits and wanted < growth.limit else LONGEST
+        lane.batching.longest = BRIEF if waits and wanted < growth.limit else self._longest
         return wanted
 
     def make_way(self, pace: Pace) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _FUNCTION = type(lambda: None)
 
-_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether this interpreter had one when this was loaded. ``_machine.gil_enabled`` tells it of now."""
 
 
 def inline(fn: Callable[..., Any]) -> bool:
@@ -21,7 +22,7 @@ def inline(fn: Callable[..., Any]) -> bool:
     The interpreter calls Python functions from bytecode without leaving it; ``map`` suits C functions, and builds
     without the GIL, where a list's append takes a lock each time.
     """
-    return type(fn) is _FUNCTION and _GIL
+    return type(fn) is _FUNCTION and GIL
 
 
 def self_contained(fn: Callable[..., Any]) -> bool:

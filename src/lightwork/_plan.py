@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lightwork._batching import SHARED, Batching
+from lightwork._batching import LONGEST, PROMPT, SHARED, Batching
 from lightwork._library_threads import share
+from lightwork._machine import gil_enabled
 from lightwork._record import Record, fresh, replace
 
 TYPE_CHECKING = False
@@ -57,7 +58,9 @@ class Plan(Record):
         # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
         cap = max(1, (self.window or MOST_AHEAD) // (4 * max(1, workers))) if self.lazy else 1 << 16
         shared = SHARED if capabilities.can_revoke else 0.0
-        return Batching(capabilities.per_call, self.chunksize, cap, shared=shared)
+        threads = capabilities.shares_memory and not capabilities.in_caller and not capabilities.coroutines
+        longest = PROMPT if threads and not gil_enabled() else LONGEST
+        return Batching(capabilities.per_call, self.chunksize, cap, longest, shared=shared)
 
     def queued(self, capabilities: Capabilities) -> int:
         """Batches that may be with one worker at a time."""

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightwork import _submitted
+from lightwork import _plan, _submitted
+from lightwork._backends.threads import ThreadBackend
 from lightwork._batching import Batching
-from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
 from lightwork._collecting import Reorder
 from lightwork._dispatch import LATE, STILLBORN_LIMIT, Dispatch, Retire, Revoke, Rules, Send, Start
+from lightwork._plan import Plan
 from lightwork._submitted import DEEP, PROMPTLY, STANDSTILL, Submitted
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
 
@@ -320,6 +322,16 @@ def test_many_calls_weigh_more_than_the_first():
     assert batching.mean > 0.7 * sum(seconds) / 585, "a single one that was quicker says little"
     batching.observe(10, 1e-2)
     assert batching.mean > 0.4e-3, "but slower ones make a straggler"
+
+
+@pytest.mark.parametrize(("gil", "longest"), [(True, 0.05), (False, 0.015)])
+def test_threads_that_have_no_gil_to_wait_for_get_short_batches(monkeypatch, gil, longest):
+    monkeypatch.setattr(_plan, "gil_enabled", lambda: gil)
+    batching = Plan(ThreadBackend(), 2, Terms(), Rules()).batching(ThreadBackend.capabilities, 2)
+    batching.observe(100, 0.5)
+    size = batching.size(1000, 2, False)
+    assert size == round(longest / 0.005)
+    assert batching.queue_ahead(size) is not gil, "so that nobody waits for the next one"
 
 
 def test_batches_of_large_items_are_short():

@@ -215,9 +215,11 @@ def test_threads_that_others_keep_from_the_cores_are_no_waiting_ones():
     def workers(delay):
         growth = Growth(2.0, 128, 2)
         growth.both = False
+        most = 2
         for turn in range(1, 9):  # two calls of 10 ms each time, a fifth of them on a core
             growth.observe(0.01 * turn, 2 * turn, 0.02 * turn, 0.004 * turn, lambda at=turn: delay(at))
-        return growth.workers
+            most = max(most, growth.workers)
+        return most
 
     assert workers(lambda turn: 0.014 * turn) == 2
     assert workers(lambda turn: 0.0) > 2
@@ -228,6 +230,50 @@ def test_threads_that_had_no_core_at_all_are_not_more():
     growth = Growth(2.0, 128, 3, 0)
     growth.observe(0.18, 20, 0.2, 0.15, lambda: 0.1)
     assert growth.observe(0.23, 26, 0.25, 0.15, lambda: 0.25) == 3
+
+
+def test_threads_in_each_others_way_are_as_few_again():
+    def parallel(threads):
+        return 3.0 if threads < 6 else 12.0 / threads  # a lock: the more want it, the longer it changes hands
+
+    fed = Fed(2.0, 128, 3)
+    took = [fed.feed(0.001, 0.3, parallel, rounds=1) for _ in range(1000)]
+    assert max(took) > 6, "more were tried"
+    assert took.count(3) > 900, "and seldom again"
+
+
+def test_threads_whose_calls_became_longer_by_themselves_stay_as_many():
+    fed = Fed(1.0, 128, 2)
+    while fed.growth.workers < 8:
+        fed.feed(0.02, 0.001, lambda n: n, rounds=1)
+    assert fed.feed(0.4, 0.001, lambda n: n, rounds=10) >= 8
+
+
+def test_as_many_threads_as_keep_the_cores_busy_are_tried_at_once_at_most():
+    growth = Growth(2.0, 128, 3, 0, 64)
+    growth.look(0.0, True, 0.0, 0.0, 0, 100)
+    growth.look(0.01, True, 0.006, 0.0, 4, 100)  # three use a third of the cores
+    assert 9 <= growth.workers <= 12
+    growth.look(0.011, True, 0.006, 0.0, 4, 100)
+    growth.look(0.031, True, 0.006, 0.0, 4, 100)
+    assert growth.workers == 64, "nobody computes any more"
+
+
+def test_no_threads_are_added_for_calls_that_are_soon_over():
+    growth = Growth(2.0, 128, 3, 0, 64)
+    growth.look(0.0, True, 0.0, 0.0, 0, 100)
+    growth.look(0.01, True, 0.002, 0.0, 36, 40)
+    assert growth.workers == 3
+
+
+def test_threads_that_go_on_with_their_batches_count_as_busy():
+    def workers(process_cpu):
+        growth = Growth(2.0, 128, 8)
+        growth.observe(0.02, 8, 0.08, 0.03, lambda: 0.0, lambda: 0.03)
+        return growth.observe(0.06, 16, 0.16, 0.06, lambda: 0.0, lambda: process_cpu)
+
+    assert workers(0.06) > 8
+    assert workers(0.105) == 8
 
 
 def test_computing_does_not_grow():
