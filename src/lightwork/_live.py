@@ -42,6 +42,7 @@ class Live:
     __slots__ = (
         "_attendance",
         "_fetching",
+        "_longest",
         "_process",
         "_sending",
         "backend",
