@@ -18,7 +18,7 @@ from lightwork._defaults import unsaid
 from lightwork._loops import inline, loop, self_contained, stretch
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
-from lightwork._worth import HANDED, SETTLED, computes, pace, says_little, too_little
+from lightwork._worth import HANDED, SETTLED, computes, pace, says_little, settles, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,7 +215,8 @@ class Prelude:
             if now >= until:
                 calls, lasted = at - self.paid[0], now - self.began - self.paid[1]
                 expected = pace(each, lasted / calls, *lately)
-                pause = self._goes_on(calls, lasted, expected, end - at)
+                quicker = settles(each, end - at, *lately[-2:])
+                pause = self._goes_on(calls, lasted, expected, end - at, quicker)
                 if pause is None:
                     if expected * calls > lasted:
                         self._leave_out(*lately[0])
@@ -256,15 +257,17 @@ class Prelude:
             share = (until - self.began - seconds) / (time.perf_counter() - self.began - seconds)
             self.paid = calls, until - self.began, cpu + share * (time.thread_time() - self.cpu_began - cpu)
 
-    def _goes_on(self, calls: int, lasted: float, each: float, left: int) -> float | None:
+    def _goes_on(self, calls: int, lasted: float, each: float, left: int, quicker: bool) -> float | None:
         """For how many seconds ``calls`` that have ``lasted`` so many, and with so many ``left`` of ``each`` so long,
         are for this thread still: there is nothing for others in them, or what tells that is being loaded. None: no
-        longer."""
+        longer. ``quicker``: whether they still become that."""
         if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
             if calls == 1 and says_little(lasted, left):
                 return 0.0
             if each < HANDED or too_little(left * each):
-                return UNDISTURBED if self._watch is None else 0.0
+                return UNDISTURBED if self._watch is None else ALONE
+            if quicker and self._asked is None:
+                return 0.0
             from lightwork._machine import crowded, gil_enabled, usable_cores
 
             if lasted < SETTLED and crowded(_thread.get_native_id()):

@@ -54,6 +54,19 @@ LONG = 1.0
 loading = Loading()
 """Held while a thread that looks on loads modules: a child that was forked meanwhile could never load them."""
 
+_forks = 0
+"""How many forks lie between this process and the one that loaded this. A look at the process's id instead would be a
+call of the kernel, after which some processors run the next call as slowly as one that they have never seen."""
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # elsewhere nothing forks
+    os.register_at_fork(after_in_child=_count_fork)
+
 
 class Imports:
     """Whether a call that runs is loading modules, as first calls often do: it says nothing of those to come then."""
@@ -96,7 +109,7 @@ class Watch:
         self._total, self._results, self._load, self._take_over = total, results, load, take_over
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._gate = _thread.RLock()
-        self._process = os.getpid()
+        self._forks = _forks
         self._alarm = _thread.allocate_lock()
         self._alarm.acquire()
         self._over = self.loading = self._loaded = False
@@ -176,8 +189,8 @@ class Watch:
 
     def _mind_fork(self) -> None:
         """In a child that a call has forked there is no thread that looks on, and would give the gate back."""
-        if os.getpid() != self._process:
-            self._process = os.getpid()
+        if self._forks != _forks:
+            self._forks = _forks
             self._gate, self._over, self.loading, self._loaded = _thread.RLock(), True, True, True
             self._stolen = lambda: (0.0, 0.0)
 

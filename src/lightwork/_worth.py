@@ -12,8 +12,12 @@ HANDED = 3e-7
 """Seconds of a call that is over before it could be handed to anybody: the least ``per_item`` of all backends."""
 
 FIRST, MANY = 0.01, 32
-"""Seconds of a single call that say nothing yet where at least so many are left: imports, caches and fresh memory often
-make the first one several times as long as those to come. Another one is at most a thirtieth of what they take."""
+"""Seconds of a single call that say nothing yet where at least so many are left, and the more the more there are:
+imports, caches and fresh memory often make the first one many times as long as those to come. Another one is at most a
+thirtieth of what they take."""
+
+QUICKER = 0.8
+"""Times as long as those before it a call takes at most that says: what slowed the first ones down is not over yet."""
 
 SETTLED = 0.1
 """Seconds of calls for which it is waited that other threads of this process leave a core to who would help: those of a
@@ -35,7 +39,17 @@ def too_little(seconds: float) -> bool:
 
 def says_little(lasted: float, left: int) -> bool:
     """Whether a first call that computed for so long is no reason yet to ask who could make the ``left`` ones."""
-    return lasted < FIRST and left >= MANY
+    return left >= MANY and lasted * MANY < FIRST * left
+
+
+def settles(each: float, left: int, before: tuple[int, float], since: tuple[int, float]) -> bool:
+    """Whether calls still become quicker, and ``left`` are many, so that it is soon known better how long those take.
+
+    ``each``: seconds of a latest one. Those right before it began at the position and the time ``before``, and it
+    ``since``.
+    """
+    calls, seconds = since[0] - before[0], since[1] - before[1]
+    return calls > 0 and left >= MANY and each * calls < QUICKER * seconds
 
 
 def pace(each: float, mean: float, *began: tuple[int, float]) -> float:

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import pytest
 
-from lightwork._worth import pace, says_little
+from lightwork._worth import pace, says_little, settles
 
 
 def expected(*lasted: float) -> float:
@@ -38,3 +38,15 @@ def test_one_short_first_call_of_many_says_little():
     assert says_little(0.005, 60)
     assert not says_little(0.005, 5), "another one would be a large part of all"
     assert not says_little(0.5, 60), "what is left is worth asking about, even if it is a tenth of that"
+
+
+def test_the_more_are_left_the_less_a_first_call_says():
+    assert says_little(0.03, 120)
+    assert not says_little(0.03, 60)
+
+
+def test_many_calls_that_still_become_quicker_are_not_judged_yet():
+    assert settles(0.0025, 58, (0, 0.0), (1, 0.004))
+    assert not settles(0.0039, 58, (0, 0.0), (1, 0.004)), "so much is chance"
+    assert not settles(0.0025, 8, (0, 0.0), (1, 0.004)), "another one would be a large part of all"
+    assert not settles(0.004, 58, (0, 0.0), (0, 0.0)), "there was none before it"
