@@ -33,6 +33,10 @@ SHORT_CALL = 0.25
 MOSTLY_COMPUTING = 0.7
 """CPU share of a call above which there are no more processes for it than cores."""
 
+NEARLY_ALL = 0.9
+"""CPU share of a call above which there are no more threads for it than cores: what is missing was mostly lost to
+others that wanted a core meanwhile, and threads too many are in each other's way."""
+
 CROWD = 4
 """Processes for each core at most, for calls that do both: threads suit what mostly waits."""
 
@@ -262,6 +266,8 @@ class Policy(Record, frozen=True):
             most = math.sqrt(2 * calls * demand.wall / can.startup_each)
             suggested = max(1, min(suggested, math.ceil(most)))
         if can.shares_memory:
+            if demand.cpu_share > NEARLY_ALL:
+                return min(suggested, self.cores)
             waiting = suggested * (1.0 - demand.cpu_share)
             spare = int(SPARE * math.sqrt(waiting)) if demand.cpu_share < MOSTLY_COMPUTING else 0
             most = MOST_THREADS if calls is None else min(MOST_THREADS, calls)
