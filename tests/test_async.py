@@ -120,6 +120,48 @@ def test_cancelling_amap_over_threads_returns_soon():
     asyncio.run(main())
 
 
+class NotesTimers(asyncio.SelectorEventLoop):
+    """``left``: timers that were set and have not come."""
+
+    def __init__(self):
+        super().__init__()
+        self.set = []
+
+    def call_later(self, delay, callback, *args, context=None):
+        self.set.append(super().call_later(delay, callback, *args, context=context))
+        return self.set[-1]
+
+    @property
+    def left(self):
+        return [timer for timer in self.set if not timer.cancelled() and timer.when() > self.time()]
+
+
+async def takes_a_few_turns(x):
+    for _ in range(x % 4):
+        await asyncio.sleep(0)
+
+
+def test_nothing_goes_on_in_the_loop_when_a_map_has_ended_before_its_last_calls_began():
+    def breaks(_):
+        raise ZeroDivisionError
+
+    async def main():
+        for _ in range(20):  # now and then a batch has just gone out when the progress is told
+            with pytest.raises(ZeroDivisionError):
+                await lw.amap(takes_a_few_turns, range(100_000), max_workers=20, chunksize=5, progress=breaks)
+        for _ in range(200):
+            if not loop.left:
+                return
+            await asyncio.sleep(0.01)
+        assert not loop.left
+
+    loop = NotesTimers()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
 def test_aimap_is_in_order_and_lazy():
     drawn = []
 

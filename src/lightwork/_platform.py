@@ -318,8 +318,10 @@ def spawn(arguments: list[str], stdin: int) -> int:
     """
     actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     try:
-        os.fstat(2)
-    except OSError:  # it is closed: what is opened next would stand there
+        inherited = os.get_inheritable(2)
+    except OSError:
+        inherited = False
+    if not inherited:  # it is closed, or will be (see ``fill_streams``): what is opened next would stand there
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     own_session = sys.platform == "linux" and not portable()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import weakref
 
 import pytest
@@ -110,6 +111,30 @@ def test_nothing_is_kept(way, use):
     watched = Watched()
     use(way, watched)
     assert len(watched) > 30
+    wait_for(watched.gone, 5)
+
+
+def breaks_before_a_long_one(number):
+    if number == 1:
+        raise Broken
+    if number == 2:
+        time.sleep(0.3)
+
+
+async def awaits_behind_a_broken_one(number):
+    if number == 1:
+        raise Broken
+    if number == 2:
+        await asyncio.sleep(0.3)
+
+
+@pytest.mark.parametrize("fn", [breaks_before_a_long_one, awaits_behind_a_broken_one], ids=["threads", "asyncio"])
+def test_a_failure_is_not_kept_that_was_told_before_its_batch_ended(fn):
+    backend = "asyncio" if fn is awaits_behind_a_broken_one else "threads"
+    watched = Watched()
+    results = lw.map(fn, range(4), backend=backend, max_workers=1, chunksize=4, errors="return")
+    watched.add(results[1].exception)
+    del results
     wait_for(watched.gone, 5)
 
 

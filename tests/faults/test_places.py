@@ -178,6 +178,26 @@ def test_nothing_is_printed_into_what_stands_where_the_program_has_closed_a_stre
     assert ended.returncode == 0
 
 
+STANDS_AT_2 = """
+import os
+import lightwork as lw
+
+def stands_at_2(_):
+    return os.readlink(f"/proc/{os.getppid()}/fd/2")
+
+log = os.open("/proc/self/status", os.O_RDONLY)
+assert log == 2
+assert lw.map(stands_at_2, range(2), backend="processes", max_workers=2) == [os.devnull] * 2
+"""
+
+
+@linux
+def test_what_the_program_has_opened_in_the_place_of_its_stderr_leaves_no_room_for_what_the_starter_opens():
+    """Such a descriptor is closed in what is started."""
+    ended = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, STANDS_AT_2], timeout=50)
+    assert ended.returncode == 0
+
+
 WRITES = """
 import os
 from contextlib import suppress

@@ -11,6 +11,7 @@ import contextvars
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 
 from lightwork import _context
 from lightwork._backends._local import Reports, stop_iteration_error
@@ -49,7 +50,8 @@ class _Work:
         """What has ended since the last time."""
         whole, start = self.outcomes, self.reported
         self.reported = len(whole.values)
-        failures = {at: problem for at, problem in whole.failures.items() if at >= start}
+        # Taken out: a frame that an exception's traceback keeps holds the batch's outcomes, and they it.
+        failures, whole.failures = whole.failures, {}
         return Outcomes(whole.batch, start, whole.values[start:], failures, whole.began, whole.seconds)
 
 
@@ -69,10 +71,15 @@ class _Tasks:
         work = self._works[worker] = _Work(worker, batch)
         task = loop.create_task(self._run(work), context=self.context.copy())
         self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        task.add_done_callback(partial(self._ended, work))
         if work.end > 1 and not self._looks:
             self._looks = True
             loop.call_later(GLIMPSE, self._look)
+
+    def _ended(self, work: _Work, task: asyncio.Task[None]) -> None:
+        self.running.discard(task)
+        if self._works.get(work.worker) is work:  # it was cancelled before it began, and has not come to its end
+            del self._works[work.worker]
 
     def revoke(self, worker: int) -> None:
         """Takes back what a worker has not begun; the first call of its batch, which is about to begin, stays."""

@@ -74,7 +74,8 @@ class _Worker:
         if not values:
             return None
         self.reported += len(values)
-        failures = {at: problem for at, problem in list(whole.failures.items()) if start <= at < self.reported}
+        # Taken out: a frame that an exception's traceback keeps holds the batch's outcomes, and they it.
+        failures = {at: whole.failures.pop(at) for at in list(whole.failures) if at < self.reported}
         return Outcomes(whole.batch, start, values, failures, whole.began, whole.seconds, whole.cpu)
 
 
