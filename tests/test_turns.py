@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -44,6 +46,31 @@ def test_whoever_sets_another_interval_meanwhile_keeps_it():
         assert sys.getswitchinterval() == pytest.approx(0.002)
     finally:
         sys.setswitchinterval(usual)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_meanwhile_has_its_usual_turns():
+    def asks():
+        with QuickTurns(TURN):
+            inside.set()
+            over.wait(20)
+
+    usual, inside, over = sys.getswitchinterval(), threading.Event(), threading.Event()
+    other = threading.Thread(target=asks)
+    other.start()
+    try:
+        assert inside.wait(20)
+        with QuickTurns(0.001):
+            if (child := os.fork()) == 0:
+                own = sys.getswitchinterval() == pytest.approx(0.001)
+                QuickTurns.__exit__(QuickTurns(0.001))
+                os._exit(0 if own and sys.getswitchinterval() == usual else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        over.set()
+        other.join(20)
+    assert sys.getswitchinterval() == usual
 
 
 @pytest.mark.skipif(not gil_enabled() or usable_cores() < 2, reason="computing calls go to processes for a GIL's sake")

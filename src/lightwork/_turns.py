@@ -18,7 +18,8 @@ LOADING = 1e-5
 """Seconds, for who loads modules (see ``Punctual``): with Python's own 5 ms it would take many times as long."""
 
 _one_at_a_time = _thread.allocate_lock()
-_asked: list[float] = []
+_asked: list[tuple[float, int]] = []
+"""How quick turns are to be, and for which thread."""
 _usual = _set = 0.0
 
 
@@ -38,12 +39,12 @@ class QuickTurns:
         with _one_at_a_time:
             if not _asked:
                 _usual = _set = sys.getswitchinterval()
-            _asked.append(self._turn)
+            _asked.append((self._turn, _thread.get_ident()))
             _take_turns()
 
     def __exit__(self, *_: object) -> None:
         with _one_at_a_time:
-            _asked.remove(self._turn)
+            _asked.remove((self._turn, _thread.get_ident()))
             _take_turns()
 
 
@@ -51,8 +52,24 @@ def _take_turns() -> None:
     """As quickly as the quickest block asks."""
     global _set
     if sys.getswitchinterval() == _set:  # whoever has set another one meanwhile wants that
-        sys.setswitchinterval(min(_usual, *_asked) if _asked else _usual)
+        sys.setswitchinterval(min(_usual, *(turn for turn, _ in _asked)) if _asked else _usual)
         _set = sys.getswitchinterval()
+
+
+def _keep_own() -> None:
+    """In a child that was forked inside such blocks there is none of the other threads, to take them back."""
+    global _one_at_a_time, _set
+    if _one_at_a_time.locked():
+        _set = sys.getswitchinterval()  # one of those was about to change it
+    _one_at_a_time = _thread.allocate_lock()
+    if _asked:
+        own = _thread.get_ident()
+        _asked[:] = [asked for asked in _asked if asked[1] == own]
+        _take_turns()
+
+
+if hasattr(os, "register_at_fork"):  # elsewhere nothing forks
+    os.register_at_fork(after_in_child=_keep_own)
 
 
 class Punctual:
