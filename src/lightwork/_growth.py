@@ -154,9 +154,9 @@ class Growth(Slotted):
         so far, and so many are ``left``."""
         sure = self.both or delay is not None
         cpu += delay or 0.0
-        if not hungry or self.workers >= self.many or calls < self._until:
+        if not hungry or self.workers >= self.many or calls < self._until or self._crowd is not None:
             self.due = self._look = None
-        elif self._look is None:
+        elif self._look is None or cpu < self._look[1]:  # workers have gone, and with them what they had waited
             self._look, self.due = (now, cpu, calls), now + (BEAT if sure else SELDOM)
         elif self.due is not None and now >= self.due:
             since, before, ended = self._look

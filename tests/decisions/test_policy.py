@@ -272,6 +272,15 @@ def test_what_threads_that_are_given_up_still_end_says_nothing_of_those_that_are
     assert growth.observe(3.63, 44, 16.04, 0.0) == 8, "two are not as quick"
 
 
+def test_what_workers_that_have_gone_had_waited_for_cores_does_not_make_others_idle():
+    growth = Growth(2.0, 128, 8, 2, 64)
+    growth.look(0.0, True, 0.0, 6.0)
+    growth.look(0.01, True, 0.02, 1.0)
+    growth.look(0.02, True, 0.04, 1.0)
+    growth.look(0.03, True, 0.06, 1.0)
+    assert growth.workers == 8
+
+
 def test_nobody_is_woken_for_a_look_that_is_due_no_more():
     lane = Lane(Batching(1e-4), 1, lambda _: None, False, True)
     for number in range(32):
