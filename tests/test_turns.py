@@ -7,9 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
+import lightwork as lw
 from lightwork._machine import gil_enabled, usable_cores
 from lightwork._turns import LOADING, TURN, QuickTurns
 
@@ -46,6 +48,20 @@ def test_whoever_sets_another_interval_meanwhile_keeps_it():
         assert sys.getswitchinterval() == pytest.approx(0.002)
     finally:
         sys.setswitchinterval(usual)
+
+
+def test_turns_are_as_ever_when_a_map_has_come_back():
+    usual, found = sys.getswitchinterval(), set()
+    for _ in range(10):
+        lw.map(lambda ms: burn(ms / 1000), [8] * 4)
+        found.add(sys.getswitchinterval())
+    assert found == {usual}
+
+
+def burn(seconds):
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")

@@ -35,17 +35,62 @@ class QuickTurns:
         self._turn = turn
 
     def __enter__(self) -> None:
-        global _usual, _set
         with _one_at_a_time:
-            if not _asked:
-                _usual = _set = sys.getswitchinterval()
-            _asked.append((self._turn, _thread.get_ident()))
-            _take_turns()
+            _ask((self._turn, _thread.get_ident()))
 
     def __exit__(self, *_: object) -> None:
         with _one_at_a_time:
             _asked.remove((self._turn, _thread.get_ident()))
             _take_turns()
+
+
+class Recalled(QuickTurns):
+    """Such a block of one thread, entered time and again, until another thread says that it is ``over``, which may be
+    the main one: from then on turns are as ever, though the first one has not been heard of again yet."""
+
+    __slots__ = ("_asks", "_over")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asks: tuple[float, int] | None = None
+        self._over = False
+
+    def __enter__(self) -> None:
+        with _one_at_a_time:
+            if not self._over:
+                self._asks = self._turn, _thread.get_ident()
+                _ask(self._asks)
+
+    def __exit__(self, *_: object) -> None:
+        with _one_at_a_time:
+            self._ask_no_more()
+
+    def over(self) -> None:
+        """Such turns are not needed any more."""
+        taken: list[bool] = []
+        try:
+            # C code alone between taking it and knowing that: no signal is handled there.
+            taken.extend(map(_one_at_a_time.acquire, (True,)))
+            self._over = True
+            self._ask_no_more()
+        finally:
+            if taken:
+                _one_at_a_time.release()
+
+    def _ask_no_more(self) -> None:
+        asks, self._asks = self._asks, None
+        if asks in _asked:  # else this is a child without the thread that asked
+            _asked.remove(asks)
+        _take_turns()
+
+
+def _ask(asks: tuple[float, int]) -> None:
+    """Adds one that asks for such turns."""
+    global _usual, _set
+    if not _asked:
+        _usual = _set = sys.getswitchinterval()
+    _asked.append(asks)
+    _take_turns()
 
 
 def _take_turns() -> None:
