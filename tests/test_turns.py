@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
+import lightwork as lw
 from lightwork._machine import gil_enabled, usable_cores
 from lightwork._turns import LOADING, TURN, QuickTurns
 
@@ -44,6 +48,45 @@ def test_whoever_sets_another_interval_meanwhile_keeps_it():
         assert sys.getswitchinterval() == pytest.approx(0.002)
     finally:
         sys.setswitchinterval(usual)
+
+
+def test_turns_are_as_ever_when_a_map_has_come_back():
+    usual, found = sys.getswitchinterval(), set()
+    for _ in range(10):
+        lw.map(lambda ms: burn(ms / 1000), [8] * 4)
+        found.add(sys.getswitchinterval())
+    assert found == {usual}
+
+
+def burn(seconds):
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_meanwhile_has_its_usual_turns():
+    def asks():
+        with QuickTurns(TURN):
+            inside.set()
+            over.wait(20)
+
+    usual, inside, over = sys.getswitchinterval(), threading.Event(), threading.Event()
+    other = threading.Thread(target=asks)
+    other.start()
+    try:
+        assert inside.wait(20)
+        with QuickTurns(0.001):
+            if (child := os.fork()) == 0:
+                own = sys.getswitchinterval() == pytest.approx(0.001)
+                QuickTurns.__exit__(QuickTurns(0.001))
+                os._exit(0 if own and sys.getswitchinterval() == usual else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        over.set()
+        other.join(20)
+    assert sys.getswitchinterval() == usual
 
 
 @pytest.mark.skipif(not gil_enabled() or usable_cores() < 2, reason="computing calls go to processes for a GIL's sake")

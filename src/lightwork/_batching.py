@@ -57,7 +57,7 @@ class Batching(Slotted):
     is meant to last at most; ``alone``: one worker does it all, nothing needs balancing.
     """
 
-    __slots__ = ("alone", "bulk", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen", "shared")
+    __slots__ = ("alone", "bulk", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen", "shared", "told")
 
     def __init__(
         self,
@@ -81,6 +81,8 @@ class Batching(Slotted):
         self.seen = seen
         self.shared = shared
         self.bulk = 0.0
+        self.told = 1
+        """Calls that a worker tells of at a time, by the latest of these: of fewer where they have become longer."""
 
     def observe(self, calls: int, seconds: float) -> None:
         """Takes in that ``calls`` calls took ``seconds`` in the worker."""
@@ -98,6 +100,10 @@ class Batching(Slotted):
             self.mean += (share if share > weight else weight) * (each - self.mean)
         if calls > self.largest:
             self.largest = calls
+
+    def tell(self, calls: int) -> None:
+        """Takes in that a worker has told of so many calls at once."""
+        self.told = max(calls, self.told // 2, 1)
 
     def weigh(self, calls: int, bulk: int) -> None:
         """Takes in that the items of ``calls`` calls were so many bytes."""

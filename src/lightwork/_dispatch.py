@@ -466,6 +466,7 @@ class Dispatch:
         lane.calls += count
         if count:
             lane.stillborn, worker.warm = 0, True
+            lane.batching.tell(count)
         lane.busy += outcomes.seconds
         lane.cpu += outcomes.cpu
         if outcomes.seconds > 0:

@@ -68,6 +68,13 @@ RESTS = 64
 """Calls for each thread that are made before more threads are tried again, where they were in vain; then twice as many
 each time."""
 
+AT_WORK = 0.5
+"""Part of the time for which all threads must have had calls, for their pace to say whether so many are worth it: they
+may be starting, or have had nothing to do."""
+
+LEFT_OVER = 1.5
+"""Times as many threads as there are to be that had calls at least, where those that are given up had most of them."""
+
 WORTH = 0.02
 """Seconds that the calls which wait must take at the pace of the last ones for more threads to be started at once."""
 
@@ -147,9 +154,9 @@ class Growth(Slotted):
         so far, and so many are ``left``."""
         sure = self.both or delay is not None
         cpu += delay or 0.0
-        if not hungry or self.workers >= self.many or calls < self._until:
+        if not hungry or self.workers >= self.many or calls < self._until or self._crowd is not None:
             self.due = self._look = None
-        elif self._look is None:
+        elif self._look is None or cpu < self._look[1]:  # workers have gone, and with them what they had waited
             self._look, self.due = (now, cpu, calls), now + (BEAT if sure else SELDOM)
         elif self.due is not None and now >= self.due:
             since, before, ended = self._look
@@ -192,7 +199,10 @@ class Growth(Slotted):
         rate, process, before = done / lasted, process_cpu(), self._process
         self._since, self._cpu, self._busy, self._calls, self._process = now, cpu, busy, calls, process
         used_by_all = max(used, process - before)
-        if self._crowd is not None:
+        at_work = worked / lasted
+        if self._crowd is not None and at_work > LEFT_OVER * self.workers:
+            pass
+        elif self._crowd is not None:
             before, with_them = self._crowd
             self._crowd = None
             if rate < KEPT * with_them:
@@ -202,7 +212,7 @@ class Growth(Slotted):
             self._step = None
         elif self.workers > self.cores > 0 and used > CROWDED * self.cores * lasted:
             self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
-        elif first or calls < self._until:
+        elif first or calls < self._until or (self._step is not None and at_work < AT_WORK * self.workers):
             pass
         elif self._step is not None and rate < self._step[1]:
             self._crowd, self.workers, self._rate = (self.workers, rate), self._step[0], 0.0

@@ -111,11 +111,11 @@ class Live:
     def grown(self, growth: Growth, now: float, pending: int, process_cpu: Callable[[], float]) -> int:
         """How many workers to have ``now``, in seconds since the run's start; ``pending`` calls are with nobody."""
         lane, delay = self.lane, self.crew.delay
-        if growth.workers < growth.many:
+        if growth.workers < growth.many or growth.due is not None:
             hungry = pending > 0 and not lane.idle and len(lane.workers) >= lane.target
             if not hungry or growth.due is None or now >= growth.due:
                 growth.look(now, hungry, process_cpu(), delay() if hungry else None, lane.calls, pending)
-        told = lane.batching.largest or 1
+        told = lane.batching.told
         wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, process_cpu, told)
         waits = lane.cpu < WAITING * lane.busy
         lane.batching.longest = BRIEF if waits and wanted < growth.limit else self._longest

@@ -18,7 +18,8 @@ LOADING = 1e-5
 """Seconds, for who loads modules (see ``Punctual``): with Python's own 5 ms it would take many times as long."""
 
 _one_at_a_time = _thread.allocate_lock()
-_asked: list[float] = []
+_asked: list[tuple[float, int]] = []
+"""How quick turns are to be, and for which thread."""
 _usual = _set = 0.0
 
 
@@ -34,25 +35,86 @@ class QuickTurns:
         self._turn = turn
 
     def __enter__(self) -> None:
-        global _usual, _set
         with _one_at_a_time:
-            if not _asked:
-                _usual = _set = sys.getswitchinterval()
-            _asked.append(self._turn)
-            _take_turns()
+            _ask((self._turn, _thread.get_ident()))
 
     def __exit__(self, *_: object) -> None:
         with _one_at_a_time:
-            _asked.remove(self._turn)
+            _asked.remove((self._turn, _thread.get_ident()))
             _take_turns()
+
+
+class Recalled(QuickTurns):
+    """Such a block of one thread, entered time and again, until another thread says that it is ``over``, which may be
+    the main one: from then on turns are as ever, though the first one has not been heard of again yet."""
+
+    __slots__ = ("_asks", "_over")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asks: tuple[float, int] | None = None
+        self._over = False
+
+    def __enter__(self) -> None:
+        with _one_at_a_time:
+            if not self._over:
+                self._asks = self._turn, _thread.get_ident()
+                _ask(self._asks)
+
+    def __exit__(self, *_: object) -> None:
+        with _one_at_a_time:
+            self._ask_no_more()
+
+    def over(self) -> None:
+        """Such turns are not needed any more."""
+        taken: list[bool] = []
+        try:
+            # C code alone between taking it and knowing that: no signal is handled there.
+            taken.extend(map(_one_at_a_time.acquire, (True,)))
+            self._over = True
+            self._ask_no_more()
+        finally:
+            if taken:
+                _one_at_a_time.release()
+
+    def _ask_no_more(self) -> None:
+        asks, self._asks = self._asks, None
+        if asks in _asked:  # else this is a child without the thread that asked
+            _asked.remove(asks)
+        _take_turns()
+
+
+def _ask(asks: tuple[float, int]) -> None:
+    """Adds one that asks for such turns."""
+    global _usual, _set
+    if not _asked:
+        _usual = _set = sys.getswitchinterval()
+    _asked.append(asks)
+    _take_turns()
 
 
 def _take_turns() -> None:
     """As quickly as the quickest block asks."""
     global _set
     if sys.getswitchinterval() == _set:  # whoever has set another one meanwhile wants that
-        sys.setswitchinterval(min(_usual, *_asked) if _asked else _usual)
+        sys.setswitchinterval(min(_usual, *(turn for turn, _ in _asked)) if _asked else _usual)
         _set = sys.getswitchinterval()
+
+
+def _keep_own() -> None:
+    """In a child that was forked inside such blocks there is none of the other threads, to take them back."""
+    global _one_at_a_time, _set
+    if _one_at_a_time.locked():
+        _set = sys.getswitchinterval()  # one of those was about to change it
+    _one_at_a_time = _thread.allocate_lock()
+    if _asked:
+        own = _thread.get_ident()
+        _asked[:] = [asked for asked in _asked if asked[1] == own]
+        _take_turns()
+
+
+if hasattr(os, "register_at_fork"):  # elsewhere nothing forks
+    os.register_at_fork(after_in_child=_keep_own)
 
 
 class Punctual:

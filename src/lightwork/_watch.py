@@ -14,7 +14,7 @@ from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._loops import GIL
-from lightwork._turns import Loading, QuickTurns
+from lightwork._turns import Loading, QuickTurns, Recalled
 from lightwork._worth import WORTH_ASKING, computes, says_little, too_little
 
 TYPE_CHECKING = False
@@ -112,6 +112,7 @@ class Watch:
         self._forks = _forks
         self._alarm = _thread.allocate_lock()
         self._alarm.acquire()
+        self._turns = Recalled()
         self._over = self.loading = self._loaded = False
         """``loading``: whether this thread has begun to load what decisions take."""
         self.imported = False
@@ -182,6 +183,7 @@ class Watch:
         self._mind_fork()
         with self._gate:
             self._over = True
+        self._turns.over()
         self._ring()
         if self._error is not None:
             raise self._error
@@ -219,7 +221,7 @@ class Watch:
         first = LOOK if GIL else SOON
         pause = max(0.0, first - (slept - self._since))  # this thread's own start waited for the GIL
         while not self._over:
-            with QuickTurns():  # else each look comes 5 ms late, where the calls hold the GIL
+            with self._turns:  # else each look comes 5 ms late, where the calls hold the GIL
                 rung = self._alarm.acquire(timeout=pause)
             if rung:
                 if not self._over:

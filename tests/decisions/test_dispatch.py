@@ -334,6 +334,14 @@ def test_threads_that_have_no_gil_to_wait_for_get_short_batches(monkeypatch, gil
     assert batching.queue_ahead(size) is not gil, "so that nobody waits for the next one"
 
 
+def test_of_calls_that_became_longer_fewer_are_told_at_a_time():
+    batching = Batching(1e-4)
+    batching.tell(4096)
+    for _ in range(12):
+        batching.tell(1)
+    assert batching.told == 1
+
+
 def test_batches_of_large_items_are_short():
     batching = Batching(1e-4)
     batching.observe(64, 64e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,12 @@ from hypothesis import strategies as st
 
 import lightwork as lw
 from lightwork._backends._registry import backend
+from lightwork._backends.threads import ThreadBackend
+from lightwork._batching import Batching
 from lightwork._demand import Demand
 from lightwork._growth import Growth, Pace
+from lightwork._lanes import Lane, Worker
+from lightwork._live import Live
 from lightwork._policy import Ask, Candidate, Policy, Seen
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
@@ -146,9 +151,10 @@ class Fed:
     def feed(self, each, cpu_share, parallel, rounds=2000):
         growth = self.growth
         for _ in range(rounds):
+            lasts = each * growth.workers / parallel(growth.workers)
             self.calls += growth.workers
-            self.now += each * growth.workers / parallel(growth.workers)
-            self.busy += each * growth.workers
+            self.now += lasts
+            self.busy += lasts * growth.workers  # calls that are in each other's way are in them for longer
             self.cpu += each * cpu_share * growth.workers
             growth.observe(self.now, self.calls, self.busy, self.cpu)
         return growth.workers
@@ -247,6 +253,48 @@ def test_threads_whose_calls_became_longer_by_themselves_stay_as_many():
     while fed.growth.workers < 8:
         fed.feed(0.02, 0.001, lambda n: n, rounds=1)
     assert fed.feed(0.4, 0.001, lambda n: n, rounds=10) >= 8
+
+
+def test_threads_that_were_just_starting_are_not_judged():
+    growth = Growth(1.0, 128, 6)
+    growth.observe(0.003, 6, 0.018, 0.0)
+    assert growth.observe(0.006, 12, 0.036, 0.0) == 24
+    assert growth.observe(0.027, 36, 0.108, 0.0) == 24, "most of the 24 came late"
+    assert growth.observe(0.030, 60, 0.180, 0.0) > 24
+
+
+def test_what_threads_that_are_given_up_still_end_says_nothing_of_those_that_are_left():
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.01, 2, 0.02, 0.0)
+    assert growth.observe(0.02, 4, 0.04, 0.0) == 8
+    assert growth.observe(0.42, 12, 3.24, 0.0) == 2, "calls have become longer, or eight are too many"
+    assert growth.observe(0.43, 28, 9.64, 0.0) == 2, "those are of the eight"
+    assert growth.observe(3.63, 44, 16.04, 0.0) == 8, "two are not as quick"
+
+
+def test_what_workers_that_have_gone_had_waited_for_cores_does_not_make_others_idle():
+    growth = Growth(2.0, 128, 8, 2, 64)
+    growth.look(0.0, True, 0.0, 6.0)
+    growth.look(0.01, True, 0.02, 1.0)
+    growth.look(0.02, True, 0.04, 1.0)
+    growth.look(0.03, True, 0.06, 1.0)
+    assert growth.workers == 8
+
+
+def test_nobody_is_woken_for_a_look_that_is_due_no_more():
+    lane = Lane(Batching(1e-4), 1, lambda _: None, False, True)
+    for number in range(32):
+        lane.workers[number] = Worker()
+    lane.want(32)
+    crew = SimpleNamespace(delay=lambda: 0.0)
+    growth = Growth(1.0, 128, 32, 2, 64)
+    live = Live(ThreadBackend(), crew, lane, growth)
+    for turn in range(1, 4):
+        lane.calls, lane.busy = 32 * turn, 0.064 * turn
+        live.grown(growth, 0.002 * turn, 1000, lambda: 0.0)
+    assert growth.workers > 64
+    live.grown(growth, 0.02, 1000, lambda: 0.0)
+    assert growth.due is None
 
 
 def test_as_many_threads_as_keep_the_cores_busy_are_tried_at_once_at_most():
