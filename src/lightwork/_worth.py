@@ -8,8 +8,8 @@ from lightwork._loops import GIL
 
 WORTH_ASKING = 0.12 if GIL else 0.04
 """Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
-most of it for the modules that know them, and processes need 50 more to start. Without a GIL those are loaded beside the
-calls, and threads start at once."""
+most of it for the modules that know them, and processes need 50 more to start. Without a GIL modules are loaded beside
+the calls, and threads start at once."""
 
 HANDED = 3e-7
 """Seconds of a call that is over before it could be handed to anybody: the least ``per_item`` of all backends."""
