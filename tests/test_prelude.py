@@ -17,7 +17,7 @@ import types
 import pytest
 
 import lightwork as lw
-from lightwork import _context, _loops, mapping
+from lightwork import _context
 from lightwork._machine import run_delay, usable_cores
 from tests.leftovers import wait_for
 
@@ -549,21 +549,6 @@ def test_without_a_gil_calls_that_compute_go_on_while_another_thread_loads(calls
 
     results = lw.map(fn, range(calls))
     assert results == sorted(begun) == list(range(calls))
-
-
-@pytest.mark.skipif(_loops.GIL or usable_cores() < 2, reason="who loads has a core of its own, and no GIL to wait for")
-def test_without_a_gil_it_is_loaded_as_soon_as_a_first_call_lasts(monkeypatch):
-    monkeypatch.setattr("lightwork._watch.says_little", lambda *_: True)
-    load, loading = mapping._load, threading.Event()
-    monkeypatch.setattr(mapping, "_load", lambda *said: (loading.set(), load(*said)))
-
-    def long_first(x: int) -> bool:
-        until = time.perf_counter() + (0.0 if x else 10.0)
-        while time.perf_counter() < until and not loading.is_set():
-            pass
-        return loading.is_set()
-
-    assert lw.map(long_first, range(100))[0], "though what it takes says little of those to come"
 
 
 def test_a_call_that_fails_while_another_thread_loads_fails_as_ever(monkeypatch):

@@ -13,7 +13,6 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
-from lightwork._loops import GIL
 from lightwork._turns import Loading, QuickTurns, Recalled
 from lightwork._worth import WORTH_ASKING, computes, says_little, too_little
 
@@ -35,10 +34,6 @@ LOOK = 0.005
 """Seconds that calls have lasted when they are looked at first; then each time they have become half as long again."""
 
 SLOWER = 1.5
-
-SOON = 0.002
-"""The same where there is no GIL: to load what decisions take keeps the calls from nothing there, as long as there is a
-core for it."""
 
 QUIET = 0.03
 """Seconds for which a call that has loaded modules must have loaded none, to do something else: as many as it was at
@@ -218,8 +213,7 @@ class Watch:
 
     def _taken_over(self) -> Taken | None:
         slept, used = SystemClock.now(), self._caller_cpu()
-        first = LOOK if GIL else SOON
-        pause = max(0.0, first - (slept - self._since))  # this thread's own start waited for the GIL
+        pause = max(0.0, LOOK - (slept - self._since))  # this thread's own start waited for the GIL
         while not self._over:
             with self._turns:  # else each look comes 5 ms late, where the calls hold the GIL
                 rung = self._alarm.acquire(timeout=pause)
@@ -233,8 +227,8 @@ class Watch:
             lasted = now - self._since
             if not self.begun and lasted > LONG:
                 return None  # a Ctrl-C came before the first call
-            if lasted < first or not self.begun:
-                pause = max(0.0, first - lasted) + 1e-4
+            if lasted < LOOK or not self.begun:
+                pause = max(0.0, LOOK - lasted) + 1e-4
                 continue
             if self._imports.go_on(now, self._since):
                 pause = LOOK
@@ -245,9 +239,6 @@ class Watch:
             pause = max(LOOK, (SLOWER - 1) * lasted)
             so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
-            if lasted < LOOK and not busy:
-                pause = LOOK - lasted + 1e-4  # it may just have had no core so far, or be about to import
-                continue
             if busy and too_little(left * so_far / begun):
                 if left > 0:  # it is enough then, if this call goes on
                     pause = min(pause, max(1e-3, WORTH_ASKING * begun / left - so_far))
@@ -255,7 +246,6 @@ class Watch:
             if left <= 0:
                 continue
             if busy and begun == 1 and says_little(so_far, left):
-                self._load_early()
                 pause = LOOK
                 continue
             self._load_all(busy)
@@ -265,18 +255,6 @@ class Watch:
                 self._taken = self._take_over()
             return self._taken
         return None
-
-    def _load_early(self) -> None:
-        """Loads what decisions take before it is plain that there are any, where that costs the calls nothing."""
-        if GIL or self.loading:
-            return
-        self.loading = True  # what is loaded from here on is nobody else's
-        from lightwork._machine import gil_enabled, usable_cores
-
-        if gil_enabled() or usable_cores() < 2:
-            self.loading = False
-        else:
-            self._load_all(True)
 
     def _load_all(self, busy: bool) -> None:
         self.loading = True
