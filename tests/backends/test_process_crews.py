@@ -322,6 +322,7 @@ def test_after_the_end_of_its_line_a_crew_asks_for_a_starter_that_is_not_about_t
     monkeypatch.setattr(_process_launcher, "open_channel", open_channel)
     with Driver(ProcessBackend()) as crew:
         crew.start()
+        crew.ready()  # where the kernel does not end it, the crew does, if it knows which process it is
         os.kill(_spawning._starter.pid, signal.SIGKILL)
         crew.lost()
         assert crew.run(take, [1]) == [1]
