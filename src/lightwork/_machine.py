@@ -249,6 +249,12 @@ def daemon_threads() -> bool:
     return bool(getattr(_thread, "daemon_threads_allowed", lambda: True)())  # asked since Python 3.12
 
 
+def starts_threads_at_end() -> bool:
+    """Whether this interpreter starts threads while it waits, at its end, for those that there are. Python 3.12 does
+    not."""
+    return sys.version_info[:2] != (3, 12)
+
+
 def at_end(hook: Callable[[], None]) -> None:
     """Has ``hook`` called at this interpreter's end, before that waits for threads and calls ``atexit``'s functions.
 

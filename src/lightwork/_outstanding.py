@@ -354,11 +354,11 @@ class Outstanding:
     def broken_error(self) -> BrokenExecutor:
         """Why no call can be made, for one future: each raises its own, with a traceback of its own."""
         kind: type[BrokenExecutor] = BrokenExecutor
-        if self.name == "processes":
-            with suppress(RuntimeError):  # the program ends, and it is too late to load it
+        with suppress(RuntimeError):  # the program ends, and it is too late to load them
+            if self.name == "processes":
                 from concurrent.futures.process import BrokenProcessPool as kind
-        elif self.name == "threads":
-            from concurrent.futures.thread import BrokenThreadPool as kind
+            elif self.name == "threads":
+                from concurrent.futures.thread import BrokenThreadPool as kind
         if self.broken is None:
             return kind("the executor was ended while this call ran")
         error = kind(f"the initializer failed, no worker could be started, or what sees to them: {self.broken!r}")

@@ -176,6 +176,28 @@ executor.submit(lambda: (time.sleep(0.2), print("call")))
     assert lines == ["call", "exit function", "cannot schedule new futures after interpreter shutdown"]
 
 
+@POOLS
+def test_calls_are_made_where_no_thread_starts_once_the_program_ends(backend):
+    """As on Python 3.12."""
+    lines = program(f"""
+import threading
+import lightwork as lw
+from lightwork import _machine
+_machine.starts_threads_at_end = lambda: False
+start = threading.Thread.start
+def while_it_runs(thread):
+    if threading.current_thread() is not threading.main_thread():  # that has ended when the others come to it
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    start(thread)
+threading.Thread.start = while_it_runs
+executor = lw.Executor(3, backend={backend!r})
+for _ in range(4):
+    executor.submit(pow, 2, 3).add_done_callback(lambda future: print(future.result()))
+unused = lw.Executor(3, backend={backend!r})
+""")
+    assert lines == ["8"] * 4
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @POOLS
 def test_a_forked_child_leaves_its_parents_executor_alone(backend):

@@ -116,8 +116,8 @@ def test_work_goes_on_right_after_the_starter_was_killed():
             exception = executor.submit(nasty.square, x).exception(20)
             # The idle worker dies with its starter: before it takes the call, or while it runs.
             assert exception is None or (isinstance(exception, lw.WorkerCrashed) and "starter" in str(exception))
-            # The other one may take a little longer, and would take the next call. Where the kernel does not end it, the
-            # executor does, when it looks next.
+            # The other one may take a little longer, and would take the next call. Where the kernel does not end it,
+            # the executor does, when it looks next.
             if not portable():
                 wait_for(lambda killed=killed: not any(alive(each.pid) for each in killed))
 

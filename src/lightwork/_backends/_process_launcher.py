@@ -128,8 +128,8 @@ class ProcessLauncher(Launcher):
                     self._ended(worker, self._lost(worker))
 
     def _kill_orphan(self, worker: int) -> None:
-        """The kernel does it already where it can; its pid is safe to use as long as its socket has not ended. Where the
-        kernel cannot, one that has not greeted yet works on without its starter."""
+        """The kernel does it already where it can; its pid is safe to use as long as its socket has not ended. Where
+        the kernel cannot, one that has not greeted yet works on without its starter."""
         if worker in self._pids and worker not in self._hung_up:
             with suppress(ProcessLookupError):
                 os.kill(self._pids[worker], signal.SIGKILL)

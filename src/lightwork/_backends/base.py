@@ -88,6 +88,9 @@ class Crew(ABC):
     def start_worker(self) -> int:
         """Starts one worker and returns its number, unique in this crew, at once. ``WorkerReady`` follows."""
 
+    def stand_by(self) -> None:  # noqa: B027 - most start workers whenever they are wanted
+        """Begins what no worker could begin later: while the program ends. RuntimeError where it is late already."""
+
     @abstractmethod
     def send(self, worker: int, batch: Batch) -> None:
         """Hands a batch to a worker, without blocking; also to one that is not ready yet.

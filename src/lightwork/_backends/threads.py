@@ -89,6 +89,8 @@ class ThreadCrew(Crew):
         self._context = contextvars.copy_context()
         self._depth = _context.depth()
         self._workers: dict[int, _Worker] = {}
+        self._ahead: tuple[_Worker, SimpleQueue[tuple[int, float] | None]] | None = None
+        """One whose thread has begun, and where that waits for its number and the moment of its start."""
         self._reports = Reports(self)
         self._started = 0
         self._together = False
@@ -102,13 +104,28 @@ class ThreadCrew(Crew):
         _whole_lines.stand_in()
         _open.add(self)
 
+    def stand_by(self) -> None:
+        worker, word = self._ahead = _Worker(), SimpleQueue()
+        worker.thread = threading.Thread(
+            target=self._await_start, args=(worker, word), name="lightwork-1", daemon=daemon_threads()
+        )
+        worker.thread.start()
+
+    def _await_start(self, worker: _Worker, word: SimpleQueue[tuple[int, float] | None]) -> None:
+        if (started := word.get()) is not None:
+            self._serve(worker, *started)
+
     def start_worker(self) -> int:
         self._started += 1
-        number, worker = self._started, _Worker()
-        self._workers[number] = worker
+        number = self._started
+        if self._ahead is not None:
+            (self._workers[number], word), self._ahead = self._ahead, None
+            word.put((number, time.perf_counter()))
+            return number
+        worker = self._workers[number] = _Worker()
         worker.thread = threading.Thread(
             target=self._serve,
-            args=(number, worker, time.perf_counter()),
+            args=(worker, number, time.perf_counter()),
             name=f"lightwork-{number}",
             daemon=daemon_threads(),
         )
@@ -119,7 +136,7 @@ class ThreadCrew(Crew):
             self._reports.put(WorkerFailed(number, problem, scarce=True))
         return number
 
-    def _serve(self, number: int, worker: _Worker, began: float) -> None:
+    def _serve(self, worker: _Worker, number: int, began: float) -> None:
         terms = self._terms
         try:
             _context.descend(self._depth)
@@ -252,6 +269,9 @@ class ThreadCrew(Crew):
         if os.getpid() != self._process:
             self._workers.clear()  # those of its parent: here there are none, some of which that one was just starting
         self._closed.set()
+        if self._ahead is not None:
+            self._ahead[1].put(None)
+            self._ahead = None
         for worker in self._workers.values():
             worker.inbox.put(None)
         deadline = time.perf_counter() + JOIN_SECONDS
