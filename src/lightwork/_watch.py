@@ -13,8 +13,8 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
-from lightwork._turns import Loading, QuickTurns, Recalled
-from lightwork._worth import WORTH_ASKING, computes, says_little, too_little
+from lightwork._turns import Loading, Punctual, QuickTurns, Recalled
+from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class Watch:
 
     def _load_all(self, busy: bool) -> None:
         self.loading = True
-        with loading:
+        with loading, Punctual():
             self._load_beside(busy)
         self._imports.are_ours()
         self._loaded = True
