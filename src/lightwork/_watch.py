@@ -250,6 +250,9 @@ class Watch:
                 continue
             self._load_all(busy)
             with QuickTurns(), self._gate:
+            if busy and (back := soon_over(lasted, (so_far - lasted) / max(1, begun - 1))):
+                pause = back  # the caller's thread, alone, has loaded all that before this one has half of it
+                continue
                 if self._over or SystemClock.now() - self._since < LOOK:
                     continue  # it has come back meanwhile
                 self._taken = self._take_over()
