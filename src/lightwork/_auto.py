@@ -135,6 +135,8 @@ class AutoRun(Run):
             self._adopt(self._opening)
 
     def _adopt(self, opening: Opening) -> None:
+        if opening is not None and opening.held_gil:
+            self.evidence.heard()
         """Goes on from the opening, whose batches were the first that this run would have sent."""
         self.began = opening.began
         self._draw()

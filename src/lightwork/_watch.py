@@ -112,6 +112,8 @@ class Watch:
         """``loading``: whether this thread has begun to load what decisions take."""
         self.imported = False
         """Whether it has begun with that inside a call that had loaded modules itself."""
+        self.held = False
+        """Whether the calls were heard to hold the GIL."""
         self._imports = Imports()
         self._done = 0
         self._taken: Taken | None = None
@@ -248,11 +250,11 @@ class Watch:
             if busy and begun == 1 and says_little(so_far, left):
                 pause = LOOK
                 continue
-            self._load_all(busy)
-            with QuickTurns(), self._gate:
             if busy and (back := soon_over(lasted, (so_far - lasted) / max(1, begun - 1))):
                 pause = back  # the caller's thread, alone, has loaded all that before this one has half of it
                 continue
+            self._load_all(busy)
+            with QuickTurns(), self._gate:
                 if self._over or SystemClock.now() - self._since < LOOK:
                     continue  # it has come back meanwhile
                 self._taken = self._take_over()
@@ -263,8 +265,22 @@ class Watch:
         self.loading = True
         with loading, Punctual():
             self._load_beside(busy)
+        if busy:
+            self._listen()
         self._imports.are_ours()
         self._loaded = True
+
+    def _listen(self) -> None:
+        """Whether the calls hold the GIL is heard here, where the caller's thread waits for nobody: when the map has
+        been taken over, its next call would wait until the knocks beside this one are over."""
+        with loading:
+            from lightwork._demand import surely_held
+            from lightwork._machine import gil_enabled, voluntary_switches
+
+            voluntary_switches()  # loads what that takes
+        if not self._over and gil_enabled():
+            held = surely_held(self._caller_cpu)
+            self.held = held and not self._over  # else it may have been this package's own doings
 
     def _load_beside(self, busy: bool) -> None:
         if self.delay is None:
