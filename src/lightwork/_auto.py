@@ -239,7 +239,8 @@ class AutoRun(Run):
             newest = self.chosen if self.chosen != self.first else max(self._live)
             self._widen(newest)
             self._make_room(newest)
-            self.hand_out()
+            with QuickTurns(LOADING):  # else each message to those who wait for it would wait for the GIL itself
+                self.hand_out()
             if not dispatch.in_flight(newest):
                 return None
             self._take_in(newest, self._live[newest], self.timeout(WATCH))
