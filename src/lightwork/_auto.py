@@ -502,7 +502,7 @@ class AutoRun(Run):
     def _is_needed(self, theirs: Lane) -> bool:
         """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of
         ``theirs`` has ended a call."""
-        if not self._ahead or self.total is None:
+        if not self._ahead or self.total is None or not self.dispatch.lanes[self.first].calls:
             return False
         each = self.measure().wall
         if self._cold is None:

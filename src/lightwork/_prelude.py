@@ -279,7 +279,7 @@ class Prelude:
             if lasted < SETTLED and crowded(_thread.get_native_id()):
                 return ALONE  # who helps would take turns with us
             if (gil_enabled() or usable_cores() < 2) and (self._watch is None or not self._watch.loading):
-                return None  # who loads would keep the calls from what they compute with
+                return None  # who loads would keep the calls from what they compute with, and has not begun yet
             if self._asked is None:
                 self._asked = lasted
             if lasted - self._asked > PATIENT:

@@ -13,6 +13,7 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
+from lightwork._loops import GIL
 from lightwork._turns import Loading, Punctual, QuickTurns, Recalled
 from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little
 
@@ -265,7 +266,7 @@ class Watch:
         self.loading = True
         with loading, Punctual():
             self._load_beside(busy)
-        if busy:
+        if busy and GIL:
             self._listen()
         self._imports.are_ours()
         self._loaded = True
@@ -275,11 +276,11 @@ class Watch:
         been taken over, its next call would wait until the knocks beside this one are over."""
         with loading:
             from lightwork._demand import surely_held
-            from lightwork._machine import gil_enabled, voluntary_switches
+            from lightwork._machine import voluntary_switches
 
             voluntary_switches()  # loads what that takes
-        if not self._over and gil_enabled():
-            held = surely_held(self._caller_cpu)
+        if not self._over:
+            held = surely_held(self._caller_cpu, self._turns)
             self.held = held and not self._over  # else it may have been this package's own doings
 
     def _load_beside(self, busy: bool) -> None:
