@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import functools
 import hashlib
 import importlib
 import itertools
@@ -911,24 +910,3 @@ def test_as_many_workers_as_are_allowed_come_also_to_an_input_of_unknown_length(
     results = lw.map(sleeps, form(range(100)), max_workers=8)
     assert results == list(range(100))
     assert (results.report.backend, results.report.workers) == ("threads", 8), results.report
-
-
-@functools.cache
-def _table():
-    return count(12_000_000)
-
-
-def _look_up(item) -> int:
-    assert _table()
-    count(100_000)
-    return os.getpid()
-
-
-@pytest.mark.skipif(usable_cores() < 2 or not lw.machine().gil, reason="no processes are chosen")
-@pytest.mark.timeout(60)
-def test_who_has_made_what_all_calls_take_goes_on_while_a_worker_makes_that_anew():
-    _table.cache_clear()
-    results = lw.map(_look_up, range(100))
-    here = results.count(os.getpid())
-    assert here > 10, results.report  # else all but the first waited for workers, which have no table yet
-    assert sorted({lane.backend for lane in results.report.lanes}) == ["processes", "serial"]
