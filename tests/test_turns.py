@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,29 @@ def test_what_drives_processes_is_loaded_in_quick_turns_beside_a_call_that_compu
             break
     assert by_caller == "False"
     assert float(turn) == pytest.approx(LOADING)
+
+
+SLACK = """
+import os, time
+import lightwork as lw
+
+def slack(item):
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        pass
+    with open("/proc/self/timerslack_ns") as file:
+        return os.getpid(), int(file.read())
+
+usual = slack(0)
+found = lw.map(slack, range(200))
+assert len({pid for pid, _ in found}) > 1, found.report
+assert {nanoseconds for _, nanoseconds in found} == {usual[1]}, (usual, set(found))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/timerslack_ns").exists(), reason="the kernel keeps timers to itself")
+@pytest.mark.skipif(usable_cores() < 2 or not gil_enabled(), reason="no processes are chosen")
+@pytest.mark.timeout(60)
+def test_workers_have_the_callers_timers_though_who_begins_them_is_punctual():
+    done = subprocess.run([sys.executable, "-c", SLACK], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -30,13 +30,15 @@ from lightwork._speculation import Speculation
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 from lightwork._way_back import WayBack
-from lightwork._worth import computes
+from lightwork._worth import computes, is_dear
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
+
+    from lightwork._lanes import Lane
 
 
 FIRST_LOOK = 0.002
@@ -108,7 +110,12 @@ class AutoRun(Run):
         """When calls were left to workers of which none has ended one yet."""
         self._look = FIRST_LOOK
         self._last = ""
-        self._homebound = False
+        self._homebound = self._ahead = False
+        """``_ahead``: whether workers took over in the first call of all, which none of them is past yet."""
+        self._taken_over = 0.0
+        """When they did."""
+        self._cold: float | None = None
+        """Seconds that it took until one had ended a call, beside what such a call takes in the caller's thread."""
         crew = self.crews()[0]
         self._running: Running | None = None
         self._aside: list[tuple[int, Event]] = []
@@ -128,6 +135,8 @@ class AutoRun(Run):
             meter = meter or self._scout.meter()
         crew.meter = opening.meter if opening else meter or Meter()
         self.evidence = Evidence(crew.meter, opening.print if opening else None, opening.unfilled if opening else None)
+        if opening is not None and opening.held_gil:
+            self.evidence.heard()
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
         super().attach(fn, source)
@@ -237,7 +246,8 @@ class AutoRun(Run):
             newest = self.chosen if self.chosen != self.first else max(self._live)
             self._widen(newest)
             self._make_room(newest)
-            self.hand_out()
+            with QuickTurns(LOADING):  # else each message to those who wait for it would wait for the GIL itself
+                self.hand_out()
             if not dispatch.in_flight(newest):
                 return None
             self._take_in(newest, self._live[newest], self.timeout(WATCH))
@@ -267,8 +277,8 @@ class AutoRun(Run):
         """Has one worker less as long as the caller's thread computes itself: three on two cores would share them, and
         a call that nobody has begun by then would wait for all three."""
         lane, demand = self.dispatch.lanes[newest], self.demand
-        busy = self._running is not None and demand is not None and demand.cpu_share > MOSTLY_COMPUTING
-        busy = busy and self.handover is None
+        busy = self._ahead if self.handover is not None else self._running is not None
+        busy = busy and demand is not None and demand.cpu_share > MOSTLY_COMPUTING
         self.dispatch.hold_back(newest, max(0, lane.wanted + 1 - self.policy.cores) if busy else 0)
 
     def _take_rest(self, turn: Turn) -> None:
@@ -421,8 +431,13 @@ class AutoRun(Run):
         self.chosen = self.trial = number
         assert self.demand is not None
         self._compares = self._returns
-        if backend.capabilities.startup > self.demand.wall:
-            # Short calls go on here while the workers start; a long one would be waited for by all.
+        self._taken_over = self.clock.now()
+        first = self._running is not None and self.demand.calls == 1 and not backend.capabilities.shares_memory
+        self._ahead = first and computes(self.demand.wall, self.demand.cpu)
+        if backend.capabilities.startup > self.demand.wall or self._ahead:
+            # Short calls go on here while the workers start; a long one would be waited for by all. But a first one
+            # that is running, and lets others have the GIL, may make what each worker's first call has to make anew:
+            # until one of those is over nobody is as quick as this thread.
             self.handover = number
         else:
             self.close_lane(self.first)
@@ -478,10 +493,21 @@ class AutoRun(Run):
     def _hand_over(self) -> None:
         # Not when a worker is ready: its first call may have to import what all others find there.
         newest = self.handover
-        if newest is not None and self.dispatch.lanes[newest].calls:
+        if newest is not None and (theirs := self.dispatch.lanes[newest]).calls and not self._is_needed(theirs):
             for number in range(self.first, newest):
                 self.close_lane(number)
             self.handover = self.crews()[0].meter = None
+            self._ahead = False
+
+    def _is_needed(self, theirs: Lane) -> bool:
+        """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of
+        ``theirs`` has ended a call."""
+        if not self._ahead or self.total is None or not self.dispatch.lanes[self.first].calls:
+            return False
+        each = self.measure().wall
+        if self._cold is None:
+            self._cold = self.clock.now() - self._taken_over - each
+        return is_dear(self._cold, self.dispatch.left * each / (theirs.target + 1))
 
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""
@@ -501,7 +527,7 @@ class AutoRun(Run):
             return
         self.dispatch.set_lane(self.first, 1)
         self.handover = self.back = None
-        self._compares = False
+        self._compares = self._ahead = False
 
     # the choice, opened again: few runs come to what that takes, which is loaded then
 

@@ -278,17 +278,18 @@ def _knock(gate: Lock, asleep: float) -> bool | None:
     return woke - began - asleep > _LATE if counted is None else counted > 1
 
 
-def surely_held(used: Callable[[], float]) -> bool:
+def surely_held(used: Callable[[], float], turns: QuickTurns | None = None) -> bool:
     """Whether calls that run hold the GIL whenever it is looked: to be asked in a thread beside them.
 
     ``used``: a clock of what they have computed, as a canary has it. Knocks like those of a canary, but in quick turns
     and by the thread that asks, so that 5 ms tell what takes a canary, with its start and the thread's usual turns, 20
     to 40. If one finds the GIL free, or nothing is computed, that says nothing, and costs less than one turn.
+    ``turns``: a block of quick ones that somebody else may end (default: one that ends with the knocks).
     """
     gate = Lock()
     gate.acquire()
     place, before, held, idle = time.perf_counter() % 1.0, used(), 0, 0
-    with QuickTurns():
+    with turns or QuickTurns():
         while held < _SURE and idle < _IDLE:
             place = (place + _GOLDEN) % 1.0
             if not _knock(gate, _SPACING * (0.5 + place)):

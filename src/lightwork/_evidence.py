@@ -118,8 +118,12 @@ class Evidence:
         with loading:
             voluntary_switches()  # loads what that takes
         if surely_held(used):
-            self._gil_share, self.gil_known = 1.0, True
+            self.heard()
         return self.gil_known
+
+    def heard(self) -> None:
+        """The calls were heard to hold the GIL."""
+        self._gil_share, self.gil_known = 1.0, True
 
     @property
     def listening(self) -> bool:

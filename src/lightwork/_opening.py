@@ -45,9 +45,10 @@ class Opening:
 
     ``crew`` made them, with its ``worker``; ``events`` are what the crew told, for the run that goes on; ``meter``
     timed the calls; ``print`` is an item's index and its fingerprint from before its call, ``unfilled`` the locals of
-    threads that held nothing before the first one; ``interrupt`` is the Ctrl-C that ended it. ``scout`` looks on: where
-    a call lasts long it makes the run, with ``begin``, while a batch is ``running``. ``taken``: it is that thread that
-    makes this, while the prelude is inside a call.
+    threads that held nothing before the first one; ``held_gil``: whether the calls were heard to hold the GIL;
+    ``interrupt`` is the Ctrl-C that ended it. ``scout`` looks on: where a call lasts long it makes the run, with
+    ``begin``, while a batch is ``running``. ``taken``: it is that thread that makes this, while the prelude is inside a
+    call.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Opening:
         self.crew.results, self.crew.patience = results, TRIAL_BATCH
         self.print = prelude.print if prelude else None
         self.unfilled = prelude.unfilled if prelude else unfilled(fn)
+        self.held_gil = prelude is not None and prelude.held_gil
         self.events: list[Event] = []
         self.interrupt: KeyboardInterrupt | None = None
         self.running = False

@@ -98,6 +98,7 @@ class Prelude:
         self._asked: float | None = None
         """When that was asked for, counted from the beginning."""
         self._delay: float | None = None
+        self._held = False
         self.watcher: Callable[[], float] | None = None
         """CPU seconds of the thread that looked on, and that may still be loading what it began to."""
         self.seconds = self.alone = self.cpu = 0.0
@@ -146,6 +147,11 @@ class Prelude:
         return self._watch.delay if self._watch else self._delay
 
     @property
+    def held_gil(self) -> bool:
+        """Whether it was heard that its calls hold the GIL."""
+        return self._watch.held if self._watch else self._held
+
+    @property
     def rival(self) -> float:
         """For how long the other one had had, or wanted, the GIL by then."""
         return self._watch.rival if self._watch else 0.0
@@ -171,7 +177,7 @@ class Prelude:
         self.cpu = time.thread_time() - self.cpu_began
         if (watch := self._watch) is not None:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
-            self.watcher = watch.own_cpu
+            self.watcher, self._held = watch.own_cpu, watch.held
             self.taken = watch.dismiss()
         self._watch = None  # it has the results, which are to have this
         self._load = self._take_over = _nobody
@@ -272,8 +278,8 @@ class Prelude:
 
             if lasted < SETTLED and crowded(_thread.get_native_id()):
                 return ALONE  # who helps would take turns with us
-            if gil_enabled() or usable_cores() < 2:
-                return None  # who loads would keep the calls from what they compute with
+            if (gil_enabled() or usable_cores() < 2) and (self._watch is None or not self._watch.loading):
+                return None  # who loads would keep the calls from what they compute with, and has not begun yet
             if self._asked is None:
                 self._asked = lasted
             if lasted - self._asked > PATIENT:

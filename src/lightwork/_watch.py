@@ -13,8 +13,9 @@ import sys
 from contextvars import copy_context
 
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
-from lightwork._turns import Loading, QuickTurns, Recalled
-from lightwork._worth import WORTH_ASKING, computes, says_little, too_little
+from lightwork._loops import GIL
+from lightwork._turns import Loading, Punctual, QuickTurns, Recalled
+from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Watch:
         """``loading``: whether this thread has begun to load what decisions take."""
         self.imported = False
         """Whether it has begun with that inside a call that had loaded modules itself."""
+        self.held = False
+        """Whether the calls were heard to hold the GIL."""
         self._imports = Imports()
         self._done = 0
         self._taken: Taken | None = None
@@ -248,6 +251,9 @@ class Watch:
             if busy and begun == 1 and says_little(so_far, left):
                 pause = LOOK
                 continue
+            if busy and (back := soon_over(lasted, (so_far - lasted) / max(1, begun - 1))):
+                pause = back  # the caller's thread, alone, has loaded all that before this one has half of it
+                continue
             self._load_all(busy)
             with QuickTurns(), self._gate:
                 if self._over or SystemClock.now() - self._since < LOOK:
@@ -258,10 +264,24 @@ class Watch:
 
     def _load_all(self, busy: bool) -> None:
         self.loading = True
-        with loading:
+        with loading, Punctual():
             self._load_beside(busy)
+        if busy and GIL:
+            self._listen()
         self._imports.are_ours()
         self._loaded = True
+
+    def _listen(self) -> None:
+        """Whether the calls hold the GIL is heard here, where the caller's thread waits for nobody: when the map has
+        been taken over, its next call would wait until the knocks beside this one are over."""
+        with loading:
+            from lightwork._demand import surely_held
+            from lightwork._machine import voluntary_switches
+
+            voluntary_switches()  # loads what that takes
+        if not self._over:
+            held = surely_held(self._caller_cpu, self._turns)
+            self.held = held and not self._over  # else it may have been this package's own doings
 
     def _load_beside(self, busy: bool) -> None:
         if self.delay is None:

@@ -22,6 +22,14 @@ thirtieth of what they take."""
 QUICKER = 0.8
 """Times as long as those before it a call takes at most that says: what slowed the first ones down is not over yet."""
 
+SOON, LATE = 0.015, 1.5
+"""Seconds that a call's end is waited for, after which what decisions take is loaded in a third of the time; times as
+long as those before it that it may take."""
+
+DEAR = 0.1
+"""Part of the time that is left that another worker may take to begin where it replaces the caller's thread: that is as
+good as a worker, but for a few per cent."""
+
 SETTLED = 0.1
 """Seconds of calls for which it is waited that other threads of this process leave a core to who would help: those of a
 BLAS spin for 60 ms after NumPy was imported, and after each time that they were used."""
@@ -43,6 +51,21 @@ def too_little(seconds: float) -> bool:
 def says_little(lasted: float, left: int) -> bool:
     """Whether a first call that computed for so long is no reason yet to ask who could make the ``left`` ones."""
     return left >= MANY and lasted * MANY < FIRST * left
+
+
+def soon_over(lasted: float, each: float) -> float:
+    """In how many seconds a call that has ``lasted`` so long is over, where those before it took ``each``, and is to be
+    waited for: who loads beside it what decisions take keeps it from what it computes with, and is kept by it. 0 where
+    that is not worth waiting for."""
+    if not GIL or each - lasted > SOON:
+        return 0.0
+    return max(0.0, LATE * each - lasted)
+
+
+def is_dear(cold: float, ahead: float) -> bool:
+    """Whether another worker, who is ``cold`` seconds later with its first call than it takes, is not worth it, where
+    all is done in ``ahead`` seconds and somebody who is past that would do what it is to do."""
+    return cold > DEAR * ahead
 
 
 def settles(each: float, left: int, before: tuple[int, float], since: tuple[int, float]) -> bool:

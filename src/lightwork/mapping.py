@@ -229,7 +229,7 @@ def _foresee(fn: object, iterables: Sequence[Iterable[Any]]) -> None:
     if gil_enabled() and usable_cores() > 1 and not _context.depth():
         from lightwork._turns import Punctual
 
-        with Punctual():  # and no longer: the process would inherit that
+        with Punctual():
             from lightwork._backends import _spawning
 
             assert _spawning

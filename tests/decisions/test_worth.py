@@ -6,7 +6,8 @@ from itertools import accumulate
 
 import pytest
 
-from lightwork._worth import pace, says_little, settles
+from lightwork._loops import GIL
+from lightwork._worth import is_dear, pace, says_little, settles, soon_over
 
 
 def expected(*lasted: float) -> float:
@@ -50,3 +51,16 @@ def test_many_calls_that_still_become_quicker_are_not_judged_yet():
     assert not settles(0.0039, 58, (0, 0.0), (1, 0.004)), "so much is chance"
     assert not settles(0.0025, 8, (0, 0.0), (1, 0.004)), "another one would be a large part of all"
     assert not settles(0.004, 58, (0, 0.0), (0, 0.0)), "there was none before it"
+
+
+def test_a_call_that_will_soon_be_over_is_waited_for_where_there_is_a_gil():
+    assert soon_over(0.005, 0.006) == (pytest.approx(0.004) if GIL else 0.0)
+    assert not soon_over(0.010, 0.006), "it has become another one"
+    assert not soon_over(0.005, 0.060), "what could be loaded meanwhile is more"
+    assert not soon_over(0.005, 0.0), "nobody knows how long the first one takes"
+
+
+def test_a_worker_that_has_to_make_what_is_there_is_dear_where_little_is_left():
+    assert is_dear(cold=0.1, ahead=0.4)
+    assert not is_dear(cold=0.1, ahead=10.0)
+    assert not is_dear(cold=-0.1, ahead=0.4), "workers are quicker"

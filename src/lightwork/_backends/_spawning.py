@@ -16,6 +16,7 @@ from lightwork._clock import SystemClock
 from lightwork._gate import unless_signalled
 from lightwork._lean import signal, socket, suppress
 from lightwork._lock import new_lock
+from lightwork._turns import AsEver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class _Starter:
             f"from lightwork._backends._starter import main; main({self.owner}, collects)"
         )
         try:
-            self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
+            with AsEver():  # whoever loads this may be punctual, and workers would inherit that
+                self.pid = _platform.spawn([sys.executable, *_options(), "-c", program], theirs.fileno())
         finally:
             theirs.close()
         self.began = SystemClock.now()
