@@ -721,6 +721,19 @@ def test_a_list_that_grows_while_it_is_mapped_is_mapped_as_it_was():
     assert len(items) == 200_000
 
 
+GROWING = [0] * 2000
+
+
+def _appends_by_an_inner_function(x):
+    (lambda: GROWING.append(x) if len(GROWING) < 50_000 else None)()
+    return x
+
+
+def test_a_list_that_grows_by_a_function_inside_the_function_is_mapped_as_it_was():
+    assert lw.map(_appends_by_an_inner_function, GROWING) == [0] * 2000
+    assert len(GROWING) == 4000
+
+
 def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
     def fn(x):
         if x == 20:

@@ -8,9 +8,11 @@ from itertools import islice
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import CodeType
     from typing import Any
 
 _FUNCTION = type(lambda: None)
+_CODE = type((lambda: None).__code__)
 
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 """Whether this interpreter had one when this was loaded. ``_machine.gil_enabled`` tells it of now."""
@@ -30,8 +32,17 @@ def self_contained(fn: Callable[..., Any]) -> bool:
 
     Nothing that it does can reach a list whose items it is given, and its calls go on as they begin.
     """
-    code = fn.__code__
-    return not (code.co_names or code.co_freevars or fn.__defaults__ or fn.__kwdefaults__)
+    return not (fn.__code__.co_freevars or fn.__defaults__ or fn.__kwdefaults__ or _names(fn.__code__))
+
+
+def _names(code: CodeType) -> bool:
+    """Whether it has names of others, itself or in a function that it makes."""
+    if code.co_names:
+        return True
+    for inner in code.co_consts:  # noqa: SIM110 - a generator takes three times as long
+        if type(inner) is _CODE and _names(inner):
+            return True
+    return False
 
 
 def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> None:
