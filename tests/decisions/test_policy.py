@@ -75,7 +75,7 @@ def test_more_of_an_input_without_a_length_is_chosen_for_as_soon_as_that_pays(wa
     assert at < max(asked + wall, 1.2 * soonest + wall)
 
 
-@pytest.mark.parametrize("left", [0.065, 0.1, 0.16])
+@pytest.mark.parametrize("left", [0.085, 0.1, 0.16])
 def test_what_has_been_starting_meanwhile_need_not_be_waited_for(left):
     """A start that is mostly over pays for much less than one that has yet to be made."""
     demand = Demand(wait=0.0, cpu=0.001, gil=0.001)
