@@ -55,8 +55,8 @@ def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> No
 PIECE = 4096
 """Calls whose results are collected apart, to be put to the others: few enough for a processor's nearest memory."""
 
-COMPREHENDS = sys.version_info >= (3, 12) and GIL
-"""Whether a comprehension is part of the function that it stands in: before, it gains nothing."""
+COMPREHENDS = GIL and _CODE not in map(type, (lambda items: [-item for item in items]).__code__.co_consts)
+"""Whether a comprehension is part of the function that it stands in: as a function of its own it gains nothing."""
 
 
 def at_once(fn: Callable[[int], Any], numbers: range, results: list[Any]) -> None:
