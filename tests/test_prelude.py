@@ -18,7 +18,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _context
-from lightwork._machine import run_delay, usable_cores
+from lightwork._machine import gil_enabled, run_delay, usable_cores
 from tests.leftovers import wait_for
 
 
@@ -91,6 +91,29 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
         if set(found.stdout.split()) == expected:
             break
     assert set(found.stdout.split()) == expected
+
+
+@pytest.mark.skipif(usable_cores() > 4 or not gil_enabled(), reason="the more cores, the more they are worth asking")
+def test_a_short_map_whose_results_are_as_much_to_carry_as_to_make_loads_nothing_of_what_decides():
+    script = """
+        import lightwork as lw, sys, time
+
+        def rows(item):
+            return [(n, str(n), (n, item)) for n in range(10_000)]
+
+        began = time.perf_counter()
+        kept = [rows(n) for n in range(5)]
+        each = (time.perf_counter() - began) / 5
+        lw.map(rows, range(round(0.3 / each)))
+        print("lightwork._auto" in sys.modules)
+    """
+    for _ in range(10):  # on a busy machine what others take looks like the calls' own time
+        found = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=20
+        )
+        if found.stdout.split() == ["False"]:
+            break
+    assert found.stdout.split() == ["False"]
 
 
 def test_results_can_be_sent_elsewhere_before_and_after_the_report_was_read():

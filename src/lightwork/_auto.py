@@ -352,6 +352,7 @@ class AutoRun(Run):
             evidence.effects_known,
             evidence.travels(self._fn, done, self._running is not None),
             self._drawing(),
+            tuple((c.name, self._usable(c.name).begun()) for c in self.policy.candidates if c.refused is None),
         )
 
     def _drawing(self) -> float:

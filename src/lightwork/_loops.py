@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from _operator import length_hint
 from itertools import islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import CodeType
     from typing import Any
 
 _FUNCTION = type(lambda: None)
+_CODE = type((lambda: None).__code__)
 
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 """Whether this interpreter had one when this was loaded. ``_machine.gil_enabled`` tells it of now."""
@@ -30,14 +33,47 @@ def self_contained(fn: Callable[..., Any]) -> bool:
 
     Nothing that it does can reach a list whose items it is given, and its calls go on as they begin.
     """
-    code = fn.__code__
-    return not (code.co_names or code.co_freevars or fn.__defaults__ or fn.__kwdefaults__)
+    return not (fn.__code__.co_freevars or fn.__defaults__ or fn.__kwdefaults__ or _names(fn.__code__))
+
+
+def _names(code: CodeType) -> bool:
+    """Whether it has names of others, itself or in a function that it makes."""
+    if code.co_names:
+        return True
+    for inner in code.co_consts:  # noqa: SIM110 - a generator takes three times as long
+        if type(inner) is _CODE and _names(inner):
+            return True
+    return False
 
 
 def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> None:
     """Appends what ``fn`` gives for each item."""
     for item in items:
         results.append(fn(item))
+
+
+PIECE = 4096
+"""Calls whose results are collected apart, to be put to the others: few enough for a processor's nearest memory."""
+
+COMPREHENDS = GIL and _CODE not in map(type, (lambda items: [-item for item in items]).__code__.co_consts)
+"""Whether a comprehension is part of the function that it stands in: as a function of its own it gains nothing."""
+
+
+def at_once(fn: Callable[[int], Any], numbers: range, results: list[Any]) -> None:
+    """The same for a self-contained function of numbers: in a comprehension, which takes 5 ns less for each.
+
+    Where a call raises, or a Ctrl-C comes, a comprehension's list is lost. What was finished by then is made once more,
+    of which nobody can see anything: such a function has nothing but its number, and does nothing but give its result.
+    """
+    for at in range(0, len(numbers), PIECE):
+        piece = numbers[at : at + PIECE]
+        left = iter(piece)
+        try:
+            made = [fn(number) for number in left]
+        except BaseException:
+            loop(fn, piece[: max(0, len(piece) - length_hint(left) - 1)], results)
+            raise
+        results += made
 
 
 def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int, last: bool = False) -> Iterable[Any]:

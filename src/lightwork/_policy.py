@@ -49,6 +49,9 @@ CROWDED = 0.02
 the GIL, or for a core, that the sibling calls have."""
 
 
+BOOTS = 0.8
+"""Part of a backend's start that can be over before its first worker is asked for."""
+
 LATER = 1.1
 """Times as long as until now that it lasts at least until the choice is made again."""
 
@@ -90,6 +93,8 @@ class Seen(Record, frozen=True):
     """Whether there is evidence that arguments and results are good for other processes."""
     input: float = 0.0
     """Seconds that the input takes to give an item: a plain loop waits for it, workers do calls meanwhile."""
+    begun: tuple[tuple[str, float], ...] = ()
+    """For how many seconds backends have been starting: so much of that is over."""
 
 
 class Verdict(Record, frozen=True):
@@ -144,9 +149,11 @@ class Policy(Record, frozen=True):
         computing = computes(demand.wall, demand.cpu)
         # The loop would wait for the input, too, and others need not.
         ahead = left * (demand.wall + seen.input)
-        if computing and too_little(ahead):
+        # What has been started need not be waited for any more.
+        started = max(self._started(c, seen) for c in usable)
+        if computing and too_little(ahead + started):
             if seen.total is None:  # as it goes on there is the more left to come
-                again = min(again, seen.elapsed * WORTH_ASKING / ahead)
+                again = min(again, seen.elapsed * (WORTH_ASKING - started) / ahead)
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
         if not seen.effects_known:
             return Verdict(ask=Ask.EFFECTS)
@@ -165,7 +172,7 @@ class Policy(Record, frozen=True):
 
     def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
         serial = self._predict("serial", 1, 0.0, 0.0, demand, left)
-        options = [self._option(c, demand, left) for c in usable]
+        options = [self._option(c, demand, left, self._started(c, seen)) for c in usable]
         if seen.input:
             drawn = left * seen.input
             serial = replace(serial, seconds=serial.seconds + drawn)
@@ -175,7 +182,7 @@ class Policy(Record, frozen=True):
         refusals = f" ({self._refusals()})" if any(c.refused for c in self.candidates) else ""
         saving = serial.seconds - best.seconds
         if seen.total is None:
-            again = min(again, self._pays(seen.elapsed, serial.seconds, options, usable))
+            again = min(again, self._pays(seen, serial.seconds, options, usable))
         if best.seconds > CLEARLY * serial.seconds or saving < SAVING:
             return Verdict(
                 again=again,
@@ -195,16 +202,16 @@ class Policy(Record, frozen=True):
             f"another and {_ms(best.seconds)} on {best.workers} {best.backend}" + refusals,
         )
 
-    def _pays(self, elapsed: float, loop: float, options: list[Prediction], usable: list[Candidate]) -> float:
+    def _pays(self, seen: Seen, loop: float, options: list[Prediction], usable: list[Candidate]) -> float:
         """When one of the backends would be clearly faster than the plain loop, if so: of input without a length there
         is the more left to come the longer it has lasted, and what a start costs stays as it is."""
         soonest = math.inf
         for option, candidate in zip(options, usable, strict=True):
-            start = candidate.capabilities.startup
+            start = candidate.capabilities.startup - self._started(candidate, seen)
             calls = max(0.0, option.seconds - start)
             if calls < CLEARLY * loop:
                 soonest = min(soonest, max(LATER, start / (CLEARLY * loop - calls), (start + SAVING) / (loop - calls)))
-        return soonest * elapsed
+        return soonest * seen.elapsed
 
     def _kind(self, demand: Demand) -> str:
         """What a call mostly does, in words."""
@@ -220,13 +227,17 @@ class Policy(Record, frozen=True):
             return "computes, mostly under the GIL"
         return "computes outside the GIL, so that threads compute side by side"
 
-    def _option(self, candidate: Candidate, demand: Demand, left: int) -> Prediction:
+    def _started(self, candidate: Candidate, seen: Seen) -> float:
+        """Seconds of a backend's start that are over."""
+        return min(dict(seen.begun).get(candidate.name, 0.0), BOOTS * candidate.capabilities.startup)
+
+    def _option(self, candidate: Candidate, demand: Demand, left: int, started: float) -> Prediction:
         """What a backend would take, its own work for each call included."""
         can = candidate.capabilities
         workers = self.workers(candidate.name, demand, left)
         held = can.per_item if self.gil and can.shares_memory else 0.0
         with_work = replace(demand, cpu=demand.cpu + can.per_item, gil=demand.gil + held)
-        return self._predict(candidate.name, workers, can.startup, can.per_call, with_work, left)
+        return self._predict(candidate.name, workers, can.startup - started, can.per_call, with_work, left)
 
     def _predict(
         self, name: str, workers: int, startup: float, per_call: float, demand: Demand, calls: int

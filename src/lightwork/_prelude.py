@@ -15,10 +15,20 @@ from itertools import islice
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
-from lightwork._loops import inline, loop, self_contained, stretch
+from lightwork._loops import COMPREHENDS, at_once, inline, loop, self_contained, stretch
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
-from lightwork._worth import HANDED, SETTLED, computes, pace, says_little, settles, too_little
+from lightwork._worth import (
+    BRIEF,
+    HANDED,
+    SETTLED,
+    computes,
+    pace,
+    says_little,
+    settles,
+    too_bulky,
+    too_little,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -204,7 +214,11 @@ class Prelude:
                 return
             if looped:
                 last = contained and size == end - at
-                loop(fn, stretch(items, left, at, size, last), results)
+                part = stretch(items, left, at, size, last)
+                if contained and type(part) is range and COMPREHENDS and size > FEW:
+                    at_once(fn, part, results)
+                else:
+                    loop(fn, part, results)
             else:
                 # ``extend`` keeps what it has got when a call raises.
                 results.extend(map(fn, islice(left, size)))
@@ -222,7 +236,7 @@ class Prelude:
                 calls, lasted = at - self.paid[0], now - self.began - self.paid[1]
                 expected = pace(each, lasted / calls, *lately)
                 quicker = settles(each, end - at, *lately[-2:])
-                pause = self._goes_on(calls, lasted, expected, end - at, quicker)
+                pause = self._goes_on(calls, lasted, expected, end - at, quicker, results[-1])
                 if pause is None:
                     if expected * calls > lasted:
                         self._leave_out(*lately[0])
@@ -263,10 +277,10 @@ class Prelude:
             share = (until - self.began - seconds) / (time.perf_counter() - self.began - seconds)
             self.paid = calls, until - self.began, cpu + share * (time.thread_time() - self.cpu_began - cpu)
 
-    def _goes_on(self, calls: int, lasted: float, each: float, left: int, quicker: bool) -> float | None:
+    def _goes_on(self, calls: int, lasted: float, each: float, left: int, quicker: bool, result: Any) -> float | None:
         """For how many seconds ``calls`` that have ``lasted`` so many, and with so many ``left`` of ``each`` so long,
         are for this thread still: there is nothing for others in them, or what tells that is being loaded. None: no
-        longer. ``quicker``: whether they still become that."""
+        longer. ``quicker``: whether they still become that; ``result``: what the latest one gave."""
         if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
             if calls == 1 and says_little(lasted, left):
                 return 0.0
@@ -278,6 +292,11 @@ class Prelude:
 
             if lasted < SETTLED and crowded(_thread.get_native_id()):
                 return ALONE  # who helps would take turns with us
+            if gil_enabled() and left * each < BRIEF:
+                from lightwork._bulk import carriage
+
+                if too_bulky(each, *carriage(result, time.perf_counter), usable_cores()):
+                    return UNDISTURBED  # nor could anybody else give such results sooner
             if (gil_enabled() or usable_cores() < 2) and (self._watch is None or not self._watch.loading):
                 return None  # who loads would keep the calls from what they compute with, and has not begun yet
             if self._asked is None:

@@ -30,6 +30,10 @@ DEAR = 0.1
 """Part of the time that is left that another worker may take to begin where it replaces the caller's thread: that is as
 good as a worker, but for a few per cent."""
 
+GAINED, BRIEF = 0.85, 0.5
+"""Part of its time that a call has to take on the average of several cores to be worth spreading out; seconds of
+calls under which it is worth to find out quickly that none are."""
+
 SETTLED = 0.1
 """Seconds of calls for which it is waited that other threads of this process leave a core to who would help: those of a
 BLAS spin for 60 ms after NumPy was imported, and after each time that they were used."""
@@ -46,6 +50,12 @@ def computes(wall: float, cpu: float) -> bool:
 def too_little(seconds: float) -> bool:
     """Whether it does not even pay to ask who could share so many seconds of computing."""
     return seconds < WORTH_ASKING
+
+
+def too_bulky(call: float, down: float, up: float, cores: int) -> bool:
+    """Whether nothing is gained where calls that take so long are spread over so many cores, because each result is
+    written ``down`` there and read, ``up``, here, one after another."""
+    return max(up, (call + down + up) / cores) >= GAINED * call
 
 
 def says_little(lasted: float, left: int) -> bool:

@@ -75,6 +75,24 @@ def test_more_of_an_input_without_a_length_is_chosen_for_as_soon_as_that_pays(wa
     assert at < max(asked + wall, 1.2 * soonest + wall)
 
 
+@pytest.mark.parametrize("left", [0.085, 0.1, 0.16])
+def test_what_has_been_starting_meanwhile_need_not_be_waited_for(left):
+    """A start that is mostly over pays for much less than one that has yet to be made."""
+    demand = Demand(wait=0.0, cpu=0.001, gil=0.001)
+    now = Seen(0.04, 20, 20 + round(left / 0.001), demand, True, True, None, True)
+    begun = Seen(0.04, 20, now.total, demand, True, True, None, True, begun=(("threads", 0.0), ("processes", 0.04)))
+    assert policy().advise(now).switch is None
+    assert policy().advise(begun).switch == "processes"
+
+
+def test_a_start_that_is_over_is_still_no_gift():
+    """Workers are forked yet, however long ago what forks them was started."""
+    demand = Demand(wait=0.0, cpu=0.001, gil=0.001)
+    for left in (6, 20):
+        long_ago = Seen(0.04, 20, 20 + left, demand, True, True, None, True, begun=(("processes", 100.0),))
+        assert policy().advise(long_ago).switch is None
+
+
 def test_one_core_gains_nothing_from_computing_elsewhere():
     assert policy(cores=1).advise(seen(COUNTS)).switch is None
     assert policy(cores=1).advise(seen(WAITS)).switch == "threads"

@@ -189,6 +189,12 @@ def hasten(fn: object = None, workers: int | None = None, sample: object = None,
             _in_vain.discard(_called(fn))
 
 
+def begun() -> float:
+    """Seconds since this process's starter was started; 0 where there is none."""
+    starter = _starter
+    return 0.0 if starter is None or starter.owner != os.getpid() else SystemClock.now() - starter.began
+
+
 def relax(fn: object) -> None:
     """Workers for ``fn`` are not wanted after all: ends the starter if it still boots, and nobody else is certain to
     want some."""

@@ -176,6 +176,10 @@ class Backend(ABC):
         """Begins what a first worker for ``fn`` would wait for, where one is wanted soon, or is ``likely`` to be; what
         is in ``sample`` is of the kind of its items. Never raises."""
 
+    def begun(self) -> float:
+        """Seconds for which that has been under way; 0 where it is not."""
+        return 0.0
+
     def relax(self, fn: object) -> None:  # noqa: B027 - as above
         """What was likely is not: ends what takes a core from those who are wanted. Never raises."""
 

@@ -10,7 +10,7 @@ import os
 import sys
 
 from lightwork import _platform
-from lightwork._backends._spawning import hasten, relax, tidy
+from lightwork._backends._spawning import begun, hasten, relax, tidy
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._lean import socket
 from lightwork._turns import Punctual
@@ -61,6 +61,9 @@ class ProcessBackend(Backend):
     def hasten(self, fn: object, sample: object = None, likely: bool = False) -> None:
         if self.unavailable() is None:
             hasten(fn, sample=sample, likely=likely)
+
+    def begun(self) -> float:
+        return begun()
 
     def relax(self, fn: object) -> None:
         relax(fn)

@@ -1,0 +1,47 @@
+"""What is told at once of how much there is to carry in a result."""
+
+from __future__ import annotations
+
+import pytest
+
+from lightwork._bulk import carriage
+from lightwork._worth import too_bulky
+
+
+def ticking():
+    times = iter(range(100))
+    return lambda: float(next(times))
+
+
+@pytest.mark.parametrize(
+    "result", [[(n, str(n)) for n in range(5_000)], {n: n for n in range(5_000)}, set(range(5_000)), (1.5,) * 5_000]
+)
+def test_a_container_of_plain_things_is_timed_by_a_part_of_it(result):
+    down, up = carriage(result, ticking())
+    assert (down, up) == (25.0, 25.0)
+
+
+@pytest.mark.parametrize("result", [None, 3, "text" * 10_000, b"x" * 10_000, [1, 2], [object()] * 5_000, range(5_000)])
+def test_what_is_small_or_not_plain_throughout_is_not_judged(result):
+    assert carriage(result, ticking()) == (0.0, 0.0)
+    assert not too_bulky(1e-3, 0.0, 0.0, 2)
+
+
+def test_nothing_is_run_of_the_user_s():
+    class Told(list):
+        def __iter__(self):
+            raise AssertionError("a class of one's own was run")
+
+    class Item:
+        def __reduce__(self):
+            raise AssertionError("an item's own code was run")
+
+    assert carriage(Told(range(5_000)), ticking()) == (0.0, 0.0)
+    assert carriage([Item()] * 5_000, ticking()) == (0.0, 0.0)
+
+
+def test_the_more_cores_the_more_results_are_worth_carrying():
+    assert too_bulky(1e-3, 5e-4, 5e-4, 2)
+    assert not too_bulky(1e-3, 5e-4, 5e-4, 8)
+    assert not too_bulky(1e-3, 1e-4, 1e-4, 2)
+    assert too_bulky(1e-3, 1e-4, 9e-4, 64)
