@@ -709,33 +709,6 @@ def test_the_index_of_a_call_is_right_at_every_moment():
     assert lw.map(lambda x: _context.index() == x, range(60_000)) == [True] * 60_000
 
 
-def _unless(x):
-    return 1 if 10 // (x - 31_000) else -1
-
-
-def _long_at_the_end(x):
-    n = 0
-    while n < (x > 29_999) * 10**9:
-        n += 1
-    return x
-
-
-def test_what_was_finished_before_a_tiny_call_that_fails_is_kept():
-    with pytest.raises(ZeroDivisionError) as caught:
-        lw.map(_unless, range(40_000))
-    assert lw.partial(caught.value) == {x: 1 if 10 // (x - 31_000) else -1 for x in range(31_000)}
-    assert "item 31000" in caught.value.__notes__[0]
-
-
-def test_what_was_finished_before_an_interrupt_among_tiny_calls_is_kept():
-    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    with pytest.raises(lw.Interrupted) as caught:
-        lw.map(_long_at_the_end, range(40_000))
-    timer.join()
-    assert lw.partial(caught.value) == {x: x for x in range(30_000)}
-
-
 def test_a_list_that_shrinks_while_it_is_mapped_is_told():
     items = list(range(1000))
     with pytest.raises(RuntimeError, match="became shorter"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from _operator import length_hint
 from itertools import islice
 
 TYPE_CHECKING = False
@@ -50,30 +49,6 @@ def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> No
     """Appends what ``fn`` gives for each item."""
     for item in items:
         results.append(fn(item))
-
-
-PIECE = 4096
-"""Calls whose results are collected apart, to be put to the others: few enough for a processor's nearest memory."""
-
-COMPREHENDS = GIL and _CODE not in map(type, (lambda items: [-item for item in items]).__code__.co_consts)
-"""Whether a comprehension is part of the function that it stands in: as a function of its own it gains nothing."""
-
-
-def at_once(fn: Callable[[int], Any], numbers: range, results: list[Any]) -> None:
-    """The same for a self-contained function of numbers: in a comprehension, which takes 5 ns less for each.
-
-    Where a call raises, or a Ctrl-C comes, a comprehension's list is lost. What was finished by then is made once more,
-    of which nobody can see anything: such a function has nothing but its number, and does nothing but give its result.
-    """
-    for at in range(0, len(numbers), PIECE):
-        piece = numbers[at : at + PIECE]
-        left = iter(piece)
-        try:
-            made = [fn(number) for number in left]
-        except BaseException:
-            loop(fn, piece[: max(0, len(piece) - length_hint(left) - 1)], results)
-            raise
-        results += made
 
 
 def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int, last: bool = False) -> Iterable[Any]:

@@ -15,7 +15,7 @@ from itertools import islice
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
-from lightwork._loops import COMPREHENDS, at_once, inline, loop, self_contained, stretch
+from lightwork._loops import inline, loop, self_contained, stretch
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
 from lightwork._worth import (
@@ -214,11 +214,7 @@ class Prelude:
                 return
             if looped:
                 last = contained and size == end - at
-                part = stretch(items, left, at, size, last)
-                if contained and type(part) is range and COMPREHENDS and size > FEW:
-                    at_once(fn, part, results)
-                else:
-                    loop(fn, part, results)
+                loop(fn, stretch(items, left, at, size, last), results)
             else:
                 # ``extend`` keeps what it has got when a call raises.
                 results.extend(map(fn, islice(left, size)))
