@@ -300,7 +300,7 @@ class Run:
                 now = self.clock.now() - self.began
                 self.dispatch.set_lane(number, live.grown(growth, now, self.dispatch.pending, self.process_cpu))
             else:
-                growth.due = None
+                growth.mind_no_more()
 
     def _take_event(self, number: int, event: Event) -> None:
         live = self._live[number]

@@ -118,7 +118,7 @@ class Live:
         told = lane.batching.told
         wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, process_cpu, told)
         waits = lane.cpu < WAITING * lane.busy
-        lane.batching.longest = BRIEF if waits and wanted < growth.limit else self._longest
+        lane.batching.longest = BRIEF if waits and not growth.over else self._longest
         return wanted
 
     def make_way(self, pace: Pace) -> None:

@@ -255,6 +255,43 @@ def test_threads_whose_calls_became_longer_by_themselves_stay_as_many():
     assert fed.feed(0.4, 0.001, lambda n: n, rounds=10) >= 8
 
 
+def test_as_many_as_a_server_serves_are_more_when_others_are_asked():
+    fed = Fed(1.0, 128, 2)
+    assert fed.feed(0.02, 0.001, lambda n: min(n, 10)) <= 32
+    assert fed.feed(0.5, 0.001, lambda n: n, rounds=20) == 128
+
+
+def test_as_many_as_a_server_serves_are_not_tried_again_and_again():
+    fed = Fed(1.0, 128, 2)
+    fed.feed(0.02, 0.001, lambda n: min(n, 10), rounds=50)
+    settled = fed.growth.workers
+    took = {fed.feed(0.02 + 0.01 * (at % 2), 0.001, lambda n: min(n, 10), rounds=1) for at in range(500)}
+    assert took == {settled}
+
+
+def test_calls_told_together_with_such_as_took_no_time_are_no_measure_of_those_that_wait():
+    """Two threads made thousands of calls that take nothing; then all wait for 10 ms."""
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.0010, 10, 0.0002, 0.0002, batch=8)
+    growth.observe(0.0025, 5967, 0.0018, 0.0014, batch=900)
+    assert growth.observe(0.0531, 6009, 0.1028, 0.0016, batch=230) == 8, "32 of these 42 took nothing"
+    now, calls, busy = 0.0531, 6009, 0.1028
+    for _ in range(3):
+        threads = growth.workers
+        now, calls, busy = now + 0.0101, calls + threads, busy + 0.0101 * threads
+        assert growth.observe(now, calls, busy, 0.002) >= threads
+    assert growth.workers == 128
+
+
+def test_where_fewer_are_not_as_quick_there_are_more_again_and_yet_more():
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.01, 2, 0.02, 0.0)
+    assert growth.observe(0.02, 4, 0.04, 0.0) == 8
+    assert growth.observe(0.42, 12, 3.24, 0.0) == 2, "calls have become longer, or eight are too many"
+    assert growth.observe(3.62, 28, 9.64, 0.0) == 8, "two are not as quick"
+    assert growth.observe(4.02, 36, 12.84, 0.0) == 32
+
+
 def test_threads_that_were_just_starting_are_not_judged():
     growth = Growth(1.0, 128, 6)
     growth.observe(0.003, 6, 0.018, 0.0)
