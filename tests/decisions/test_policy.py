@@ -44,6 +44,14 @@ def test_each_kind_of_work_goes_where_it_belongs(demand, chosen):
     assert verdict.why
 
 
+def test_an_input_without_a_length_is_waited_for_in_as_many_threads_as_are_of_use():
+    """None is started without a call; two calls that were made say nothing of how many there are."""
+    verdict = policy().advise(seen(WAITS, total=None, done=2))
+    assert verdict.switch == "threads" and verdict.workers == policy().advise(seen(WAITS, total=10**6)).workers
+    assert policy(max_workers=3).advise(seen(WAITS, total=None, done=2)).workers == 3
+    assert policy(gil=False).advise(seen(COUNTS, total=None, done=20)).workers == 2
+
+
 def test_without_a_gil_threads_compute():
     assert policy(gil=False).advise(seen(COUNTS)).switch == "threads"
 
