@@ -1,4 +1,8 @@
-"""How many workers waiting work should have. Pure arithmetic on what was measured so far."""
+"""How many workers waiting work should have. Pure arithmetic on what was measured so far.
+
+``Spells`` cuts what is told into spells that say something, ``Stillness`` sees that nothing is computed before a call
+has ended, and ``Growth`` takes its steps, up and down.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +80,6 @@ LEFT_OVER = 1.5
 
 WORTH = 0.02
 """Seconds that the calls which wait must take at the pace of the last ones for more threads to be started at once."""
-
 
 TOLD = 0.8
 """Part of the workers' time since the last spell that must be told for fewer calls than come in a batch to make one.
@@ -222,6 +225,7 @@ class Growth(Slotted):
         "_needed",
         "_rests",
         "_spells",
+        "_stay",
         "_step",
         "_still",
         "_until",
@@ -254,8 +258,11 @@ class Growth(Slotted):
         """How many there were, and what they did, while it is tried whether fewer do as much."""
         self._found: Spell | None = None
         """Calls of which it was found that they have as many workers as are of use."""
-        self._apart: Spell | None = None
-        """Calls of which it was found that fewer workers than those do less."""
+        self._apart: tuple[Spell, int] | None = None
+        """Calls of which it was found that fewer workers than those do less, and how many end before others are tried
+        with fewer."""
+        self._stay = RESTS
+        """So many for each worker the next time."""
         self._last: tuple[int, Spell] | None = None
         """The last spell, and how many workers there were then."""
         self._until, self._rests = 0, RESTS
@@ -321,7 +328,7 @@ class Growth(Slotted):
         (workers, before), self._last = self._last or (0, spell), (self.workers, spell)
         if self._fewer is not None:
             self._judge(spell, calls, *self._fewer)
-        elif self._crowded(spell):
+        elif self._crowded(spell, calls):
             self._try_fewer(self.cores, spell)
         elif self._found is not None and not (spell.unlike(self._found) and before.unlike(self._found)):
             pass  # one that is may have had a giant
@@ -335,11 +342,11 @@ class Growth(Slotted):
 
     # fewer
 
-    def _crowded(self, spell: Spell) -> bool:
+    def _crowded(self, spell: Spell, calls: int) -> bool:
         """Whether more threads than cores use these for all they are worth: computing ones are better off as few."""
         if not self.workers > self.cores > 0 or spell.used <= CROWDED * self.cores * spell.lasted:
             return False
-        return self._apart is None or spell.unlike(self._apart)
+        return self._apart is None or (calls >= self._apart[1] and spell.unlike(self._apart[0]))
 
     def _try_fewer(self, workers: int, spell: Spell) -> None:
         self._fewer, self.workers, self._needed = (self.workers, spell), workers, 0.0
@@ -352,7 +359,9 @@ class Growth(Slotted):
         if spell.rate < KEPT * with_them.rate:
             if with_them.rate <= _with_a_third(spell.rate, before / self.workers):
                 self._found = with_them
-            self.workers, self._apart = before, with_them
+            # Calls that more and more threads make take longer, too, and so would seem to be others.
+            self._apart, self._stay = (with_them, calls + self._stay * before), 2 * self._stay
+            self.workers = before
         elif self._step is not None:
             self._until, self._rests = calls + self._rests * self.workers, 2 * self._rests
         self._step = None
@@ -394,34 +403,3 @@ class Growth(Slotted):
         if mixed and wants >= WAITING and 0 < level < SATED:
             return min(math.ceil(self.workers / level), 2 * self.workers) + SPARE
         return 0
-
-
-AT_ONCE = 8
-"""Calls that threads are given before it is looked whether they compute."""
-
-CONTENDED = 0.002
-"""Seconds for which the GIL is not to be had where several threads compute: these give it away every 5 ms. Calls that
-begin to wait have done with it in 0.05 ms each."""
-
-
-class Pace(Slotted):
-    """How many calls threads may have at a time, when their number is for lightwork to find.
-
-    Hundreds that wait are welcome. Of those that compute each one more keeps all the others from the GIL for longer,
-    the caller's thread too, which hands out, and cannot be taken back. Which they are is seen by how soon the GIL is
-    to be had once some have begun.
-    """
-
-    __slots__ = ("most",)
-
-    def __init__(self) -> None:
-        self.most = 1 << 30
-
-    def room(self, busy: int) -> int:
-        """Calls that may be given before the next look, when threads have ``busy`` ones."""
-        return max(0, min(AT_ONCE, self.most - busy))
-
-    def looked(self, busy: int, late: float) -> None:
-        """The GIL was to be had after ``late`` seconds."""
-        self.most = max(AT_ONCE, busy) if late > CONTENDED else max(AT_ONCE, 2 * self.most)
-        self.most = min(self.most, 1 << 30)

@@ -9,9 +9,10 @@ from lightwork._attendance import Attendance, Gauge
 from lightwork._calls import WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import thread_cpu
 from lightwork._gate import opened
-from lightwork._growth import BRIEF, WAITING, Pace
+from lightwork._growth import BRIEF, WAITING
 from lightwork._headroom import affordable
 from lightwork._lanes import NO_CAP
+from lightwork._pace import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from lightwork._backends._registry import backend
 from lightwork._backends.threads import ThreadBackend
 from lightwork._batching import Batching
 from lightwork._demand import Demand
-from lightwork._growth import Growth, Pace
+from lightwork._growth import Growth
 from lightwork._lanes import Lane, Worker
 from lightwork._live import Live
+from lightwork._pace import Pace
 from lightwork._policy import Ask, Candidate, Policy, Seen
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
