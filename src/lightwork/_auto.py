@@ -6,6 +6,8 @@ another, or more of it, the choice is made again (``_second_choice``).
 
 from __future__ import annotations
 
+import math
+
 from lightwork import _context
 from lightwork._backends._local import run_batch
 from lightwork._backends.base import Backend
@@ -473,12 +475,14 @@ class AutoRun(Run):
         self._speculation.end_but(backend.name, self.policy.candidates, self._fn)
         backend.hasten(self._fn, list(self.evidence.sample[0]))
         few = self.demand is not None and self.demand.calls < FEW
-        if few and self.demand and self.total is not None and self.policy.max_workers is None:
-            left, elapsed = self.total - self.dispatch.done, self.clock.now() - self.began
-            workers = min(workers, self.policy.affordable(verdict.switch, self.demand, left, elapsed))
+        if few and self.demand and self.policy.max_workers is None:
+            left, elapsed = math.inf, self.clock.now() - self.began
+            if self.total is not None:
+                left = self.total - self.dispatch.done
+                workers = min(workers, self.policy.affordable(verdict.switch, self.demand, left, elapsed))
             if backend.capabilities.shares_memory and not computes(self.demand.wall, self.demand.cpu):
                 # A first call computes more than others do: it opens files, and imports.
-                workers = max(workers, min(left, MANY))
+                workers = int(max(workers, min(left, MANY)))
         if self.total is None:
             self._input, self.further = self._drawing(), 2 * max(1, self.dispatch.done)
         growth = self._grow(backend, workers)

@@ -53,7 +53,7 @@ def thread_cpu_clock(thread: int) -> Callable[[], float]:
     if hasattr(time, "pthread_getcpuclockid"):
         number = time.pthread_getcpuclockid(thread)
         return lambda: time.clock_gettime(number)
-    return time.process_time
+    return process_cpu
 
 
 class OwnCpu:
@@ -69,7 +69,7 @@ class OwnCpu:
         self._read = thread_cpu_clock(_thread.get_ident())
 
     def ends(self) -> None:
-        if self._read is not time.process_time:
+        if self._read is not process_cpu:
             spent = thread_cpu()
             self._read = lambda: spent
 

@@ -39,6 +39,9 @@ TRIAL_BATCH = 0.002
 TURN = 0.01
 """Seconds that one crew is waited for while another has calls too."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds after which it is looked again, however late something is due: systems know no wait of centuries."""
+
 MEMORY_LOOK = 0.5
 """Seconds between two looks at the memory that workers of their own take, and at what is left."""
 
@@ -246,7 +249,7 @@ class Run:
             deadline = min(self._told + self._tells_every, deadline)  # no further call may end for long
         if deadline == math.inf:
             return timeout
-        until = max(0.0, deadline - self.clock.now())
+        until = min(max(0.0, deadline - self.clock.now()), LONGEST_WAIT)
         return until if timeout is None else min(until, timeout)
 
     def absorb(self, timeout: float | None) -> None:
@@ -271,7 +274,8 @@ class Run:
             else:
                 if self.dispatch.in_flight(number):
                     timeout = 0.0
-                self._take_in(number, live, 0.0)
+                # Alone it waits for what is due, a call that is to be made again, say.
+                self._take_in(number, live, timeout if len(self._live) == 1 else 0.0)
         awaited = [number for number in others if self.dispatch.in_flight(number)] or list(others)[-1:]
         if len(awaited) > 1:
             # One crew is ending while the next begins: each is waited for in turn, for a moment.
@@ -300,7 +304,7 @@ class Run:
                 now = self.clock.now() - self.began
                 self.dispatch.set_lane(number, live.grown(growth, now, self.dispatch.pending, self.process_cpu))
             else:
-                growth.due = None
+                growth.mind_no_more()
 
     def _take_event(self, number: int, event: Event) -> None:
         live = self._live[number]

@@ -1,4 +1,8 @@
-"""How many workers waiting work should have. Pure arithmetic on what was measured so far."""
+"""How many workers waiting work should have. Pure arithmetic on what was measured so far.
+
+``Spells`` cuts what is told into spells that say something, ``Stillness`` sees that nothing is computed before a call
+has ended, and ``Growth`` takes its steps, up and down.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +67,6 @@ threads had to wait for cores, at least."""
 KEPT = 0.85
 """Part of the throughput that must be left with as many threads as cores; else they did not only compute."""
 
-
 RESTS = 64
 """Calls for each thread that are made before more threads are tried again, where they were in vain; then twice as many
 each time."""
@@ -78,9 +81,121 @@ LEFT_OVER = 1.5
 WORTH = 0.02
 """Seconds that the calls which wait must take at the pace of the last ones for more threads to be started at once."""
 
+TOLD = 0.8
+"""Part of the workers' time since the last spell that must be told for fewer calls than come in a batch to make one.
+The inverse of it is what may be told at most: more is of the time before, and so are calls with it."""
+
+OTHERS = 3.0, 0.25
+"""Times as long, or as short, as calls were, and by how much their CPU share is another, for what was known of them to
+be true no more."""
+
 
 def _unknown() -> float | None:
     return None
+
+
+class Spell(Slotted):
+    """What workers did for a while: ``done`` calls in ``lasted`` seconds, in which they were for ``worked`` seconds and
+    computed for ``used`` ones; with those whose calls go on it was ``used_by_all``. ``first``: they were starting."""
+
+    __slots__ = ("done", "first", "lasted", "used", "used_by_all", "worked")
+
+    def __init__(self, first: bool, lasted: float, done: int, worked: float, used: float, used_by_all: float) -> None:
+        self.first = first
+        self.lasted = lasted
+        self.done = done
+        self.worked = max(worked, 1e-9)
+        self.used = used
+        self.used_by_all = max(used, used_by_all)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self.done / self.lasted
+
+    @property
+    def at_work(self) -> float:
+        """How many workers had calls, on average."""
+        return self.worked / self.lasted
+
+    @property
+    def share(self) -> float:
+        """The CPU share of a call."""
+        return self.used / self.worked
+
+    @property
+    def short(self) -> bool:
+        """Whether its calls are not worth a thread of their own."""
+        return self.worked <= SHORT * self.done
+
+    def unlike(self, before: Spell) -> bool:
+        """Whether its calls are others than those ``before``."""
+        times, by = OTHERS
+        longer = (self.worked / self.done) / (before.worked / before.done)
+        return not 1 / times < longer < times or abs(self.share - before.share) > by
+
+
+class Spells(Slotted):
+    """Cuts what is told into spells that say something: all workers had a say in them."""
+
+    __slots__ = ("_busy", "_calls", "_cpu", "_process", "_since")
+
+    def __init__(self) -> None:
+        self._since = self._busy = self._cpu = self._process = 0.0
+        self._calls = 0
+
+    def begin(self, now: float, calls: int, busy: float, cpu: float) -> None:
+        """What was until ``now`` says nothing."""
+        self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
+
+    def end(
+        self, now: float, calls: int, busy: float, cpu: float, process_cpu: Callable[[], float], workers: int, most: int
+    ) -> Spell | None:
+        """The spell that ends ``now``, and the next begins; None where it is to go on. ``most`` calls are enough
+        whatever they took, one of each of the ``workers`` where what is told is all that those did since."""
+        done, lasted, worked = calls - self._calls, now - self._since, busy - self._busy
+        if lasted <= 0 or done < min(workers, most):
+            return None
+        if done < most and not TOLD * lasted <= worked / workers <= lasted / TOLD:
+            return None
+        process = process_cpu()
+        spell = Spell(not self._since, lasted, done, worked, cpu - self._cpu, process - self._process)
+        self._process = process
+        self.begin(now, calls, busy, cpu)
+        return spell
+
+
+class Stillness(Slotted):
+    """Looks whether next to nothing is computed while calls wait for a worker: they may last long, and none may have
+    ended. ``due``: when to look again, where that is not to wait for the end of a call."""
+
+    __slots__ = ("_before", "due")
+
+    def __init__(self) -> None:
+        self.due: float | None = None
+        self._before: tuple[float, float, int] | None = None
+
+    def forget(self) -> None:
+        """Nobody wants to know."""
+        self.due = self._before = None
+
+    def level(self, now: float, cpu: float, calls: int, sure: bool, left: float) -> float | None:
+        """CPU seconds a second since the last look, where one was due and calls take long enough; ``sure``: calls that
+        compute are known not to seem to wait."""
+        if self._before is None or cpu < self._before[1]:  # workers have gone, and with them what they had waited
+            self._before, self.due = (now, cpu, calls), now + (BEAT if sure else SELDOM)
+        elif self.due is not None and now >= self.due:
+            since, used, ended = self._before
+            lasted = now - since
+            self._before, self.due = (now, cpu, calls), now + min(2 * lasted, SELDOM)
+            if left * lasted >= WORTH * (calls - ended):
+                return (cpu - used) / lasted
+        return None
+
+
+def _with_a_third(rate: float, times: float) -> float:
+    """What so many times as many workers must do: a third of what they add, or it was the last step."""
+    return rate * (1 + (times - 1) / 3)
 
 
 class Growth(Slotted):
@@ -96,26 +211,27 @@ class Growth(Slotted):
 
     Calls that wait for each other, for a database's lock or for room in memory, leave cores idle, too. So where a step
     up has made them end no sooner, the step is taken back; and it is taken again where that did not help.
+
+    What was found of calls holds for calls like those: of others nothing is known.
     """
 
     __slots__ = (
+        "_apart",
         "_began",
-        "_busy",
-        "_calls",
-        "_cpu",
-        "_crowd",
         "_delay",
-        "_look",
-        "_process",
-        "_rate",
+        "_fewer",
+        "_found",
+        "_last",
+        "_needed",
         "_rests",
-        "_since",
+        "_spells",
+        "_stay",
         "_step",
+        "_still",
         "_until",
         "both",
         "ceiling",
         "cores",
-        "due",
         "limit",
         "many",
         "workers",
@@ -127,23 +243,48 @@ class Growth(Slotted):
         self.both = True
         """Whether calls may wait and compute: of calls that only compute a busy machine makes such ones, it seems,
         where it is not known how long their threads had to wait for cores."""
-        self.due: float | None = None
-        """When to look again, where that is not to wait for the end of a call."""
-        self._look: tuple[float, float, int] | None = None
-        self._began = workers
-        self._crowd: tuple[int, float] | None = None
         self.ceiling = ceiling
         self.limit = limit
         self.workers = workers
-        self._since = 0.0
-        self._cpu = self._delay = 0.0
-        self._busy = 0.0
-        self._calls = 0
-        self._rate = self._process = 0.0
+        self._began = workers
+        self._still = Stillness()
+        self._spells = Spells()
+        self._delay = 0.0
+        self._needed = 0.0
+        """Calls a second that must be ended for one more step."""
         self._step: tuple[int, float] | None = None
         """How many workers there were before the last step, and how many calls a second they ended."""
+        self._fewer: tuple[int, Spell] | None = None
+        """How many there were, and what they did, while it is tried whether fewer do as much."""
+        self._found: Spell | None = None
+        """Calls of which it was found that they have as many workers as are of use."""
+        self._apart: tuple[Spell, int] | None = None
+        """Calls of which it was found that fewer workers than those do less, and how many end before others are tried
+        with fewer."""
+        self._stay = RESTS
+        """So many for each worker the next time."""
+        self._last: tuple[int, Spell] | None = None
+        """The last spell, and how many workers there were then."""
         self._until, self._rests = 0, RESTS
         """Calls before which no more workers are tried, and how many for each worker come before the next time."""
+
+    @property
+    def due(self) -> float | None:
+        """When to look again, where that is not to wait for the end of a call."""
+        return self._still.due
+
+    @property
+    def over(self) -> bool:
+        """Whether there will be no more of them, as far as is known."""
+        return self.workers >= self.limit or self._found is not None
+
+    def mind_no_more(self) -> None:
+        """Nobody looks for now."""
+        self._still.forget()
+
+    def look_anew(self, now: float, calls: int, busy: float, cpu: float) -> None:
+        """What was until ``now`` says nothing: the workers had nothing to do."""
+        self._spells.begin(now, calls, busy, cpu)
 
     def look(
         self, now: float, hungry: bool, cpu: float, delay: float | None = None, calls: int = 0, left: float = math.inf
@@ -152,26 +293,16 @@ class Growth(Slotted):
         calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used;
         ``delay``: seconds for which the workers were ready and had no core, where that is known; ``calls`` have ended
         so far, and so many are ``left``."""
+        if not hungry or self.workers >= self.many or calls < self._until or self._fewer is not None:
+            self._still.forget()
+            return
         sure = self.both or delay is not None
-        cpu += delay or 0.0
-        if not hungry or self.workers >= self.many or calls < self._until or self._crowd is not None:
-            self.due = self._look = None
-        elif self._look is None or cpu < self._look[1]:  # workers have gone, and with them what they had waited
-            self._look, self.due = (now, cpu, calls), now + (BEAT if sure else SELDOM)
-        elif self.due is not None and now >= self.due:
-            since, before, ended = self._look
-            level = (cpu - before) / (self.ceiling * (now - since))
-            if level < (IDLE if sure else STILL) and left * (now - since) >= WORTH * (calls - ended):
-                # No more than will keep the cores busy: calls that end one after another may be in each other's way.
-                enough = self.workers / level + SPARE if level > 0 else math.inf
-                self.workers = self._began = max(self.workers, int(min(self.many, enough)))
-                self._look = self.due = None
-            else:
-                self._look, self.due = (now, cpu, calls), now + min(2 * (now - since), SELDOM)
-
-    def look_anew(self, now: float, calls: int, busy: float, cpu: float) -> None:
-        """What was until ``now`` says nothing: the workers had nothing to do."""
-        self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
+        used = self._still.level(now, cpu + (delay or 0.0), calls, sure, left)
+        if used is not None and (level := used / self.ceiling) < (IDLE if sure else STILL):
+            # No more than will keep the cores busy: calls that end one after another may be in each other's way.
+            enough = self.workers / level + SPARE if level > 0 else math.inf
+            self.workers = self._began = max(self.workers, int(min(self.many, enough)))
+            self._still.forget()
 
     def observe(
         self,
@@ -189,92 +320,86 @@ class Growth(Slotted):
 
         Returns how many workers to have.
         """
-        done = calls - self._calls
-        enough = self.workers * batch if self._crowd is None else 2 * self._crowd[0]
-        if self.workers >= self.limit or done < enough or now <= self._since:
+        enough = self.workers * batch if self._fewer is None else 2 * self._fewer[0]
+        least = self.workers if self._fewer is None else enough
+        spell = self._spells.end(now, calls, busy, cpu, process_cpu, least, enough)
+        if spell is None or self.workers >= self.limit:
             return self.workers
-        # The first calls came with the start of the threads: of how many wait they say nothing.
-        first = not self._since
-        lasted, worked, used = now - self._since, max(busy - self._busy, 1e-9), cpu - self._cpu
-        rate, process, before = done / lasted, process_cpu(), self._process
-        self._since, self._cpu, self._busy, self._calls, self._process = now, cpu, busy, calls, process
-        used_by_all = max(used, process - before)
-        at_work = worked / lasted
-        if self._crowd is not None and at_work > LEFT_OVER * self.workers:
-            pass
-        elif self._crowd is not None:
-            before, with_them = self._crowd
-            self._crowd = None
-            if rate < KEPT * with_them:
-                self.workers = self.limit = before
-            elif self._step is not None:
-                self._until, self._rests = calls + self._rests * self.workers, 2 * self._rests
-            self._step = None
-        elif self.workers > self.cores > 0 and used > CROWDED * self.cores * lasted:
-            self._crowd, self.workers, self._rate = (self.workers, rate), self.cores, 0.0
-        elif first or calls < self._until or (self._step is not None and at_work < AT_WORK * self.workers):
-            pass
-        elif self._step is not None and rate < self._step[1]:
-            self._crowd, self.workers, self._rate = (self.workers, rate), self._step[0], 0.0
-        elif worked <= SHORT * done or not (wanted := self._wanted(lasted, worked, used, used_by_all, delay)):
-            self._rate, self._step = 0.0, None  # what comes later may be otherwise
-        elif rate <= self._rate:
-            self.limit = max(self.workers, self._began)
-        else:
-            self._step = self.workers, rate
-            self.workers = min(wanted, self.limit)
-            # The step must bring a third of what it adds, or it was the last.
-            self._rate = rate * (1 + (self.workers / self._step[0] - 1) / 3)
+        (workers, before), self._last = self._last or (0, spell), (self.workers, spell)
+        if self._fewer is not None:
+            self._judge(spell, calls, *self._fewer)
+        elif self._crowded(spell, calls):
+            self._try_fewer(self.cores, spell)
+        elif self._found is not None and not (spell.unlike(self._found) and before.unlike(self._found)):
+            pass  # one that is may have had a giant
+        elif not (spell.first or calls < self._until or self._still_starting(spell)):
+            self._found = None
+            mixed = workers == self.workers and before.short
+            self._climb(spell, delay)
+            if mixed:  # with calls such as those before: its pace is no measure of what comes
+                self._step, self._needed = None, 0.0
         return self.workers
 
-    def _wanted(
-        self, lasted: float, worked: float, used: float, used_by_all: float, delay: Callable[[], float | None]
-    ) -> int:
-        """More workers where calls wait, which in ``lasted`` seconds took ``worked`` ones and computed for ``used``;
-        with those that go on it was ``used_by_all``. 0 where they do not, or wait for cores alone."""
-        share, level = used / worked, used / (self.ceiling * lasted)
-        if share >= MIXED:
+    # fewer
+
+    def _crowded(self, spell: Spell, calls: int) -> bool:
+        """Whether more threads than cores use these for all they are worth: computing ones are better off as few."""
+        if not self.workers > self.cores > 0 or spell.used <= CROWDED * self.cores * spell.lasted:
+            return False
+        return self._apart is None or (calls >= self._apart[1] and spell.unlike(self._apart[0]))
+
+    def _try_fewer(self, workers: int, spell: Spell) -> None:
+        self._fewer, self.workers, self._needed = (self.workers, spell), workers, 0.0
+
+    def _judge(self, spell: Spell, calls: int, before: int, with_them: Spell) -> None:
+        """Whether fewer did as much as those ``before``."""
+        if spell.at_work > LEFT_OVER * self.workers:
+            return  # those that are given up had most of the calls
+        self._fewer = None
+        if spell.rate < KEPT * with_them.rate:
+            if with_them.rate <= _with_a_third(spell.rate, before / self.workers):
+                self._found = with_them
+            # Calls that more and more threads make take longer, too, and so would seem to be others.
+            self._apart, self._stay = (with_them, calls + self._stay * before), 2 * self._stay
+            self.workers = before
+        elif self._step is not None:
+            self._until, self._rests = calls + self._rests * self.workers, 2 * self._rests
+        self._step = None
+
+    # more
+
+    def _still_starting(self, spell: Spell) -> bool:
+        """Whether those of the last step have had nothing to do yet."""
+        return self._step is not None and spell.at_work < AT_WORK * self.workers
+
+    def _climb(self, spell: Spell, delay: Callable[[], float | None]) -> None:
+        """A step up, where the last one helped and calls wait; down again, where it did harm."""
+        if self._step is not None and spell.rate < self._step[1]:
+            self._try_fewer(self._step[0], spell)
+        elif spell.short or not (wanted := self._wanted(spell, delay)):
+            self._needed, self._step = 0.0, None  # what comes later may be otherwise
+        elif spell.rate <= self._needed:
+            if self.workers >= self._began:
+                self._found = spell
+        else:
+            self._step = self.workers, spell.rate
+            self.workers = min(wanted, self.limit)
+            self._needed = _with_a_third(spell.rate, self.workers / self._step[0])
+
+    def _wanted(self, spell: Spell, delay: Callable[[], float | None]) -> int:
+        """More workers where calls wait; 0 where they do not, or wait for cores alone."""
+        level = spell.used / (self.ceiling * spell.lasted)
+        if spell.share >= MIXED:
             return 0
-        wants, idle = share, IDLE  # a part of the time in which they compute, or would if they had a core
+        wants, idle = spell.share, IDLE  # a part of the time in which they compute, or would if they had a core
         if (until := delay()) is not None:
             # Since the last time that this was asked: in doubt too much, and then it is right the next time.
-            wants, self._delay, idle = share + max(0.0, until - self._delay) / worked, until, SATED
+            wants, self._delay, idle = wants + max(0.0, until - self._delay) / spell.worked, until, SATED
         if wants < WAITING and level < idle:
             return self.workers * (STEP if level * STEP < 1 else 2)
         # What does both has the more of busy cores the more threads there are.
         mixed = self.both or (until is not None and wants < MIXED)
-        level = used_by_all / (self.ceiling * lasted)
+        level = spell.used_by_all / (self.ceiling * spell.lasted)
         if mixed and wants >= WAITING and 0 < level < SATED:
             return min(math.ceil(self.workers / level), 2 * self.workers) + SPARE
         return 0
-
-
-AT_ONCE = 8
-"""Calls that threads are given before it is looked whether they compute."""
-
-CONTENDED = 0.002
-"""Seconds for which the GIL is not to be had where several threads compute: these give it away every 5 ms. Calls that
-begin to wait have done with it in 0.05 ms each."""
-
-
-class Pace(Slotted):
-    """How many calls threads may have at a time, when their number is for lightwork to find.
-
-    Hundreds that wait are welcome. Of those that compute each one more keeps all the others from the GIL for longer,
-    the caller's thread too, which hands out, and cannot be taken back. Which they are is seen by how soon the GIL is
-    to be had once some have begun.
-    """
-
-    __slots__ = ("most",)
-
-    def __init__(self) -> None:
-        self.most = 1 << 30
-
-    def room(self, busy: int) -> int:
-        """Calls that may be given before the next look, when threads have ``busy`` ones."""
-        return max(0, min(AT_ONCE, self.most - busy))
-
-    def looked(self, busy: int, late: float) -> None:
-        """The GIL was to be had after ``late`` seconds."""
-        self.most = max(AT_ONCE, busy) if late > CONTENDED else max(AT_ONCE, 2 * self.most)
-        self.most = min(self.most, 1 << 30)

@@ -9,9 +9,10 @@ from lightwork._attendance import Attendance, Gauge
 from lightwork._calls import WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import thread_cpu
 from lightwork._gate import opened
-from lightwork._growth import BRIEF, WAITING, Pace
+from lightwork._growth import BRIEF, WAITING
 from lightwork._headroom import affordable
 from lightwork._lanes import NO_CAP
+from lightwork._pace import Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Live:
         told = lane.batching.told
         wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, process_cpu, told)
         waits = lane.cpu < WAITING * lane.busy
-        lane.batching.longest = BRIEF if waits and wanted < growth.limit else self._longest
+        lane.batching.longest = BRIEF if waits and not growth.over else self._longest
         return wanted
 
     def make_way(self, pace: Pace) -> None:

@@ -192,8 +192,9 @@ class Policy(Record, frozen=True):
             )
         rest, workers = f"{left:,} calls", best.workers
         if seen.total is None:
-            # More may follow, for which all are there that the caller allows; none is started without a call.
-            rest, workers = f"the next {rest}", self.max_workers or workers
+            # More may follow, for which all are there that the caller allows, and where calls wait all that are of
+            # use: none is started without a call.
+            rest, workers = f"the next {rest}", self.max_workers or self._for_all(best, demand)
         return Verdict(
             switch=best.backend,
             workers=workers,
@@ -201,6 +202,13 @@ class Policy(Record, frozen=True):
             why=f"one call takes {demand}: it {self._kind(demand)}; {rest} would take {_ms(serial.seconds)} one after "
             f"another and {_ms(best.seconds)} on {best.workers} {best.backend}" + refusals,
         )
+
+    def _for_all(self, chosen: Prediction, demand: Demand) -> int:
+        """Workers for calls that may be any number."""
+        can = next(c.capabilities for c in self.candidates if c.name == chosen.backend)
+        if not can.shares_memory or computes(demand.wall, demand.cpu):
+            return chosen.workers
+        return self.workers(chosen.backend, demand, None)
 
     def _pays(self, seen: Seen, loop: float, options: list[Prediction], usable: list[Candidate]) -> float:
         """When one of the backends would be clearly faster than the plain loop, if so: of input without a length there

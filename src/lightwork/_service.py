@@ -202,7 +202,7 @@ class Service:
             self._turning = get_ident()
             try:
                 while not future.done():
-                    self._calls.turn(0.0)
+                    self._calls.turn(None)
             finally:
                 self._turning = 0
 

@@ -82,8 +82,9 @@ class Lengths(Slotted):
         """The standard deviation of one call's seconds over their mean, if they were not alike until shown to be."""
         if not self.seconds:
             return 1.0
-        among = max(0.0, self._squares - self.seconds**2 / self.calls) * (self.calls / self.seconds) ** 2
-        return math.sqrt((among + SUPPOSED) / (self._batches - 1 + SUPPOSED))
+        # Roots: the squares of next to nothing are nothing, and what is divided by them is too much for a float.
+        among = math.sqrt(max(0.0, self._squares - self.seconds**2 / self.calls)) * self.calls / self.seconds
+        return math.hypot(among, math.sqrt(SUPPOSED)) / math.sqrt(self._batches - 1 + SUPPOSED)
 
 
 class WayBack(Slotted):

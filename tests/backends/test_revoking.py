@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from queue import SimpleQueue
 
 import pytest
@@ -270,3 +271,43 @@ def test_what_a_thread_has_in_hand_and_has_not_begun_is_taken_back_when_it_begin
         assert finished.outcomes.values == [2, 3]
     finally:
         crew.close()
+
+
+@pytest.mark.skipif(
+    not hasattr(time, "pthread_getcpuclockid"), reason="here a thread's CPU seconds are known to it alone"
+)
+@pytest.mark.timeout(30)
+def test_what_threads_tell_of_a_batch_that_goes_on_says_what_it_took():
+    """Calls that wait would else pass for short ones until the last of the batch has ended."""
+    crew, waits, ends = ThreadCrew(Terms()), threading.Event(), threading.Event()
+
+    def call(number):
+        if number == 3:
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end:
+                pass
+            assert not ends.wait(0.05)
+        if number == 4:
+            waits.set()
+            ends.wait(20)
+        return number
+
+    try:
+        began = time.perf_counter()
+        crew.send(crew.start_worker(), Batch(1, call, "one", 0, range(6)))
+        assert waits.wait(20)
+        told = []
+        while not any(isinstance(event, Finished) for event in told):
+            told += crew.wait(20)
+        ends.set()
+        while not (isinstance(told[-1], Finished) and told[-1].last):
+            told += crew.wait(20)
+        lasted = time.perf_counter() - began
+    finally:
+        ends.set()
+        crew.close()
+    first, *_, last = reports = [event.outcomes for event in told if isinstance(event, Finished)]
+    assert first.values == [0, 1, 2, 3] and last.position == 6
+    assert first.seconds >= 0.07 and sum(each.seconds for each in reports) <= lasted
+    assert last.began == pytest.approx(first.began + sum(each.seconds for each in reports[:-1]))
+    assert first.cpu >= 0.02 and last.cpu < 0.02, "each part has its own"

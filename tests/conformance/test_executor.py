@@ -315,6 +315,17 @@ def test_a_call_that_is_killed_before_its_next_attempt_makes_none(way, tmp_path)
         assert jobs.marks(marks) == [3]
 
 
+@pytest.mark.timeout(30)
+def test_nobody_computes_while_a_call_waits_for_its_next_attempt(way, tmp_path):
+    with lw.Executor(1, backend=way.name, retries=1, retry_delay=1) as executor:
+        assert executor.submit(way.fn(jobs.double), 1).result(20) == 2  # what takes its time to load is there
+        used = time.process_time()
+        future = executor.submit(way.fn(jobs.mark_and_fail_odd), str(tmp_path / "marks"), 1)
+        assert isinstance(future.exception(20), KeyError)
+        assert jobs.marks(tmp_path / "marks") == [1, 1]
+        assert time.process_time() - used < 0.2
+
+
 def test_a_crash_is_confined_to_its_future(way):
     if not way.can.can_kill:
         pytest.skip("calls live in the caller's process: what kills them kills the caller")

@@ -7,6 +7,7 @@ import itertools
 import queue
 import random
 import threading
+import time
 
 import pytest
 
@@ -490,6 +491,25 @@ def _die_once(path, x):
     if x == 3 and not before:
         jobs.die("kill")
     return x
+
+
+@pytest.mark.timeout(30)
+def test_nobody_computes_while_a_failed_call_waits_for_its_next_attempt(way, tmp_path):
+    lw.map(way.fn(jobs.double), range(2), backend=way.name)  # what takes its time to load is there
+    fn, paths = way.fn(jobs.mark_and_fail_odd), [str(tmp_path / "marks")]
+    began, used = time.perf_counter(), time.process_time()
+    results = lw.map(fn, paths, [1], retries=1, retry_delay=1, errors="return", backend=way.name)
+    assert results[0].attempts == 2 and time.perf_counter() - began >= 1
+    assert time.process_time() - used < 0.2
+
+
+@pytest.mark.timeout(30)
+def test_nor_where_it_is_left_to_auto(tmp_path):
+    fn, paths = jobs.mark_and_fail_odd, [str(tmp_path / "marks")]
+    began, used = time.perf_counter(), time.process_time()
+    results = lw.map(fn, paths, [1], retries=1, retry_delay=1, errors="return")
+    assert results[0].attempts == 2 and time.perf_counter() - began >= 1
+    assert time.process_time() - used < 0.2
 
 
 # bad input: a clear error before anything runs

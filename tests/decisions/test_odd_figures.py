@@ -19,7 +19,7 @@ from lightwork._policy import Candidate, Policy, Seen
 from lightwork._report import Report
 from lightwork._timeline import timeline
 from lightwork._trace import Decision, Lane, Span
-from lightwork._way_back import WayBack
+from lightwork._way_back import Lengths, WayBack
 
 TIMES = st.sampled_from([0.0, 0.0, 1e-12, 1e-6, 0.01, 1.0, 3e7]) | st.floats(0, 1e4)
 COUNTS = st.sampled_from([0, 1, 2, 100, 10**6]) | st.integers(0, 1000)
@@ -161,6 +161,13 @@ def test_what_one_call_asks_for(groups):
         meter.end(max(1, calls))
     demand = meter.demand()
     assert demand.wall >= 0 and demand.cpu >= 0 and str(demand)
+
+
+def test_lengths_that_are_next_to_nothing_differ_by_a_finite_part():
+    lengths = Lengths()
+    lengths.add(100, 1e-213)
+    lengths.add(12, 5e-324)
+    assert 0 <= lengths.variation < 10
 
 
 @many

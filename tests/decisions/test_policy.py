@@ -14,9 +14,10 @@ from lightwork._backends._registry import backend
 from lightwork._backends.threads import ThreadBackend
 from lightwork._batching import Batching
 from lightwork._demand import Demand
-from lightwork._growth import Growth, Pace
+from lightwork._growth import Growth
 from lightwork._lanes import Lane, Worker
 from lightwork._live import Live
+from lightwork._pace import Pace
 from lightwork._policy import Ask, Candidate, Policy, Seen
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
@@ -42,6 +43,14 @@ def test_each_kind_of_work_goes_where_it_belongs(demand, chosen):
     assert verdict.switch == chosen
     assert verdict.workers >= 2
     assert verdict.why
+
+
+def test_an_input_without_a_length_is_waited_for_in_as_many_threads_as_are_of_use():
+    """None is started without a call; two calls that were made say nothing of how many there are."""
+    verdict = policy().advise(seen(WAITS, total=None, done=2))
+    assert verdict.switch == "threads" and verdict.workers == policy().advise(seen(WAITS, total=10**6)).workers
+    assert policy(max_workers=3).advise(seen(WAITS, total=None, done=2)).workers == 3
+    assert policy(gil=False).advise(seen(COUNTS, total=None, done=20)).workers == 2
 
 
 def test_without_a_gil_threads_compute():
@@ -271,6 +280,43 @@ def test_threads_whose_calls_became_longer_by_themselves_stay_as_many():
     while fed.growth.workers < 8:
         fed.feed(0.02, 0.001, lambda n: n, rounds=1)
     assert fed.feed(0.4, 0.001, lambda n: n, rounds=10) >= 8
+
+
+def test_as_many_as_a_server_serves_are_more_when_others_are_asked():
+    fed = Fed(1.0, 128, 2)
+    assert fed.feed(0.02, 0.001, lambda n: min(n, 10)) <= 32
+    assert fed.feed(0.5, 0.001, lambda n: n, rounds=20) == 128
+
+
+def test_as_many_as_a_server_serves_are_not_tried_again_and_again():
+    fed = Fed(1.0, 128, 2)
+    fed.feed(0.02, 0.001, lambda n: min(n, 10), rounds=50)
+    settled = fed.growth.workers
+    took = {fed.feed(0.02 + 0.01 * (at % 2), 0.001, lambda n: min(n, 10), rounds=1) for at in range(500)}
+    assert took == {settled}
+
+
+def test_calls_told_together_with_such_as_took_no_time_are_no_measure_of_those_that_wait():
+    """Two threads made thousands of calls that take nothing; then all wait for 10 ms."""
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.0010, 10, 0.0002, 0.0002, batch=8)
+    growth.observe(0.0025, 5967, 0.0018, 0.0014, batch=900)
+    assert growth.observe(0.0531, 6009, 0.1028, 0.0016, batch=230) == 8, "32 of these 42 took nothing"
+    now, calls, busy = 0.0531, 6009, 0.1028
+    for _ in range(3):
+        threads = growth.workers
+        now, calls, busy = now + 0.0101, calls + threads, busy + 0.0101 * threads
+        assert growth.observe(now, calls, busy, 0.002) >= threads
+    assert growth.workers == 128
+
+
+def test_where_fewer_are_not_as_quick_there_are_more_again_and_yet_more():
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.01, 2, 0.02, 0.0)
+    assert growth.observe(0.02, 4, 0.04, 0.0) == 8
+    assert growth.observe(0.42, 12, 3.24, 0.0) == 2, "calls have become longer, or eight are too many"
+    assert growth.observe(3.62, 28, 9.64, 0.0) == 8, "two are not as quick"
+    assert growth.observe(4.02, 36, 12.84, 0.0) == 32
 
 
 def test_threads_that_were_just_starting_are_not_judged():

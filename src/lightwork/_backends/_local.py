@@ -60,17 +60,13 @@ def run_batch_in_copies(
     outcomes: Outcomes, batch: Batch, left: deque[Any], terms: Terms, backend: str, context: contextvars.Context
 ) -> None:
     """The same in a worker thread: every call runs in a copy of ``context`` of its own. ``left``: the batch's items,
-    the last of which others may take back.
+    the last of which others may take back. Who asks for it times it.
 
     A KeyboardInterrupt here was raised by the function itself (a real one reaches the main thread alone) and is a
     failure like another.
     """
-    began, cpu = time.perf_counter(), time.thread_time()
     with _context.stretch(batch.first, outcomes.values, terms.seed, backend):
         _in_copies(batch, left, context, outcomes)
-    outcomes.began = began
-    outcomes.seconds = time.perf_counter() - began
-    outcomes.cpu = time.thread_time() - cpu
 
 
 def _in_a_row(

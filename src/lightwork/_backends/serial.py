@@ -6,8 +6,8 @@ from lightwork import _context, _per_worker
 from lightwork._backends._local import FIRST, GLANCE, run_batch
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
-from lightwork._gate import outside
-from lightwork._lean import deque
+from lightwork._gate import opened, outside
+from lightwork._lean import Empty, SimpleQueue, deque, suppress
 
 
 class SerialCrew(Crew):
@@ -24,6 +24,7 @@ class SerialCrew(Crew):
         self._held = _per_worker.held() if held is None else held
         _context.mark_records()
         self._last: Outcomes | None = None
+        self._word: SimpleQueue[None] = SimpleQueue()
 
     def start_worker(self) -> int:
         self._started += 1
@@ -40,7 +41,10 @@ class SerialCrew(Crew):
         self._batches.append((worker, batch))
 
     def wait(self, timeout: float | None) -> list[Event]:
-        """Runs at most one batch. Never blocks for anything else: nobody but the caller could end the wait."""
+        """Runs at most one batch. Where there is none it blocks for as long as the caller knows that nothing is to be
+        done, and never for ever: nobody else has something to tell."""
+        if timeout and not (self._batches or self._events):
+            self._rest(timeout)
         if self._batches and not any(isinstance(event, WorkerFailed) for event in self._events):
             worker, batch = self._batches.popleft()
             outcomes = Outcomes(batch.id, batch.start, [])
@@ -65,6 +69,14 @@ class SerialCrew(Crew):
         events, self._events = self._events, []
         return events
 
+    def _rest(self, timeout: float) -> None:
+        with suppress(Empty):
+            self.asleep = True
+            with opened():
+                self._word.get(timeout=timeout)
+            self.asleep = False
+        self.asleep = False
+
     def _pace(self) -> int:
         """Calls that may be made before the clock is looked at: what the last batch leads to expect."""
         last = self._last
@@ -74,7 +86,8 @@ class SerialCrew(Crew):
         return max(1, int(many))
 
     def wake(self) -> None:
-        """Nothing to do: ``wait`` never blocks."""
+        if self._word.empty():  # one word is enough, and it may be that nobody ever waits
+            self._word.put(None)
 
     def retire(self, worker: int) -> None:
         """Nothing to do: the worker is the caller's thread."""

@@ -19,6 +19,7 @@ from lightwork._backends._forked import end_fork
 from lightwork._backends._local import Reports, run_batch_in_copies
 from lightwork._backends.base import Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
+from lightwork._clock import process_cpu, thread_cpu_clock
 from lightwork._lean import Empty, SimpleQueue, deque, suppress
 from lightwork._machine import at_fork, daemon_threads, run_delay
 
@@ -42,10 +43,11 @@ MOMENT = 2e-4
 
 
 class _Worker:
-    """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported. ``left``: the items of
-    its calls that have not begun, of the ``whole`` number that it is to make. ``begun``: batches that it has begun, of
-    those that it was ``given`` and that were not taken back; ``seen``: how many it had when its crew last looked;
-    ``asked``: to begin one call of the next at most. ``turn`` is held where all this changes."""
+    """``outcomes``: those of ``batch``, as they come; before ``reported`` they were reported, with the time until
+    ``told``, when it had used ``used`` CPU seconds. ``left``: the items of its calls that have not begun, of the
+    ``whole`` number that it is to make. ``begun``: batches that it has begun, of those that it was ``given`` and that
+    were not taken back; ``seen``: how many it had when its crew last looked; ``asked``: to begin one call of the next
+    at most. ``turn`` is held where all this changes."""
 
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
@@ -56,7 +58,13 @@ class _Worker:
         self.left: deque[Any] = deque()
         self.given = self.begun = self.seen = self.whole = 0
         self.asked = False
+        self.told = self.used = 0.0
         self.turn = threading.Lock()
+        self._cpu = process_cpu
+
+    def arrive(self) -> None:
+        """Its thread runs."""
+        self._cpu = thread_cpu_clock(threading.get_ident())
 
     def begin(self, batch: Batch) -> tuple[Outcomes, bool]:
         """A batch begins; returns what will become of it, and whether all but its first call goes back. With ``turn``
@@ -65,18 +73,36 @@ class _Worker:
         self.whole = 1 if self.asked else len(batch.items)
         self.left.extend(batch.items[: self.whole])
         self.begun, self.asked = self.begun + 1, False
+        self.told, self.used = time.perf_counter(), time.thread_time()
         return self.outcomes, self.whole < len(batch.items)
 
     def news(self) -> Outcomes | None:
-        """What has ended since the last time; None for nothing. With ``turn`` held."""
+        """What has ended since the last time, of a batch that goes on; None for nothing. With ``turn`` held."""
+        if len(self.outcomes.values) == self.reported:
+            return None
+        news = self._unreported()
+        if self._cpu is not process_cpu:  # else it alone knows what it used, and tells when the batch is over
+            self._timed(news, self._cpu())
+        return news
+
+    def result(self) -> Outcomes:
+        """What has ended since the last time, of a batch that is over. By its thread, with ``turn`` held."""
+        result = self._unreported() if self.reported else self.outcomes
+        self._timed(result, time.thread_time())
+        return result
+
+    def _unreported(self) -> Outcomes:
         whole, start = self.outcomes, self.reported
         values = whole.values[start:]
-        if not values:
-            return None
         self.reported += len(values)
         # Taken out: a frame that an exception's traceback keeps holds the batch's outcomes, and they it.
         failures = {at: whole.failures.pop(at) for at in list(whole.failures) if at < self.reported}
-        return Outcomes(whole.batch, start, values, failures, whole.began, whole.seconds, whole.cpu)
+        return Outcomes(whole.batch, start, values, failures)
+
+    def _timed(self, outcomes: Outcomes, used: float) -> None:
+        now = time.perf_counter()
+        outcomes.began, outcomes.seconds, outcomes.cpu = self.told, now - self.told, used - self.used
+        self.told, self.used = now, used
 
 
 class ThreadCrew(Crew):
@@ -147,6 +173,7 @@ class ThreadCrew(Crew):
         except BaseException as error:  # noqa: BLE001 - whatever an initializer raises is the event
             self._reports.put(WorkerFailed(number, error))
             return
+        worker.arrive()
         self._reports.put(WorkerReady(number, time.perf_counter() - began))
         while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
             with worker.turn:
@@ -159,9 +186,8 @@ class ThreadCrew(Crew):
                     end_fork(outcomes.failures.get(len(outcomes.values) - 1))
             _whole_lines.end_of_calls()
             with worker.turn:
-                if worker.reported:
-                    outcomes = worker.news() or Outcomes(batch.id, worker.reported, [])
                 if worker.batch is not None:  # else all of it was taken back
+                    outcomes = worker.result()
                     self._reports.put(Finished(number, outcomes, last=True))
                 worker.batch, worker.outcomes = None, Outcomes(0, 0, [])
             del batch, outcomes  # while it waits for the next batch, a worker keeps nothing of the last one alive
