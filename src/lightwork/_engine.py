@@ -243,8 +243,9 @@ class Run:
         if self._watchdog is not None and self._watchdog.due is not None:
             deadline = min(self._watchdog.due, deadline)
         for live in self._live.values():
-            if live.growth is not None and live.growth.due is not None:
-                deadline = min(self.began + live.growth.due, deadline)
+            if live.pace is not None or live.growth is not None:
+                now = self.clock.now() - self.began
+                deadline = min(self.began + live.due(now, self.dispatch.pending, self.process_cpu), deadline)
         if self.plan.progress is not None and self.dispatch.done > self._told_of:
             deadline = min(self._told + self._tells_every, deadline)  # no further call may end for long
         if deadline == math.inf:

@@ -278,6 +278,10 @@ class Growth(Slotted):
         """Whether there will be no more of them, as far as is known."""
         return self.workers >= self.limit or self._found is not None
 
+    def looks(self, calls: int) -> bool:
+        """Whether there may be more of them at once, when so many ``calls`` have ended."""
+        return self.workers < self.many and calls >= self._until and self._fewer is None
+
     def mind_no_more(self) -> None:
         """Nobody looks for now."""
         self._still.forget()
@@ -293,7 +297,7 @@ class Growth(Slotted):
         calls wait for a worker, and all that there are to be have one; ``cpu``: seconds that the process has used;
         ``delay``: seconds for which the workers were ready and had no core, where that is known; ``calls`` have ended
         so far, and so many are ``left``."""
-        if not hungry or self.workers >= self.many or calls < self._until or self._fewer is not None:
+        if not hungry or not self.looks(calls):
             self._still.forget()
             return
         sure = self.both or delay is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from lightwork import _trace
@@ -12,7 +13,7 @@ from lightwork._gate import opened
 from lightwork._growth import BRIEF, WAITING
 from lightwork._headroom import affordable
 from lightwork._lanes import NO_CAP
-from lightwork._pace import Pace
+from lightwork._pace import AGAIN, Pace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Live:
         """How many workers to have ``now``, in seconds since the run's start; ``pending`` calls are with nobody."""
         lane, delay = self.lane, self.crew.delay
         if growth.workers < growth.many or growth.due is not None:
-            hungry = pending > 0 and not lane.idle and len(lane.workers) >= lane.target
+            hungry = self._hungry(pending)
             if not hungry or growth.due is None or now >= growth.due:
                 growth.look(now, hungry, process_cpu(), delay() if hungry else None, lane.calls, pending)
         told = lane.batching.told
@@ -121,6 +122,26 @@ class Live:
         waits = lane.cpu < WAITING * lane.busy
         lane.batching.longest = BRIEF if waits and not growth.over else self._longest
         return wanted
+
+    def _hungry(self, pending: int) -> bool:
+        """Whether calls wait for a worker, and all that there are to be have one."""
+        lane = self.lane
+        return pending > 0 and not lane.idle and len(lane.workers) >= lane.target
+
+    def due(self, now: float, pending: int, process_cpu: Callable[[], float]) -> float:
+        """When to look again, though no event may come: all calls that were handed out since the last one may wait.
+        Infinite: there is nothing to look for."""
+        lane, growth, due = self.lane, self.growth, math.inf
+        if not (pending and lane.target and lane.open):
+            return due
+        if self.pace is not None and lane.idle and lane.room <= 0:
+            due = now + AGAIN
+        if growth is not None:
+            if growth.due is None and growth.looks(lane.calls) and self._hungry(pending):
+                growth.look(now, True, process_cpu(), self.crew.delay(), lane.calls, pending)
+            if growth.due is not None:
+                due = min(due, growth.due)
+        return due
 
     def make_way(self, pace: Pace) -> None:
         """Lets as many calls go out as may before it is looked whether the threads compute."""

@@ -11,6 +11,9 @@ CONTENDED = 0.002
 """Seconds for which the GIL is not to be had where several threads compute: these give it away every 5 ms. Calls that
 begin to wait have done with it in 0.05 ms each."""
 
+AGAIN = 0.05
+"""Seconds after which it is looked again, where no call has ended: a busy machine keeps the GIL from who looks, too."""
+
 
 class Pace(Slotted):
     """How many calls threads may have at a time, when their number is for lightwork to find.

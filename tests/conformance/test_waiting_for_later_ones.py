@@ -10,6 +10,9 @@ import time
 import pytest
 
 import lightwork as lw
+from lightwork._backends.threads import ThreadCrew
+from lightwork._calls import WorkerReady
+from lightwork._engine import Run
 
 
 def meets(x, first, event):
@@ -100,3 +103,31 @@ def test_calls_that_wait_all_begin(backend):
     everybody = threading.Barrier(50)
     found = lw.map(lambda _: everybody.wait(30) >= 0, range(50), backend=backend)
     assert found == [True] * 50
+
+
+@pytest.mark.parametrize("late", ["until its last thread is there", "for a while after that"])
+def test_calls_that_wait_all_begin_on_a_busy_machine(late, monkeypatch):
+    """There the GIL is not to be had at once, though none computes: it is looked again, whether one ends or not."""
+    ready, started, looked = [], [], []
+
+    def wait(crew, timeout):
+        time.sleep(0.02)  # a slow caller, who gets several words at once
+        events = inherited["wait"](crew, timeout)
+        ready.extend(event for event in events if isinstance(event, WorkerReady))
+        return events
+
+    def start_worker(crew):
+        started.append(inherited["start_worker"](crew))
+        return started[-1]
+
+    def glance(crew):
+        looked.append(len(ready) == len(started) > 8)
+        return 0.0 if all(looked[-1 if "last" in late else -4 :]) else 1.0
+
+    inherited = {each.__name__: getattr(ThreadCrew, each.__name__) for each in (wait, start_worker, glance)}
+    for each in (wait, start_worker, glance):
+        monkeypatch.setattr(ThreadCrew, each.__name__, each)
+    # Others are seen to use what three threads of ten would: so there are not 64 at once.
+    monkeypatch.setattr(Run, "process_cpu", staticmethod(lambda: 0.3 * time.perf_counter()))
+    everybody = threading.Barrier(50)
+    assert lw.map(lambda _: everybody.wait(10) >= 0, range(50), backend="threads") == [True] * 50
