@@ -59,6 +59,8 @@ class SimulatedCrew(Crew):
         self._events: list[Event] = []
         self._queues: dict[int, list[Batch]] = {}
         self._running: dict[int, tuple[Batch, Outcomes]] = {}
+        self._computes: dict[int, tuple[float, float]] = {}
+        """When the last call of each worker has computed, and for how long that is in all."""
         self._cut: dict[int, int] = {}
         """Where batches end of which the rest was taken back: the run may hear of that later."""
         self._imported: set[int] = set()
@@ -133,7 +135,9 @@ class SimulatedCrew(Crew):
             beside = self._can.shares_memory and len(self._running) > 1
             computing = alone * (world.workload.crowding if beside else 1.0)
             outcomes.cpu += computing
-            world.at(world.compute(ready, computing, self._can.shares_memory), ended)
+            over = world.compute(ready, computing, self._can.shares_memory)
+            self._computes[worker] = over, computing
+            world.at(over, ended)
 
         def ended(end: float) -> None:
             outcomes.values.append(index)
@@ -160,6 +164,14 @@ class SimulatedCrew(Crew):
             world.happen(max(until, world.clock.now()))
         events, self._events = self._events, []
         return events
+
+    def cpu_untold(self) -> float:
+        """Seconds that its workers have computed so far in calls of which nothing was told."""
+        now, untold = self._world.clock.now(), 0.0
+        for worker, (_, outcomes) in self._running.items():
+            over, computing = self._computes.get(worker, (now, 0.0))
+            untold += outcomes.cpu - min(computing, max(0.0, over - now))
+        return untold + sum(event.outcomes.cpu for event in self._events if isinstance(event, Finished))
 
     def glance(self) -> float:
         world = self._world
@@ -313,8 +325,9 @@ class Simulation(AutoRun):
         super().__init__(plan, policy, usable, grow, clock=world.clock, meter=meter, watched=False)
 
     def process_cpu(self) -> float:
-        in_process = [n for n, live in self._live.items() if live.backend.capabilities.shares_memory]
-        return sum(self.dispatch.lanes[number].cpu for number in in_process)
+        in_process = [live for live in self._live.values() if live.backend.capabilities.shares_memory]
+        untold = sum(live.crew.cpu_untold() for live in in_process if isinstance(live.crew, SimulatedCrew))
+        return untold + sum(live.lane.cpu for live in in_process)
 
     def find_out(self, ask: Ask) -> bool:
         workload, machine = self._world.workload, self._world.machine
