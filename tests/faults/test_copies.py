@@ -20,7 +20,7 @@ LENGTH = 1_000_000
 """Numbers in an array: 8 MB, which two threads copy."""
 
 STRUCK = """
-    import os, random, signal, sys, threading, time, _thread
+    import faulthandler, os, random, signal, sys, threading, time, _thread
     import numpy
     import lightwork as lw
     from tests.backends import jobs
@@ -28,6 +28,7 @@ STRUCK = """
     handlers = {"python": signal.default_int_handler, "own": lambda *_: 1 / 0}
     kind, rounds, strikes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     signal.signal(signal.SIGINT, handlers[kind])
+    faulthandler.dump_traceback_later(80, exit=True)
     arrays = [numpy.full(1_000_000, float(x)) for x in range(8)]
     ended = 0
     for number in range(rounds):
