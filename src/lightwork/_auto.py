@@ -503,6 +503,7 @@ class AutoRun(Run):
                 self.close_lane(number)
             self.handover = self.crews()[0].meter = None
             self._ahead = False
+            self._make_room(newest)  # the core that this thread leaves is another worker's at once
 
     def _is_needed(self, theirs: Lane) -> bool:
         """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of
