@@ -734,6 +734,32 @@ def test_a_list_that_grows_by_a_function_inside_the_function_is_mapped_as_it_was
     assert len(GROWING) == 4000
 
 
+TASKS = []
+
+
+def _task():
+    if len(TASKS) < 50_000:
+        TASKS.append(_task)
+
+
+class _Appends:
+    def __add__(self, other):
+        _task()
+
+
+@pytest.mark.parametrize(("fn", "item"), [(lambda task: task(), _task), (lambda x: x + 1, _Appends())])
+def test_a_list_that_grows_by_its_own_items_is_mapped_as_it_was(fn, item):
+    TASKS[:] = [item] * 2000
+    assert lw.map(fn, TASKS) == [None] * 2000
+    assert len(TASKS) == 4000
+
+
+def test_a_list_that_shrinks_by_its_own_items_is_told():
+    TASKS[:] = [TASKS.pop] * 20_000
+    with pytest.raises(RuntimeError, match="became shorter"):
+        lw.map(lambda pop: pop(), TASKS)
+
+
 def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
     def fn(x):
         if x == 20:
