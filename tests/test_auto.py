@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import hashlib
 import importlib
 import itertools
@@ -769,6 +770,24 @@ def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
     with pytest.raises(lw.Interrupted) as caught:
         lw.map(fn, range(100))
     assert lw.partial(caught.value) == {x: x for x in range(20)}
+
+
+def _is_interrupted(where, caller, item) -> int:
+    if os.getpid() == caller and threading.current_thread() is threading.main_thread():
+        until = time.monotonic() + 20
+        while not where.exists() and time.monotonic() < until:
+            pass
+        signal.raise_signal(signal.SIGINT)
+    where.touch()
+    return item
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupt_in_the_first_call_of_all_is_told_though_workers_have_taken_over(tmp_path):
+    fn = functools.partial(_is_interrupted, tmp_path / "begun", os.getpid())
+    fn.__annotations__ = {"return": int}  # evidence that results can travel, as long as there is none
+    with pytest.raises(KeyboardInterrupt):
+        lw.map(fn, range(100))
 
 
 def test_what_the_opening_did_in_several_batches_counts_once(monkeypatch):

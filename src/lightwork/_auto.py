@@ -337,6 +337,8 @@ class AutoRun(Run):
 
     def measure(self) -> Demand:
         """What one call asks for, as far as the caller's thread has made some, or is inside one."""
+        if self.demand is not None and self._running is None and not self.dispatch.lanes[self.first].calls:
+            return self.demand  # a Ctrl-C has ended the first one: no more is known than was seen while that ran
         return self.evidence.demand(self.dispatch.lanes[self.first], self._running)
 
     def seen(self, elapsed: float) -> Seen:
