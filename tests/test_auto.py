@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import hashlib
 import importlib
 import itertools
@@ -734,6 +735,32 @@ def test_a_list_that_grows_by_a_function_inside_the_function_is_mapped_as_it_was
     assert len(GROWING) == 4000
 
 
+TASKS = []
+
+
+def _task():
+    if len(TASKS) < 50_000:
+        TASKS.append(_task)
+
+
+class _Appends:
+    def __add__(self, other):
+        _task()
+
+
+@pytest.mark.parametrize(("fn", "item"), [(lambda task: task(), _task), (lambda x: x + 1, _Appends())])
+def test_a_list_that_grows_by_its_own_items_is_mapped_as_it_was(fn, item):
+    TASKS[:] = [item] * 2000
+    assert lw.map(fn, TASKS) == [None] * 2000
+    assert len(TASKS) == 4000
+
+
+def test_a_list_that_shrinks_by_its_own_items_is_told():
+    TASKS[:] = [TASKS.pop] * 20_000
+    with pytest.raises(RuntimeError, match="became shorter"):
+        lw.map(lambda pop: pop(), TASKS)
+
+
 def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
     def fn(x):
         if x == 20:
@@ -743,6 +770,24 @@ def test_an_interrupt_in_the_first_milliseconds_keeps_what_was_finished():
     with pytest.raises(lw.Interrupted) as caught:
         lw.map(fn, range(100))
     assert lw.partial(caught.value) == {x: x for x in range(20)}
+
+
+def _is_interrupted(where, caller, item) -> int:
+    if os.getpid() == caller and threading.current_thread() is threading.main_thread():
+        until = time.monotonic() + 20
+        while not where.exists() and time.monotonic() < until:
+            pass
+        signal.raise_signal(signal.SIGINT)
+    where.touch()
+    return item
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupt_in_the_first_call_of_all_is_told_though_workers_have_taken_over(tmp_path):
+    fn = functools.partial(_is_interrupted, tmp_path / "begun", os.getpid())
+    fn.__annotations__ = {"return": int}  # evidence that results can travel, as long as there is none
+    with pytest.raises(KeyboardInterrupt):
+        lw.map(fn, range(100))
 
 
 def test_what_the_opening_did_in_several_batches_counts_once(monkeypatch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+import lightwork as lw
 from lightwork._bulk import carriage
 from lightwork._worth import too_bulky
 
@@ -21,10 +24,27 @@ def test_a_container_of_plain_things_is_timed_by_a_part_of_it(result):
     assert (down, up) == (25.0, 25.0)
 
 
-@pytest.mark.parametrize("result", [None, 3, "text" * 10_000, b"x" * 10_000, [1, 2], [object()] * 5_000, range(5_000)])
+NO_ORDER = {complex("nan"), complex("nan")}
+"""Of which ``marshal`` says that there is no memory for it."""
+
+
+@pytest.mark.parametrize(
+    "result",
+    [None, 3, "text" * 10_000, b"x" * 10_000, [1, 2], [object()] * 5_000, range(5_000), [[object()], NO_ORDER] * 5_000],
+)
 def test_what_is_small_or_not_plain_throughout_is_not_judged(result):
     assert carriage(result, ticking()) == (0.0, 0.0)
     assert not too_bulky(1e-3, 0.0, 0.0, 2)
+
+
+def test_a_result_that_cannot_be_written_down_fails_no_call():
+    def rows(_):
+        until = time.thread_time() + 0.005
+        while time.thread_time() < until:
+            pass
+        return [NO_ORDER] * 600
+
+    assert [len(found) for found in lw.map(rows, range(50))] == [600] * 50
 
 
 def test_nothing_is_run_of_the_user_s():

@@ -337,6 +337,8 @@ class AutoRun(Run):
 
     def measure(self) -> Demand:
         """What one call asks for, as far as the caller's thread has made some, or is inside one."""
+        if self.demand is not None and self._running is None and not self.dispatch.lanes[self.first].calls:
+            return self.demand  # a Ctrl-C has ended the first one: no more is known than was seen while that ran
         return self.evidence.demand(self.dispatch.lanes[self.first], self._running)
 
     def seen(self, elapsed: float) -> Seen:
@@ -503,6 +505,7 @@ class AutoRun(Run):
                 self.close_lane(number)
             self.handover = self.crews()[0].meter = None
             self._ahead = False
+            self._make_room(newest)  # the core that this thread leaves is another worker's at once
 
     def _is_needed(self, theirs: Lane) -> bool:
         """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of

@@ -30,7 +30,8 @@ def inline(fn: Callable[..., Any]) -> bool:
 def self_contained(fn: Callable[..., Any]) -> bool:
     """Whether a Python function has nothing but its argument and its constants: no names, closures or defaults.
 
-    Nothing that it does can reach a list whose items it is given, and its calls go on as they begin.
+    Its calls go on as they begin. What it is given can do anything, though, if it is a function, or of a class of its
+    own: append to the list that is mapped, too.
     """
     return not (fn.__code__.co_freevars or fn.__defaults__ or fn.__kwdefaults__ or _names(fn.__code__))
 
@@ -51,13 +52,17 @@ def loop(fn: Callable[..., Any], items: Iterable[Any], results: list[Any]) -> No
         results.append(fn(item))
 
 
-def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int, last: bool = False) -> Iterable[Any]:
-    """The next items, from position ``at``, where ``left`` stands; no more of them should the list become longer.
+SLICE = 4096
+"""Items that are sliced off at once, at most: so many lie in the same fresh memory each time."""
 
-    A slice of a range takes nothing. ``islice`` takes 4 ns an item, and a slice of a list 5. A loop over ``left`` takes
-    none, and would go on as long as the function appends to the list: so it is made where these are the ``last`` items
-    of a function that can not.
+
+def stretch(items: Sequence[Any], left: Iterator[Any], at: int, size: int, sliced: bool = False) -> Iterable[Any]:
+    """The next items, from position ``at``, where ``left`` stands unless they are always ``sliced``; no more of them
+    should the list become longer.
+
+    A slice of a range takes nothing. ``islice`` takes 4 ns an item, a short slice of a list 1 and a long one 5. A loop
+    over ``left`` would take none, and go on as long as anything appends to the list.
     """
-    if type(items) is range:
+    if sliced or type(items) is range:
         return items[at : at + size]
-    return left if last else islice(left, size)
+    return islice(left, size)

@@ -15,7 +15,7 @@ from itertools import islice
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
-from lightwork._loops import inline, loop, self_contained, stretch
+from lightwork._loops import SLICE, inline, loop, self_contained, stretch
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
 from lightwork._worth import (
@@ -206,15 +206,15 @@ class Prelude:
         looped, clock, modules = inline(fn), time.perf_counter, len(sys.modules)
         contained = looped and self_contained(fn)
         left, at, size, end = iter(items), 0, 1, self.total
+        most = SLICE if contained and type(items) is not range else end
         now, until = self.began, self.began + ALONE
         lately = ((0, now),) * 3
         while at < end:
-            size = min(size, end - at)
+            size = min(size, most, end - at)
             if self._watch is not None and not self._watch.begin(at + size, now):
                 return
             if looped:
-                last = contained and size == end - at
-                loop(fn, stretch(items, left, at, size, last), results)
+                loop(fn, stretch(items, left, at, size, contained), results)
             else:
                 # ``extend`` keeps what it has got when a call raises.
                 results.extend(map(fn, islice(left, size)))

@@ -139,6 +139,15 @@ def test_an_import_that_takes_long_in_workers_is_not_waited_for(cores, importing
     assert took < 1.05 * min(work.seconds + 2 * length + 0.2, without + importing + length)
 
 
+@pytest.mark.parametrize("cores", [2, 4])
+def test_the_core_that_the_caller_leaves_to_workers_is_another_one_s_at_once(cores):
+    work = Workload([0.0] * 100, [5.0] * 100)
+    told = simulate(work, SimulatedMachine(cores=cores, importing=1.0))
+    assert told.calls["serial"] == 2, "it goes on until a worker has ended its first call"
+    # Each has imported what it takes; nobody has waited for another one's call.
+    assert told.seconds < 500.0 / cores + 1.0 + 0.2
+
+
 def test_a_pool_of_one_thread_is_a_loop():
     work = Workload([0.01] * 20, [0.0] * 20)
     assert fixed(work, SimulatedMachine(), "threads", 1).seconds == pytest.approx(0.2, rel=0.02)
