@@ -238,8 +238,8 @@ class Run:
 
     def timeout(self, timeout: float | None) -> float | None:
         """How long to wait for an event, when the caller would wait ``timeout``."""
-        deadline = self.dispatch.next_deadline()
-        deadline = math.inf if deadline is None else deadline
+        due = self.dispatch.next_deadline()
+        deadline = math.inf if due is None else due
         if self._watchdog is not None and self._watchdog.due is not None:
             deadline = min(self._watchdog.due, deadline)
         for live in self._live.values():
@@ -248,7 +248,7 @@ class Run:
                 deadline = min(self.began + live.due(now, self.dispatch.pending, self.process_cpu), deadline)
         if self.plan.progress is not None and self.dispatch.done > self._told_of:
             deadline = min(self._told + self._tells_every, deadline)  # no further call may end for long
-        if deadline == math.inf:
+        if deadline == math.inf and due is None:
             return timeout
         until = min(max(0.0, deadline - self.clock.now()), LONGEST_WAIT)
         return until if timeout is None else min(until, timeout)

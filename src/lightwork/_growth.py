@@ -148,6 +148,10 @@ class Spells(Slotted):
         """What was until ``now`` says nothing."""
         self._since, self._calls, self._busy, self._cpu = now, calls, busy, cpu
 
+    def lasted(self, now: float) -> float:
+        """Seconds since the last one ended."""
+        return now - self._since
+
     def end(
         self, now: float, calls: int, busy: float, cpu: float, process_cpu: Callable[[], float], workers: int, most: int
     ) -> Spell | None:
@@ -229,6 +233,7 @@ class Growth(Slotted):
         "_step",
         "_still",
         "_until",
+        "_vain",
         "both",
         "ceiling",
         "cores",
@@ -265,8 +270,11 @@ class Growth(Slotted):
         """So many for each worker the next time."""
         self._last: tuple[int, Spell] | None = None
         """The last spell, and how many workers there were then."""
+        self._vain: Spell | None = None
+        """Calls of which more workers did no more."""
         self._until, self._rests = 0, RESTS
-        """Calls before which no more workers are tried, and how many for each worker come before the next time."""
+        """Calls before which no more workers are tried, as long as they are such, and how many for each worker come
+        before the next time."""
 
     @property
     def due(self) -> float | None:
@@ -324,12 +332,14 @@ class Growth(Slotted):
 
         Returns how many workers to have.
         """
-        enough = self.workers * batch if self._fewer is None else 2 * self._fewer[0]
+        enough = self.workers * batch if self._fewer is None else self._enough(now, *self._fewer)
         least = self.workers if self._fewer is None else enough
         spell = self._spells.end(now, calls, busy, cpu, process_cpu, least, enough)
         if spell is None or self.workers >= self.limit:
             return self.workers
         (workers, before), self._last = self._last or (0, spell), (self.workers, spell)
+        if self._vain is not None and spell.unlike(self._vain) and before.unlike(self._vain):
+            self._until, self._vain = 0, None
         if self._fewer is not None:
             self._judge(spell, calls, *self._fewer)
         elif self._crowded(spell, calls):
@@ -355,6 +365,12 @@ class Growth(Slotted):
     def _try_fewer(self, workers: int, spell: Spell) -> None:
         self._fewer, self.workers, self._needed = (self.workers, spell), workers, 0.0
 
+    def _enough(self, now: float, before: int, with_them: Spell) -> int:
+        """Calls that tell whether fewer do as much as those ``before``: any, once it is too late for that. They may now
+        be others, that take a thousand times as long."""
+        enough = 2 * before
+        return enough if KEPT * with_them.rate * self._spells.lasted(now) <= enough else 1
+
     def _judge(self, spell: Spell, calls: int, before: int, with_them: Spell) -> None:
         """Whether fewer did as much as those ``before``."""
         if spell.at_work > LEFT_OVER * self.workers:
@@ -368,6 +384,7 @@ class Growth(Slotted):
             self.workers = before
         elif self._step is not None:
             self._until, self._rests = calls + self._rests * self.workers, 2 * self._rests
+            self._vain = spell
         self._step = None
 
     # more

@@ -108,18 +108,22 @@ class Service:
         self._taken = self._alone = 0
         """Calls that were taken; the last ones of them that came when there was no other."""
         self._thread: threading.Thread | None = None
-        if not (self.inline or _machine.starts_threads_at_end()):
-            for crew in self._calls.run.crews():
-                crew.stand_by()
         if not self.inline:
-            name, daemon = f"lightwork-{self.name}", _machine.daemon_threads()
-            self._thread = threading.Thread(target=self._serve, name=name, daemon=daemon)
             _serving.add(self)
             try:
-                self._thread.start()
+                self._start()
             except BaseException:
                 _serving.discard(self)
+                self._calls.run.close()
                 raise
+
+    def _start(self) -> None:
+        if not _machine.starts_threads_at_end():
+            for crew in self._calls.run.crews():
+                crew.stand_by()
+        name, daemon = f"lightwork-{self.name}", _machine.daemon_threads()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=daemon)
+        self._thread.start()
 
     @property
     def broken(self) -> BaseException | None:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 import lightwork as lw
+from lightwork import _machine
 from tests.conformance import jobs
 
 POOLS = pytest.mark.parametrize("backend", ["threads", "processes"])
@@ -196,6 +198,27 @@ for _ in range(4):
 unused = lw.Executor(3, backend={backend!r})
 """)
     assert lines == ["8"] * 4
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("starts", [0, 1])
+def test_an_executor_that_cannot_begin_leaves_nothing_behind(monkeypatch, starts):
+    """``starts``: of threads that still succeed. Python 3.12 needs two."""
+    start, left = threading.Thread.start, iter(range(starts))
+
+    def scarce(thread):
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    before, output = threading.enumerate(), sys.stdout
+    with monkeypatch.context() as patch:
+        patch.setattr(_machine, "starts_threads_at_end", lambda: False)
+        patch.setattr(threading.Thread, "start", scarce)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            lw.Executor(2, backend="threads")
+    assert set(threading.enumerate()) <= set(before)
+    assert sys.stdout is output
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import queue
 import random
 import threading
@@ -510,6 +511,19 @@ def test_nor_where_it_is_left_to_auto(tmp_path):
     results = lw.map(fn, paths, [1], retries=1, retry_delay=1, errors="return")
     assert results[0].attempts == 2 and time.perf_counter() - began >= 1
     assert time.process_time() - used < 0.2
+
+
+@pytest.mark.timeout(30)
+def test_a_next_attempt_that_never_comes_is_waited_for_without_computing(way):
+    fn = way.fn(jobs.fails_at_three)
+    list(lw.imap(fn, [3], errors="return", backend=way.name))  # what takes its time to load is there
+    stream = lw.imap(fn, [3], retries=1, retry_delay=math.inf, errors="return", backend=way.name)
+    ends = threading.Timer(0.5, stream.close)
+    ends.start()
+    used = time.process_time()
+    assert list(stream) == []
+    assert time.process_time() - used < 0.25
+    ends.join()
 
 
 # bad input: a clear error before anything runs

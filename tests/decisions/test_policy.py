@@ -275,6 +275,14 @@ def test_threads_in_each_others_way_are_as_few_again():
     assert took.count(3) > 900, "and seldom again"
 
 
+def test_those_that_were_in_each_others_way_are_more_when_the_calls_only_wait():
+    fed = Fed(2.0, 128, 3)
+    while not fed.feed(0.001, 0.3, lambda n: 3.0 if n < 6 else 12.0 / n, rounds=1) > 6:
+        pass
+    assert fed.feed(0.001, 0.3, lambda n: 3.0 if n < 6 else 12.0 / n, rounds=10) == 3
+    assert fed.feed(0.5, 0.001, lambda n: n, rounds=8) == 128
+
+
 def test_threads_whose_calls_became_longer_by_themselves_stay_as_many():
     fed = Fed(1.0, 128, 2)
     while fed.growth.workers < 8:
@@ -317,6 +325,15 @@ def test_where_fewer_are_not_as_quick_there_are_more_again_and_yet_more():
     assert growth.observe(0.42, 12, 3.24, 0.0) == 2, "calls have become longer, or eight are too many"
     assert growth.observe(3.62, 28, 9.64, 0.0) == 8, "two are not as quick"
     assert growth.observe(4.02, 36, 12.84, 0.0) == 32
+
+
+def test_whether_fewer_are_as_quick_is_known_once_they_no_longer_can_be():
+    growth = Growth(1.0, 128, 2)
+    growth.observe(0.01, 2, 0.02, 0.0)
+    assert growth.observe(0.02, 4, 0.04, 0.0) == 8
+    assert growth.observe(0.42, 12, 3.24, 0.0) == 2, "calls have become longer, or eight are too many"
+    assert growth.observe(1.32, 14, 5.04, 0.0) == 2, "the other 14 could be quicker"
+    assert growth.observe(1.42, 15, 6.04, 0.0) == 8, "in that time eight would have ended 20"
 
 
 def test_threads_that_were_just_starting_are_not_judged():

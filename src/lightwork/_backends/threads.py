@@ -132,10 +132,11 @@ class ThreadCrew(Crew):
 
     def stand_by(self) -> None:
         worker, word = self._ahead = _Worker(), SimpleQueue()
-        worker.thread = threading.Thread(
+        thread = threading.Thread(
             target=self._await_start, args=(worker, word), name="lightwork-1", daemon=daemon_threads()
         )
-        worker.thread.start()
+        thread.start()
+        worker.thread = thread
 
     def _await_start(self, worker: _Worker, word: SimpleQueue[tuple[int, float] | None]) -> None:
         if (started := word.get()) is not None:
@@ -292,12 +293,12 @@ class ThreadCrew(Crew):
         return {threads[ident]: stack for ident, stack in _stacks.of_threads(threads).items()}
 
     def close(self) -> int:
+        if self._ahead is not None:
+            (self._workers[0], word), self._ahead = self._ahead, None
+            word.put(None)
         if os.getpid() != self._process:
             self._workers.clear()  # those of its parent: here there are none, some of which that one was just starting
         self._closed.set()
-        if self._ahead is not None:
-            self._ahead[1].put(None)
-            self._ahead = None
         for worker in self._workers.values():
             worker.inbox.put(None)
         deadline = time.perf_counter() + JOIN_SECONDS
