@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from lightwork._gate import of_a_signal
 from lightwork._handles import Arrived, Collecting, Handle, Unpacking
 from lightwork._lean import pickle
 from lightwork._pieces import LARGE, Buffer, Bytes, Pieces, Sink, frames_of
@@ -97,7 +98,9 @@ def _dump_any(
             data = _dump_in_pieces(value, stays_in)
         else:
             data = pickle.dumps(value, 5, buffer_callback=stays_in)
-    except Exception:  # noqa: BLE001 - objects raise anything from __reduce__; cloudpickle has the last word
+    except Exception as problem:
+        if of_a_signal(problem):
+            raise
         data = b"__main__"
     if not by_value(data):
         return data, buffers
@@ -130,7 +133,9 @@ def _plainly(
 
     try:
         data = _by_code.dumps(value, buffer_callback, reducers, names, to_worker)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception as problem:
+        if of_a_signal(problem):
+            raise
         return None
     if data is None or any(_MAIN in frame or _CHILDS_MAIN in frame or _by_value_in(frame) for frame in frames_of(data)):
         return None

@@ -236,3 +236,58 @@ def test_what_a_handler_raises_while_the_starter_boots_comes_out(kind):
 @pytest.mark.parametrize("kind", ["told", "timeout"])
 def test_what_an_object_raises_that_is_looked_at_does_not(kind):
     assert handled(kind, "look", "itself") == "went on __module__"
+
+
+TRAVELLING = """
+    import fractions, signal, sys
+    import lightwork as lw
+    from lightwork import _context
+
+    struck = []
+
+    def handle(*_):
+        struck.append(True)
+        raise ZeroDivisionError
+
+    signal.signal(signal.SIGUSR1, handle)
+
+    def strike():
+        if not struck and _context.backend() is None:
+            signal.raise_signal(signal.SIGUSR1)
+
+    class Item:
+        def __reduce__(self):
+            strike()
+            return Item, ()
+
+    def fraction(item):
+        import fractions
+        return fractions.Fraction(1, 3)
+
+    items = [1, 2, 3]
+    if sys.argv[1] == "item":
+        items = [Item() for _ in items]
+    else:
+        lw.map(fraction, items, backend="processes", max_workers=1)
+        sys.addaudithook(lambda event, _: strike() if event == "pickle.find_class" else None)
+    try:
+        results = lw.map(fraction, items, backend="processes", max_workers=1, errors=sys.argv[2])
+    except ZeroDivisionError:
+        print("raised")
+    else:
+        print("went on", results, struck)
+    print(*lw.map(fraction, items, backend="processes", max_workers=1))
+"""
+
+
+@pytest.mark.parametrize("what", ["item", "result"])
+@pytest.mark.parametrize("errors", ["raise", "return"])
+def test_what_a_handler_raises_while_something_is_pickled_or_read_is_no_trouble_of_that(what, errors):
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TRAVELLING), what, errors],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=45,
+    )
+    assert (run.stdout, run.stderr) == ("raised\n1/3 1/3 1/3\n", "")

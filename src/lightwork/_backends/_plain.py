@@ -12,6 +12,7 @@ import copyreg
 import sys
 
 from lightwork import _pickling
+from lightwork._gate import of_a_signal
 from lightwork._lean import Struct, pickle
 from lightwork._pieces import Bytes, Pieces, Sink
 
@@ -179,9 +180,9 @@ def together(values: Sequence[Any]) -> bytes | Pieces | None:
     sink = Sink()
     try:
         _Plain(sink, 5).dump(values if type(values) is list else list(values))
-    except KeyboardInterrupt:
-        raise
-    except Exception:  # noqa: BLE001 - who pickles each by itself will tell of which, and why
+    except Exception as problem:
+        if of_a_signal(problem):
+            raise
         return None
     return sink.pickled()
 
@@ -233,9 +234,9 @@ class OneByOne:
         try:
             pickler.dump(value)
             data = parts[0] if len(parts) == 1 else b"".join(parts)
-        except KeyboardInterrupt:
-            raise
-        except Exception:  # noqa: BLE001 - who pickles it by itself will tell why
+        except Exception as problem:
+            if of_a_signal(problem):
+                raise
             self._met.clear()
             return None
         finally:
@@ -276,7 +277,9 @@ def read(segments: Bytes) -> tuple[list[Any], dict[int, BaseException]]:
     """The values that were pickled one by one; what one raised that cannot be rebuilt, by its place."""
     try:
         return pickle.loads(b"".join((_BEGIN, _LIST, segments, _END))), {}
-    except Exception:  # noqa: BLE001 - what the import of a class's module raises, for one
+    except Exception as problem:
+        if of_a_signal(problem):
+            raise
         return _read_each(memoryview(segments))
 
 
@@ -289,10 +292,10 @@ def _read_each(rest: memoryview) -> tuple[list[Any], dict[int, BaseException]]:
         segment, rest = rest[_LENGTH.size :][: abs(length)], rest[_LENGTH.size + abs(length) :]
         try:
             value = pickle.loads(b"".join((known, segment, b"N" if length < 0 else b"", _STOP)))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as problem:  # noqa: BLE001 - it harms its own call alone
-            if length < 0:
+        except BaseException as problem:
+            if of_a_signal(problem):
+                raise
+            if length < 0:  # it harms its own call alone
                 undefined = problem
             else:
                 # What it refers to may be what could not be defined.

@@ -8,6 +8,7 @@ from lightwork import _by_code, _carried, _pickling, _wire
 from lightwork._backends._messages import BATCH, FUNCTION, HOLE, STYLES
 from lightwork._calls import Batch
 from lightwork._class_names import Sending
+from lightwork._gate import of_a_signal
 from lightwork._handles import Handle
 from lightwork._lean import OrderedDict, deque, struct
 from lightwork._pieces import Buffer, parts_of
@@ -106,9 +107,9 @@ def _dumped(
             data, buffers = _pickling.dump(fn, to_worker=True, handles=handles, names=names)
         head = FUNCTION.pack(number, len(module))
         function.parts = _wire.frame(_wire.FUNCTION, [head, module, *parts_of(data)], buffers, handles=handles)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as problem:  # noqa: BLE001 - a closure's __reduce__ may raise anything
+    except BaseException as problem:  # a closure's __reduce__ may raise anything
+        if of_a_signal(problem):
+            raise
         function.problem = _never_begun(_carried.unpicklable(problem, fn, "function"))
     return function
 
@@ -166,9 +167,9 @@ def dump_items(batch: Batch, names: Sending, held: dict[int, Any]) -> Items:
         before = len(items.classes)
         try:
             data, large = _pickling.dump_apart(item, to_worker=True, handles=items.handles, names=names)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as problem:  # noqa: BLE001 - an item's __reduce__ may raise anything
+        except BaseException as problem:  # an item's __reduce__ may raise anything
+            if of_a_signal(problem):
+                raise
             for unsent in list(items.classes)[before:]:
                 del items.classes[unsent]
             items.holes[position] = _never_begun(_carried.unpicklable(problem, item, "item"))
