@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import lightwork as lw
+from lightwork import _turns
 from lightwork._machine import gil_enabled, usable_cores
-from lightwork._turns import LOADING, TURN, QuickTurns
+from lightwork._turns import LOADING, TURN, QuickTurns, Recalled
 from tests.leftovers import wait_for
 
 
@@ -38,6 +39,54 @@ def test_it_does_not_matter_which_of_two_blocks_ends_first():
     assert sys.getswitchinterval() == pytest.approx(TURN)
     second.__exit__()
     assert sys.getswitchinterval() == usual
+
+
+@pytest.mark.parametrize("microseconds", [15, 19, 33, 5000])
+def test_turns_are_as_ever_to_the_microsecond(microseconds):
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval((microseconds + 0.5) * 1e-6)
+        usual = sys.getswitchinterval()
+        with QuickTurns(LOADING):
+            assert sys.getswitchinterval() == pytest.approx(LOADING)
+        assert sys.getswitchinterval() == usual == pytest.approx(microseconds * 1e-6)
+    finally:
+        sys.setswitchinterval(before)
+
+
+def test_wherever_a_ctrl_c_strikes_who_ends_quick_turns_they_are_over():
+    usual = sys.getswitchinterval()
+    for lines in range(100):
+        turns, struck = Recalled(), ends_when_struck(lines)
+        turns.__enter__()
+        try:
+            sys.settrace(struck)
+            turns.over()
+            break
+        except KeyboardInterrupt:
+            sys.settrace(None)
+            turns.__exit__()  # as who asked for them does sooner or later
+            assert sys.getswitchinterval() == usual, f"struck after {lines} lines"
+        finally:
+            sys.settrace(None)
+    assert 4 < lines < 99
+
+
+def ends_when_struck(lines):
+    """A trace function that raises KeyboardInterrupt once, after so many lines of what makes turns quick."""
+    left = lines
+
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_filename != _turns.__file__ or frame.f_code.co_name == "over":
+            return trace  # the lock is not the matter here
+        if event == "line":
+            left -= 1
+            if left == -1:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
 
 
 def test_whoever_sets_another_interval_meanwhile_keeps_it():

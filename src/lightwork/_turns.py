@@ -20,7 +20,9 @@ LOADING = 1e-5
 _one_at_a_time = _thread.allocate_lock()
 _asked: list[tuple[float, int]] = []
 """How quick turns are to be, and for which thread."""
-_usual = _set = 0.0
+_usual = 0.0
+_ours = 0.0, 0.0
+"""What this module set last, and what that was to replace: if a Ctrl-C came in between, it still is."""
 
 
 class QuickTurns:
@@ -71,41 +73,52 @@ class Recalled(QuickTurns):
         try:
             # C code alone between taking it and knowing that: no signal is handled there.
             taken.extend(map(_one_at_a_time.acquire, (True,)))
-            self._over = True
-            self._ask_no_more()
+            self._end()
+        except KeyboardInterrupt:
+            if taken:
+                self._end()  # wherever it was struck: nobody else would take them back
+            raise
         finally:
             if taken:
                 _one_at_a_time.release()
 
+    def _end(self) -> None:
+        self._over = True
+        self._ask_no_more()
+
     def _ask_no_more(self) -> None:
-        asks, self._asks = self._asks, None
-        if asks in _asked:  # else this is a child without the thread that asked
-            _asked.remove(asks)
+        if self._asks in _asked:  # else this is a child without the thread that asked
+            _asked.remove(self._asks)
+        self._asks = None
         _take_turns()
 
 
 def _ask(asks: tuple[float, int]) -> None:
     """Adds one that asks for such turns."""
-    global _usual, _set
+    global _usual, _ours
     if not _asked:
-        _usual = _set = sys.getswitchinterval()
+        _usual = sys.getswitchinterval()
+        _ours = _usual, _usual
     _asked.append(asks)
     _take_turns()
 
 
 def _take_turns() -> None:
     """As quickly as the quickest block asks."""
-    global _set
-    if sys.getswitchinterval() == _set:  # whoever has set another one meanwhile wants that
-        sys.setswitchinterval(min(_usual, *(turn for turn, _ in _asked)) if _asked else _usual)
-        _set = sys.getswitchinterval()
+    global _ours
+    now = sys.getswitchinterval()
+    if now in _ours:  # whoever has set another one meanwhile wants that
+        wanted = min(_usual, *(turn for turn, _ in _asked)) if _asked else _usual
+        wanted += 5e-7  # what is less than 1 µs is cut off, and 19e-6 seconds are 18.999 µs
+        _ours = int(1e6 * wanted) * 1e-6, now  # as it will be told
+        sys.setswitchinterval(wanted)
 
 
 def _keep_own() -> None:
     """In a child that was forked inside such blocks there is none of the other threads, to take them back."""
-    global _one_at_a_time, _set
+    global _one_at_a_time, _ours
     if _one_at_a_time.locked():
-        _set = sys.getswitchinterval()  # one of those was about to change it
+        _ours = sys.getswitchinterval(), _ours[0]  # one of those was about to change it
     _one_at_a_time = _thread.allocate_lock()
     if _asked:
         own = _thread.get_ident()
