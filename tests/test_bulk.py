@@ -60,6 +60,15 @@ def test_nothing_is_run_of_the_user_s():
     assert carriage([Item()] * 5_000, ticking()) == (0.0, 0.0)
 
 
+def test_what_would_take_long_to_look_at_is_not_looked_at():
+    table, text = [*range(100_000)], "x" * 1_000_000
+    for result in ([table] * 600, [{"of": table}] * 600, [text] * 600, {n: (n, [table]) for n in range(600)}):
+        assert carriage(result, ticking()) == (0.0, 0.0)
+    loop: list[object] = []
+    loop.append(loop)
+    assert carriage([loop] * 600, ticking()) == (0.0, 0.0)
+
+
 def test_the_more_cores_the_more_results_are_worth_carrying():
     assert too_bulky(1e-3, 5e-4, 5e-4, 2)
     assert not too_bulky(1e-3, 5e-4, 5e-4, 8)

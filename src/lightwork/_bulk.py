@@ -16,19 +16,25 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+_TEXTS = (str, bytes, bytearray)
 
 LEAST, PART, MOST = 500, 25, 200
 """Things that a container has at least, to be looked at; a 25th of them is, and 200 at most."""
 
+WITHIN, TEXT = 4000, 64
+"""Things that those have in them, at most; so many characters or bytes count as one."""
+
 
 def carriage(result: Any, clock: Callable[[], float]) -> tuple[float, float]:
     """Seconds to write a container down, and to read it; none of what is something else, or is not plain throughout,
-    and may be carried in another way."""
+    and may be carried in another way, and of what would take long to look at."""
     kind = type(result)
     if kind not in _CONTAINERS or (many := len(result)) < LEAST:
         return 0.0, 0.0
     try:
         some = [*islice(result.items() if kind is dict else result, min(many // PART, MOST))]
+        if not _small(some):
+            return 0.0, 0.0
         began = clock()
         written = marshal.dumps(some)
         between = clock()
@@ -39,3 +45,19 @@ def carriage(result: Any, clock: Callable[[], float]) -> tuple[float, float]:
         return 0.0, 0.0
     times = many / len(some)
     return times * (between - began), times * (clock() - between)
+
+
+def _small(things: list[Any]) -> bool:
+    """Whether they, and all that is in them, are soon looked at."""
+    left, within = WITHIN, [things]
+    while within:
+        thing = within.pop()
+        kind = type(thing)
+        if kind in _CONTAINERS:
+            left -= len(thing)
+            if left < 0:
+                return False
+            within += [*thing, *thing.values()] if kind is dict else thing
+        elif kind in _TEXTS:
+            left -= len(thing) // TEXT
+    return left >= 0
