@@ -47,9 +47,10 @@ def carriage(result: Any, clock: Callable[[], float]) -> tuple[float, float]:
     return times * (between - began), times * (clock() - between)
 
 
-def _small(things: list[Any]) -> bool:
+def _small(things: Any) -> bool:
     """Whether they, and all that is in them, are soon looked at."""
-    left, within = WITHIN, [things]
+    left = WITHIN
+    within: list[Any] = [things]
     while within:
         thing = within.pop()
         kind = type(thing)
