@@ -166,11 +166,14 @@ def test_a_function_that_became_slower_is_learnt_anew(file, monkeypatch):
 
 
 def test_calls_that_are_far_shorter_go_back_to_the_calling_thread(file):
-    remember(file, count, past(Demand(wait=0.0, cpu=0.5, gil=0.0), "threads"))
     results = lw.map(count, [10] * 50_000)
-    with lw.config(memory=file):
-        again = lw.map(count, [10] * 50_000)
-    assert list(again) == list(results) and again.report.calls == 50_000
+    for _ in range(10):  # on a busy machine the first calls may have been kept from a core, and look long
+        remember(file, count, past(Demand(wait=0.0, cpu=0.5, gil=0.0), "threads"))
+        with lw.config(memory=file):
+            again = lw.map(count, [10] * 50_000)
+        assert list(again) == list(results) and again.report.calls == 50_000
+        if "went on in the calling thread" in decisions(again.report)[1]:
+            break
     assert "went on in the calling thread" in decisions(again.report)[1]
     assert "serial" in {lane.backend for lane in again.report.lanes}
     assert _memory.rows(str(file))[0].past.demand.wall < 0.01
