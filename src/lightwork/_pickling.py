@@ -101,6 +101,7 @@ def _dump_any(
     except Exception as problem:
         if of_a_signal(problem):
             raise
+        # Objects raise anything from __reduce__; cloudpickle has the last word.
         data = b"__main__"
     if not by_value(data):
         return data, buffers
@@ -136,7 +137,7 @@ def _plainly(
     except Exception as problem:
         if of_a_signal(problem):
             raise
-        return None
+        return None  # as above
     if data is None or any(_MAIN in frame or _CHILDS_MAIN in frame or _by_value_in(frame) for frame in frames_of(data)):
         return None
     return data

@@ -183,7 +183,7 @@ def together(values: Sequence[Any]) -> bytes | Pieces | None:
     except Exception as problem:
         if of_a_signal(problem):
             raise
-        return None
+        return None  # who pickles each by itself will tell of which, and why
     return sink.pickled()
 
 
@@ -238,7 +238,7 @@ class OneByOne:
             if of_a_signal(problem):
                 raise
             self._met.clear()
-            return None
+            return None  # who pickles it by itself will tell why
         finally:
             # The next value may be the same object, with other contents.
             if self._definitions:
@@ -277,7 +277,7 @@ def read(segments: Bytes) -> tuple[list[Any], dict[int, BaseException]]:
     """The values that were pickled one by one; what one raised that cannot be rebuilt, by its place."""
     try:
         return pickle.loads(b"".join((_BEGIN, _LIST, segments, _END))), {}
-    except Exception as problem:
+    except Exception as problem:  # what the import of a class's module raises, for one
         if of_a_signal(problem):
             raise
         return _read_each(memoryview(segments))

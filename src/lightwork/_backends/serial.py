@@ -74,7 +74,6 @@ class SerialCrew(Crew):
             self.asleep = True
             with opened():
                 self._word.get(timeout=timeout)
-            self.asleep = False
         self.asleep = False
 
     def _pace(self) -> int:
