@@ -73,6 +73,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
         f"lightwork.{name}"
         for name in [
             "_awaitable",
+            "_beside",
             "_clock",
             "_context",
             "_defaults",
@@ -91,6 +92,65 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
         if set(found.stdout.split()) == expected:
             break
     assert set(found.stdout.split()) == expected
+
+
+@pytest.mark.parametrize("long", [False, True], ids=["a map that is over", "a map that goes on"])
+def test_the_program_does_not_end_before_threads_that_look_on_have_begun(long):
+    """They would begin in memory that is gone: before Python 3.14 that may be a segmentation fault."""
+    script = """
+        import _thread, atexit, sys, threading, time
+
+        begun = []
+        atexit.register(lambda: print(f"{len(begun)} of {len(asked)} have begun"))
+        import lightwork as lw
+        from lightwork import _beside
+
+        start, asked, last_line = _thread.start_new_thread, [], threading.Event()
+
+        def late(function, args):
+            def begin():
+                last_line.wait(20)
+                time.sleep(0.05)  # where the end does not wait, it is over by now
+                begun.append(1)
+                function(*args)
+            asked.append(start(begin, ()))
+
+        _beside._thread.start_new_thread = late
+        lw.map(abs, range(10))
+        if sys.argv[1] == "True":
+            start(lw.map, (lambda n: threading.Event().wait(), range(3)))
+            while len(asked) < 2:
+                time.sleep(0.001)
+        lw.map(abs, range(10))
+        last_line.set()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(long)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    threads = 3 if long else 2
+    assert (found.stdout, found.stderr) == (f"{threads} of {threads} have begun\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="here nothing forks")
+def test_a_child_that_was_forked_does_not_wait_for_its_parents_threads_at_its_end():
+    script = """
+        import _thread, os, threading
+        import lightwork as lw
+        from lightwork import _beside
+
+        go_on, start = threading.Event(), _thread.start_new_thread
+        _beside._thread.start_new_thread = lambda function, args: start(lambda: (go_on.wait(20), function(*args)), ())
+        lw.map(abs, range(10))
+        began = os.times().elapsed
+        if not (child := os.fork()):
+            _beside.BEGINS = 20.0
+            raise SystemExit
+        os.waitpid(child, 0)
+        print(os.times().elapsed - began)
+        go_on.set()
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert float(found.stdout) < 10 and not found.stderr
 
 
 @pytest.mark.skipif(usable_cores() > 4 or not gil_enabled(), reason="the more cores, the more they are worth asking")

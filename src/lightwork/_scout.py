@@ -13,14 +13,13 @@ It never makes a call of the job, draws no input and gives no results out: those
 
 from __future__ import annotations
 
-import _thread
-import contextvars
 import os
 import threading
 import time
 from contextlib import contextmanager, suppress
 
 from lightwork import _context
+from lightwork._beside import start_beside
 from lightwork._clock import Clock, OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
 from lightwork._machine import gil_enabled, run_delay
@@ -99,7 +98,7 @@ class Scout:
             return
         self._baton.acquire()
         try:
-            _thread.start_new_thread(contextvars.copy_context().run, (self.watch,))
+            start_beside(self.watch)
         except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
             self._over = True
 

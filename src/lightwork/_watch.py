@@ -10,8 +10,8 @@ from __future__ import annotations
 import _thread
 import os
 import sys
-from contextvars import copy_context
 
+from lightwork._beside import start_beside
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._loops import GIL
 from lightwork._turns import Loading, Punctual, QuickTurns, Recalled
@@ -134,7 +134,7 @@ class Watch:
         self.begun = 0
         self._began, self._since = began, SystemClock.now()
         try:
-            _thread.start_new_thread(copy_context().run, (self._look_on,))
+            start_beside(self._look_on)
         except RuntimeError:  # no more threads, or none that may outlive its interpreter: then nobody looks
             self._over = self.loading = self._loaded = True
 

@@ -253,8 +253,9 @@ def test_what_a_thread_has_in_hand_and_has_not_begun_is_taken_back_when_it_begin
     """Busy threads keep it from the GIL. Its first call may last, and others of the batch be waited for."""
     crew = ThreadCrew(Terms())
     try:
-        number, go_on, inbox = crew.start_worker(), threading.Event(), Slow()
-        crew.send(number, Batch(1, go_on.wait, "one", 0, [20]))
+        number, comes, go_on, inbox = crew.start_worker(), threading.Event(), threading.Event(), Slow()
+        crew.send(number, Batch(1, lambda seconds: (comes.set(), go_on.wait(seconds)), "one", 0, [20]))
+        assert comes.wait(20)  # else it might look for its first batch in the other inbox
         crew._workers[number].inbox = inbox
         go_on.set()
         until(crew, Finished)
