@@ -26,7 +26,7 @@ _take_over, _size = AutoRun._take_over, Batching.size
 
 def at_once(self: Any, number: int, backend: Any) -> None:
     _take_over(self, number, backend)
-    self.handover = None
+    self.handover.lane = None
     self.close_lane(self.first)
 
 

@@ -19,6 +19,7 @@ from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, Run
 from lightwork._evidence import CANARY_SECONDS, Evidence, Running
 from lightwork._growth import MANY
+from lightwork._handing_over import HandOver
 from lightwork._live import Live
 from lightwork._opening import Opening
 from lightwork._plan import Plan
@@ -32,15 +33,13 @@ from lightwork._speculation import Speculation
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 from lightwork._way_back import WayBack
-from lightwork._worth import computes, is_dear
+from lightwork._worth import computes
 from lightwork.errors import UnpicklableError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
-
-    from lightwork._lanes import Lane
 
 
 FIRST_LOOK = 0.002
@@ -60,10 +59,6 @@ AT_HOME = 0.01
 """Seconds between two looks at the pace of calls that came back to the caller's thread."""
 
 CHANGED = "the function changes its argument"
-
-OVERDUE = 2.0
-"""Times as long as workers should take to start and to end their first call, after which the caller's thread makes
-calls again: they may be importing what it has."""
 
 WATCH = 0.05
 """Seconds that the scout waits for workers at a time. The caller ends its wait when it is back."""
@@ -103,21 +98,14 @@ class AutoRun(Run):
         self._usable = usable
         self._grow = grow
         self._settled = False
-        self.handover: int | None = None
-        """The lane that takes over when one of its workers has ended a call."""
+        self.handover = HandOver()
+        """Who makes the calls until the workers of the choice do."""
         self.further: int | None = None
         """Calls that are done when the choice for an input of unknown length is made again."""
         self._input: float | None = None
-        self._left: float | None = None
-        """When calls were left to workers of which none has ended one yet."""
         self._look = FIRST_LOOK
         self._last = ""
-        self._homebound = self._ahead = False
-        """``_ahead``: whether workers took over in the first call of all, which none of them is past yet."""
-        self._taken_over = 0.0
-        """When they did."""
-        self._cold: float | None = None
-        """Seconds that it took until one had ended a call, beside what such a call takes in the caller's thread."""
+        self._homebound = False
         crew = self.crews()[0]
         self._running: Running | None = None
         self._aside: list[tuple[int, Event]] = []
@@ -182,7 +170,7 @@ class AutoRun(Run):
         while self._aside:
             number, event = self._aside.pop(0)
             super()._take_event(number, event)
-        if self._settled and self._left is None and self._scout and not self.dispatch.lanes[self.first].target:
+        if self._settled and self._scout and self.handover.left is None and not self.dispatch.lanes[self.first].target:
             self._scout.dismiss()
             self._scout = None
         if self.dispatch.broken is not None:
@@ -194,12 +182,12 @@ class AutoRun(Run):
         if self._compares:
             self._compare()
         if len(self._live) > 1:
-            self._make_room(max(self._live))
-        if self._left is not None:
-            self._help_out(self._overdue(self._left))
-        if self.handover is not None:
-            self._widen(self.handover)
-            self._hand_over()
+            self.handover.make_room(self, self.newest)
+        if self.handover.left is not None:
+            self.handover.help_out(self)
+        if self.handover.lane is not None:
+            self._widen(self.handover.lane)
+            self.handover.end(self)
         elif not self._settled and not self.dispatch.finished:
             self._consider()
         elif self.trial != self.chosen:
@@ -245,9 +233,9 @@ class AutoRun(Run):
                 return None
             self._take_rest(turn)
             # Those that were tried and given up are newer than the choice.
-            newest = self.chosen if self.chosen != self.first else max(self._live)
+            newest = self.chosen if self.chosen != self.first else self.newest
             self._widen(newest)
-            self._make_room(newest)
+            self.handover.make_room(self, newest)
             with QuickTurns(LOADING):  # else each message to those who wait for it would wait for the GIL itself
                 self.hand_out()
             if not dispatch.in_flight(newest):
@@ -274,14 +262,6 @@ class AutoRun(Run):
             self.dispatch.set_lane(newest, workers)
             if live.growth is not None:
                 live.growth.workers = max(live.growth.workers, workers)
-
-    def _make_room(self, newest: int) -> None:
-        """Has one worker less as long as the caller's thread computes itself: three on two cores would share them, and
-        a call that nobody has begun by then would wait for all three."""
-        lane, demand = self.dispatch.lanes[newest], self.demand
-        busy = self._ahead if self.handover is not None else self._running is not None
-        busy = busy and demand is not None and demand.cpu_share > MOSTLY_COMPUTING
-        self.dispatch.hold_back(newest, max(0, lane.wanted + 1 - self.policy.cores) if busy else 0)
 
     def _take_rest(self, turn: Turn) -> None:
         """What the caller's thread has not begun is for others."""
@@ -325,6 +305,16 @@ class AutoRun(Run):
         return self._live[number].backend
 
     @property
+    def newest(self) -> int:
+        """The lane that was opened last."""
+        return max(self._live)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller's thread is inside a call, and somebody else drives."""
+        return self._running is not None
+
+    @property
     def policy(self) -> Policy:
         """Who decides. Made at the first look: short jobs do without loading the other backends."""
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
@@ -354,7 +344,7 @@ class AutoRun(Run):
             evidence.wire is not None,
             evidence.effects,
             evidence.effects_known,
-            evidence.travels(self._fn, done, self._running is not None),
+            evidence.travels(self._fn, done, self.inside),
             self._drawing(),
             tuple((c.name, self._usable(c.name).begun()) for c in self.policy.candidates if c.refused is None),
         )
@@ -367,7 +357,7 @@ class AutoRun(Run):
 
     def find_out(self, ask: Ask) -> bool:
         """Fetches an answer for the policy; False where it takes further calls of the job."""
-        evidence, inside = self.evidence, self._running is not None
+        evidence, inside = self.evidence, self.inside
         if not self._speculation.begun and self.demand is not None and computes(self.demand.wall, self.demand.cpu):
             self._speculation.begin(self.policy.candidates, self._fn, list(evidence.sample[0]))
         stays = None
@@ -427,48 +417,27 @@ class AutoRun(Run):
         self._settled = True
         first.patience = TRIAL_BATCH
         self._take_over(*self.switch(verdict, f"changed over to {verdict.workers} {verdict.switch}"))
-        if self._running is None and self.handover is None:
+        if self._running is None and self.handover.lane is None:
             first.meter = None
 
     def _take_over(self, number: int, backend: Backend) -> None:
         """Has the calls go to the lane ``number`` from now on, or from when a worker is there."""
         self.change = Change(backend.capabilities.shares_memory)
         self.chosen = self.trial = number
-        assert self.demand is not None
         self._compares = self._returns
-        self._taken_over = self.clock.now()
-        first = self._running is not None and self.demand.calls == 1 and not backend.capabilities.shares_memory
-        self._ahead = first and computes(self.demand.wall, self.demand.cpu)
-        if backend.capabilities.startup > self.demand.wall or self._ahead:
-            # Short calls go on here while the workers start; a long one would be waited for by all. But a first one
-            # that is running, and lets others have the GIL, may make what each worker's first call has to make anew:
-            # until one of those is over nobody is as quick as this thread.
-            self.handover = number
-        else:
-            self.close_lane(self.first)
-            if backend.capabilities.can_revoke and not backend.capabilities.shares_memory:
-                self._left = self.clock.now()
+        self.handover.begin(self, number)
+
+    def leave(self) -> None:
+        """No calls are made in the caller's thread any more that would tell of those to come."""
+        self.crews()[0].meter = None
 
     def timeout(self, timeout: float | None) -> float | None:
         timeout = super().timeout(timeout)
-        if self._left is None or self._running is not None:
+        due = None if self.inside else self.handover.due(self)
+        if due is None:
             return timeout
-        left = max(0.0, self._overdue(self._left) - self.clock.now())
+        left = max(0.0, due - self.clock.now())
         return left if timeout is None else min(left, timeout)
-
-    def _overdue(self, since: float) -> float:
-        """When workers that calls were left to ``since`` then will have ended one, if all goes well, twice over."""
-        # Not as long as was known then: what a call that ran then would take has been seen since.
-        return since + OVERDUE * (self._live[max(self._live)].backend.capabilities.startup + self.measure().wall)
-
-    def _help_out(self, overdue: float) -> None:
-        """Has the caller's thread make calls again, where no worker has ended one in time."""
-        newest = max(self._live)
-        if self.dispatch.lanes[newest].calls:
-            self._left = None
-        elif self.clock.now() >= overdue and self._running is None:
-            self._left, self.handover = None, newest
-            self.dispatch.set_lane(self.first, 1)
 
     def switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]:
         """Opens what the verdict is for, beside what there is; returns its lane."""
@@ -497,26 +466,6 @@ class AutoRun(Run):
         self.decide(what, verdict.why)
         return number, backend
 
-    def _hand_over(self) -> None:
-        # Not when a worker is ready: its first call may have to import what all others find there.
-        newest = self.handover
-        if newest is not None and (theirs := self.dispatch.lanes[newest]).calls and not self._is_needed(theirs):
-            for number in range(self.first, newest):
-                self.close_lane(number)
-            self.handover = self.crews()[0].meter = None
-            self._ahead = False
-            self._make_room(newest)  # the core that this thread leaves is another worker's at once
-
-    def _is_needed(self, theirs: Lane) -> bool:
-        """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of
-        ``theirs`` has ended a call."""
-        if not self._ahead or self.total is None or not self.dispatch.lanes[self.first].calls:
-            return False
-        each = self.measure().wall
-        if self._cold is None:
-            self._cold = self.clock.now() - self._taken_over - each
-        return is_dear(self._cold, self.dispatch.left * each / (theirs.target + 1))
-
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""
         newest = max(self.dispatch.lanes)
@@ -534,8 +483,8 @@ class AutoRun(Run):
             self.trial = self.chosen  # those beside which it was tried go on
             return
         self.dispatch.set_lane(self.first, 1)
-        self.handover = self.back = None
-        self._compares = self._ahead = False
+        self.handover.call_off()
+        self.back, self._compares = None, False
 
     # the choice, opened again: few runs come to what that takes, which is loaded then
 

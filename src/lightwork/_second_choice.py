@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lightwork._demand import Demand
     from lightwork._dispatch import Dispatch
     from lightwork._evidence import Evidence
+    from lightwork._handing_over import HandOver
     from lightwork._policy import Policy, Seen, Verdict
     from lightwork._way_back import WayBack
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         chosen: int
         trial: int
         tried: tuple[float, int]
-        handover: int | None
+        handover: HandOver
         further: int | None
 
         @property
@@ -80,7 +81,7 @@ def look_further(run: Rechoosing) -> None:
     if took[verdict.switch] < CLEARLY * took.get(current, 0.0):
         number, backend = run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
         run.change = Change(backend.capabilities.shares_memory)
-        run.handover = run.chosen = run.trial = number
+        run.handover.lane = run.chosen = run.trial = number
         if run.back is not None:
             run.back.look_anew()
 
