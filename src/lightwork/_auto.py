@@ -600,6 +600,7 @@ class AutoRun(Run):
             if self.evidence.note(sent.batch, outcomes) and self.evidence.effects_known:
                 self._keep_out_of_processes(CHANGED)
             return
+        self.handover.note(number, min(self.clock.now(), outcomes.began + outcomes.seconds))
         if self.plan.backend.capabilities.in_caller:
             for position, failure in list(outcomes.failures.items()):
                 if isinstance(failure, UnpicklableError) and not failure.begun:

@@ -65,14 +65,14 @@ class HandOver:
         """Whether workers took over in the first call of all, which none of them is past yet."""
         self._since = 0.0
         """When they did."""
-        self._cold: float | None = None
-        """Seconds that it took until one had ended a call, beside what such a call takes in the caller's thread."""
+        self._ended: float | None = None
+        """When one had ended a call."""
 
     def begin(self, run: Sharing, lane: int) -> None:
         """Has the calls go to the workers of ``lane`` from now on, or from when one of them is there."""
         assert run.demand is not None
         wall, can = run.demand.wall, run.backend_of(lane).capabilities
-        self._since, self._cold = run.clock.now(), None
+        self._since, self._ended = run.clock.now(), None
         first = run.inside and run.demand.calls == 1 and not can.shares_memory
         self._ahead = first and computes(wall, run.demand.cpu)
         if can.startup > wall or self._ahead:
@@ -108,6 +108,11 @@ class HandOver:
 
     # calls that go on meanwhile
 
+    def note(self, lane: int, ended: float) -> None:
+        """Workers of ``lane`` had ended calls by then, which may be known only when the caller's thread is back."""
+        if lane == self.lane and self._ended is None:
+            self._ended = ended
+
     def end(self, run: Sharing) -> None:
         """Has the workers make all further calls, if one of them has ended one, and they do better alone."""
         # Not when a worker is ready: its first call may have to import what all others find there.
@@ -123,12 +128,10 @@ class HandOver:
     def _is_needed(self, run: Sharing, theirs: Lane) -> bool:
         """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of
         ``theirs`` has ended a call."""
-        if not self._ahead or run.total is None or not run.dispatch.lanes[run.first].calls:
+        if not self._ahead or self._ended is None or run.total is None or not run.dispatch.lanes[run.first].calls:
             return False
         each = run.measure().wall
-        if self._cold is None:
-            self._cold = run.clock.now() - self._since - each
-        return is_dear(self._cold, run.dispatch.left * each / (theirs.target + 1))
+        return is_dear(self._ended - self._since - each, run.dispatch.left * each / (theirs.target + 1))
 
     def make_room(self, run: Sharing, newest: int) -> None:
         """Has one worker less as long as the caller's thread computes itself: three on two cores would share them, and

@@ -148,6 +148,14 @@ def test_the_core_that_the_caller_leaves_to_workers_is_another_one_s_at_once(cor
     assert told.seconds < 500.0 / cores + 1.0 + 0.2
 
 
+def test_a_worker_that_ended_its_first_call_soon_after_another_one_is_not_taken_to_have_needed_all_of_the_next():
+    work = Workload([0.0] * 16, [1.0] * 16)
+    told = simulate(work, SimulatedMachine(cores=2, importing=0.1))
+    # The worker is past its first call a tenth of one after the caller's thread, which hears of it when it is back from
+    # its second one: from then on nobody is to be taken to have needed all of that.
+    assert told.calls["serial"] == 2, told
+
+
 def test_a_pool_of_one_thread_is_a_loop():
     work = Workload([0.01] * 20, [0.0] * 20)
     assert fixed(work, SimulatedMachine(), "threads", 1).seconds == pytest.approx(0.2, rel=0.02)
