@@ -298,6 +298,29 @@ def test_a_report_fits_a_terminal_and_says_the_demand_once():
     assert str(Report("serial", 1, 1, 0.1)) == "1 call in 100 ms on serial (1 worker)"
 
 
+def test_a_report_says_that_the_calling_thread_and_workers_shared_the_calls():
+    beside = (Lane("serial", 1, 9, 0.9, 0.9), Lane("processes", 1, 7, 0.8, 0.8))
+    first, second = str(Report("serial", 1, 16, 1.0, beside)).splitlines()[:2]
+    assert first == "16 calls in 1.00 s in the calling thread and on 1 process"
+    assert second == "  where: 9 in the calling thread, 7 on 1 process"
+    as_much = (Lane("serial", 1, 2, 0.9, 0.9), Lane("processes", 1, 2, 1.0, 1.0))
+    assert str(Report("processes", 1, 4, 1.0, as_much)).startswith(
+        "4 calls in 1.00 s in the calling thread and on 1 pr"
+    )
+    theirs = (Lane("serial", 1, 2, 0.2, 0.2), Lane("processes", 2, 14, 1.6, 1.6))
+    first, second = str(Report("processes", 2, 16, 1.0, theirs)).splitlines()[:2]
+    assert (first, second) == (
+        "16 calls in 1.00 s on processes (2 workers)",
+        "  where: 2 in the calling thread, 14 on 2 processes",
+    )
+    alone = (Lane("serial", 1, 16, 1.6, 1.6), Lane("processes", 1, 0, 0.0, 0.0))
+    first, second = str(Report("serial", 1, 16, 1.6, alone)).splitlines()[:2]
+    assert (first, second) == (
+        "16 calls in 1.60 s on serial (1 worker)",
+        "  where: 16 in the calling thread, 0 on 1 process",
+    )
+
+
 def test_what_is_echoed_is_the_text_for_people(comparison):
     report = a_report()
     assert repr(report) == str(report) and repr(comparison) == str(comparison)

@@ -637,4 +637,6 @@ class AutoRun(Run):
             self._speculation.tidy()
         if not self.closed and not self._settled:
             self.decide("stayed in the calling thread", self._last or DONE_EARLY)
+        elif not self.closed:
+            self.handover.conclude(self)
         super().close()

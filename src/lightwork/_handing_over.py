@@ -10,7 +10,9 @@ What this says to the ``run`` is in ``Sharing``.
 
 from __future__ import annotations
 
+from lightwork._demand import seconds
 from lightwork._policy import MOSTLY_COMPUTING
+from lightwork._sizes import workers as counted
 from lightwork._worth import computes, is_dear
 
 TYPE_CHECKING = False
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         def measure(self) -> Demand: ...
         def close_lane(self, number: int) -> None: ...
         def leave(self) -> None: ...
+        def decide(self, what: str, why: str) -> None: ...
 
 
 OVERDUE = 2.0
@@ -67,12 +70,14 @@ class HandOver:
         """When they did."""
         self._ended: float | None = None
         """When one had ended a call."""
+        self._goes_on = False
+        """Whether the caller's thread goes on, though one has."""
 
     def begin(self, run: Sharing, lane: int) -> None:
         """Has the calls go to the workers of ``lane`` from now on, or from when one of them is there."""
         assert run.demand is not None
         wall, can = run.demand.wall, run.backend_of(lane).capabilities
-        self._since, self._ended = run.clock.now(), None
+        self._since, self._ended, self._goes_on = run.clock.now(), None, False
         first = run.inside and run.demand.calls == 1 and not can.shares_memory
         self._ahead = first and computes(wall, run.demand.cpu)
         if can.startup > wall or self._ahead:
@@ -117,7 +122,14 @@ class HandOver:
         """Has the workers make all further calls, if one of them has ended one, and they do better alone."""
         # Not when a worker is ready: its first call may have to import what all others find there.
         lane = self.lane
-        if lane is None or not (theirs := run.dispatch.lanes[lane]).calls or self._is_needed(run, theirs):
+        if lane is None or not (theirs := run.dispatch.lanes[lane]).calls:
+            return
+        why = self._is_needed(run, theirs)
+        if why is not None:
+            if not self._goes_on and run.dispatch.left:
+                self._goes_on = True
+                beside = counted(theirs.target, run.backend_of(lane).name)
+                run.decide(f"went on in the calling thread, beside {beside}", why)
             return
         for number in range(run.first, lane):
             run.close_lane(number)
@@ -125,13 +137,24 @@ class HandOver:
         run.leave()
         self.make_room(run, lane)  # the core that this thread leaves is another worker's at once
 
-    def _is_needed(self, run: Sharing, theirs: Lane) -> bool:
-        """Whether the caller's thread does better to go on than to leave its core to another worker, now that one of
+    def _is_needed(self, run: Sharing, theirs: Lane) -> str | None:
+        """Why the caller's thread does better to go on than to leave its core to another worker, if so, now that one of
         ``theirs`` has ended a call."""
         if not self._ahead or self._ended is None or run.total is None or not run.dispatch.lanes[run.first].calls:
-            return False
+            return None
         each = run.measure().wall
-        return is_dear(self._ended - self._since - each, run.dispatch.left * each / (theirs.target + 1))
+        cold, ahead = self._ended - self._since - each, run.dispatch.left * each / (theirs.target + 1)
+        if not is_dear(cold, ahead):
+            return None
+        return (
+            f"a worker's first call ended {seconds(cold)} later than one takes here, as that of one more would in "
+            f"place of this thread, and the rest takes about {seconds(ahead)}"
+        )
+
+    def conclude(self, run: Sharing) -> None:
+        """The run is over."""
+        if self.lane is not None and run.dispatch.finished and not run.dispatch.lanes[self.lane].calls:
+            run.decide("made all calls in the calling thread", "they were over before a worker had ended one")
 
     def make_room(self, run: Sharing, newest: int) -> None:
         """Has one worker less as long as the caller's thread computes itself: three on two cores would share them, and

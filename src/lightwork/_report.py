@@ -16,6 +16,10 @@ TOO_SHORT = 0.001
 """Seconds of a run of which nobody asks where they went."""
 
 
+BOTH = 0.5
+"""Times the work of all workers from which on the calling thread did so much that it is named with them."""
+
+
 class Report(Ran, frozen=True):
     """What a run did, and why. ``str(report)`` is the text for people, 80 columns wide."""
 
@@ -37,11 +41,23 @@ class Report(Ran, frozen=True):
 
     def __str__(self) -> str:
         from lightwork._demand import seconds
+        from lightwork._sizes import workers
 
         ran = f"{counted(self.calls, 'call')} in {seconds(self.seconds)}"
-        lines = [f"{ran} on {self.backend} ({counted(self.workers, 'worker')})"]
+        own = sum(lane.busy for lane in self.lanes if lane.backend == "serial")
+        others = [lane for lane in self.lanes if lane.calls and lane.backend != "serial"]
+        if others and own > BOTH * sum(lane.busy for lane in others):
+            crews = " and ".join(f"on {workers(lane.workers, lane.backend)}" for lane in others)
+            lines = [f"{ran} in the calling thread and {crews}"]
+        else:
+            lines = [f"{ran} on {self.backend} ({counted(self.workers, 'worker')})"]
         if len(self.lanes) > 1:
-            parts = (f"{lane.calls:,} on {lane.backend}" for lane in self.lanes)
+            parts = (
+                f"{lane.calls:,} in the calling thread"
+                if lane.backend == "serial"
+                else f"{lane.calls:,} on {workers(lane.workers, lane.backend)}"
+                for lane in self.lanes
+            )
             lines += _told("where: " + ", ".join(parts))
         # The decision to change the backend begins with the demand it rests on.
         if self.demand is not None and not any("one call takes" in decision.why for decision in self.decisions):

@@ -141,7 +141,9 @@ class Contended(Record, frozen=True):
 class Ran(Record, frozen=True):
     """All that is known of a run.
 
-    ``backend`` is the one that ran most of the calls, ``workers`` the most that it had at a time; ``seconds`` is
+    ``backend`` is the one that ran most of the calls, by the time that these took, ``workers`` the most that it had at
+    a time: "serial" and 1 where the calling thread made the most, though others may have made some beside it, whom
+    ``lanes`` has; ``seconds`` is
     wall time from the call of map to its end, ``sent`` the bytes that crossed to workers and back. ``demand`` is what
     one call asks for, where that was measured; its part under the GIL counts only where ``gil_known``, its wire parts
     only where ``wire_known``.

@@ -156,6 +156,19 @@ def test_a_worker_that_ended_its_first_call_soon_after_another_one_is_not_taken_
     assert told.calls["serial"] == 2, told
 
 
+def test_it_is_told_that_the_caller_goes_on_beside_its_workers_and_that_they_made_no_call():
+    work = Workload([0.0] * 16, [1.0] * 16)
+    told = simulate(work, SimulatedMachine(cores=2, importing=3.0))
+    assert told.calls["serial"] > told.calls["processes"] > 0, told
+    [changed, went_on] = told.decisions
+    assert changed.startswith("changed over to 2 processes: ")
+    assert went_on.startswith("went on in the calling thread, beside 1 process: a worker's first call ended 3.0"), told
+    told = simulate(work, SimulatedMachine(cores=2, importing=60.0))
+    assert "processes" not in {backend for backend, calls in told.calls.items() if calls}, told
+    [_, made_all] = told.decisions
+    assert made_all.startswith("made all calls in the calling thread: they were over before a worker"), told
+
+
 def test_a_pool_of_one_thread_is_a_loop():
     work = Workload([0.01] * 20, [0.0] * 20)
     assert fixed(work, SimulatedMachine(), "threads", 1).seconds == pytest.approx(0.2, rel=0.02)
