@@ -6,6 +6,7 @@ Order of precedence: an explicit argument, ``lw.config``, the environment (``LIG
 
 from __future__ import annotations
 
+import math
 import os
 
 from lightwork import _context
@@ -164,20 +165,18 @@ def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
     if chunksize is not None:
         chunksize = positive("chunksize", chunksize)
     timeout = options.get("call_timeout")
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
-        raise ValueError(f"call_timeout must be a number of seconds above 0, not {timeout!r}")
+    if timeout is not None:
+        timeout = duration("call_timeout", timeout)
     stall = options.get("stall_timeout")
-    if stall is not None and not (isinstance(stall, (int, float)) and stall > 0):
-        raise ValueError(f"stall_timeout must be a number of seconds above 0, not {stall!r}")
+    if stall is not None:
+        stall = duration("stall_timeout", stall)
     memory = options.get("max_memory")
     if memory is not None:
         memory = _memory(memory)
     retries = options.get("retries", 0)
     if not isinstance(retries, int) or retries < 0:
         raise ValueError(f"retries must be a whole number, 0 or more, not {retries!r}")
-    delay = options.get("retry_delay", 0.0)
-    if not isinstance(delay, (int, float)) or not delay >= 0:  # nor no number at all, NaN
-        raise ValueError(f"retry_delay must be a number of seconds, 0 or more, not {delay!r}")
+    delay = duration("retry_delay", options.get("retry_delay", 0.0), zero=True)
     retry_on = options.get("retry_on", (Exception,))
     retry_on = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in retry_on):
@@ -215,7 +214,7 @@ def _settled(options: dict[str, Any], defaults: dict[str, Any]) -> Settings:
         rules=Rules(
             retries=retries,
             retry_on=retry_on,
-            retry_delay=float(delay),
+            retry_delay=delay,
             stop_on_failure=errors == "raise",
             call_timeout=timeout,
             max_tasks_per_child=per_child,
@@ -256,6 +255,19 @@ def positive(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     if number < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
+    return number
+
+
+def duration(name: str, value: Any, zero: bool = False) -> float:
+    """As a float what is a number of seconds above 0, or with ``zero`` that, too; ValueError names the option."""
+    wanted = f"{name} must be a number of seconds{', 0 or more' if zero else ' above 0'}"
+    try:
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        told = f"an integer of {value.bit_length():,} bits, which no clock comes to: math.inf stands for ever"
+        raise ValueError(f"{wanted}, not {told}") from None
+    if not (number > 0 or (zero and number == 0)):  # nor is NaN
+        raise ValueError(f"{wanted}, not {value!r}")
     return number
 
 

@@ -15,6 +15,7 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Canary, Demand, Meter, Wire, seconds
 from lightwork._effects import Effect, effects
 from lightwork._model import Prediction, predict_for, rank, suggest_workers
+from lightwork._options import duration
 from lightwork._record import asdict
 from lightwork._trace import wrapped
 from lightwork._wire_cost import measure_wire
@@ -185,8 +186,7 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
     for items in iterables:
         if not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
             raise TypeError(f"probe takes iterables after the function, and was given {items!r}")
-    if not isinstance(budget, (int, float)) or not budget > 0:  # nor no number at all, NaN
-        raise ValueError(f"budget is a number of seconds over 0, not {budget!r}")
+    budget = duration("budget", budget)
     calls = min((len(items) for items in iterables if isinstance(items, Sized)), default=None)
     coroutine = is_coroutine_function(fn)
     found = tuple(effects(fn))

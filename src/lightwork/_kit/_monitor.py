@@ -335,7 +335,7 @@ def check_timeout(blocking: bool, timeout: float | None) -> float | None:
         return None if blocking else 0.0
     if not blocking:
         raise ValueError("can't specify a timeout for a non-blocking call")
-    if timeout < 0:
+    if not timeout >= 0:  # nor is NaN
         raise ValueError("timeout value must be a non-negative number")
     if timeout > threading.TIMEOUT_MAX:
         raise OverflowError("timeout value is too large")
