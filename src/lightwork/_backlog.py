@@ -18,10 +18,17 @@ class Block(Slotted):
     """Pending calls with consecutive indices, ``first + at … first + end - 1``, cut from the left. ``joined``: those
     that came one by one, behind which others may be put."""
 
-    __slots__ = ("at", "end", "first", "fn", "items", "joined", "style")
+    __slots__ = ("at", "end", "failed", "first", "fn", "items", "joined", "style")
 
     def __init__(
-        self, fn: Callable[..., Any], style: Style, first: int, items: Sequence[Any], end: int, at: int = 0
+        self,
+        fn: Callable[..., Any],
+        style: Style,
+        first: int,
+        items: Sequence[Any],
+        end: int,
+        at: int = 0,
+        failed: BaseException | None = None,
     ) -> None:
         self.fn = fn
         self.style = style
@@ -30,6 +37,7 @@ class Block(Slotted):
         self.end = end
         self.at = at
         self.joined: list[Any] | None = None
+        self.failed = failed
 
     def __len__(self) -> int:
         return self.end - self.at
@@ -110,6 +118,16 @@ class Backlog(Slotted):
         """Those whose time has come are pending."""
         while self.delayed and self.delayed[0][0] <= now:
             self.put_back(self.delayed.popleft()[1])
+
+    def take_failed(self) -> list[Block]:
+        """Takes out the calls that were to be tried again, and are with nobody."""
+        failed = [block for block in self.blocks if block.failed is not None]
+        if failed:
+            self.blocks = deque(block for block in self.blocks if block.failed is None)
+            self.count -= sum(map(len, failed))
+        failed += [block for _, block in self.delayed]
+        self.delayed.clear()
+        return failed
 
     def clear(self) -> None:
         """Keeps no item. The count stays."""

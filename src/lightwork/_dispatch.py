@@ -520,15 +520,19 @@ class Dispatch:
         if attempts <= rules.retries and isinstance(exception, rules.retry_on) and self.failure is None:
             self._attempts[index] = attempts
             self.retried += 1
-            block = Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1)
+            block = Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1, failed=exception)
             if rules.retry_delay > 0:
                 self._backlog.delay(block, now + rules.retry_delay)
             else:
                 self._backlog.put_back(block)
             return
+        self._fail(index, exception, attempts)
+
+    def _fail(self, index: int, exception: BaseException, attempts: int) -> None:
+        """A call has no further attempt."""
         failure = Failure(index, exception, attempts)
         self.failed += 1
-        if rules.stop_on_failure and self.failure is None:
+        if self.rules.stop_on_failure and self.failure is None:
             self.failure = failure
         self._emit(Chunk(index, [failure], failed=1))
 

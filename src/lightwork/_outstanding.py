@@ -192,6 +192,7 @@ class Outstanding:
         if self.cancelling:
             for future in list(self.futures.values()):
                 future.cancel()
+            run.dispatch.end_attempts()
             run.hand_out()
             left = self._end_starting()
             if left < math.inf:

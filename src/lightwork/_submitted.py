@@ -10,6 +10,7 @@ from __future__ import annotations
 from lightwork._calls import Batch
 from lightwork._dispatch import LATE, Dispatch, Instruction, Revoke, Send, WorkerId
 from lightwork._lanes import Lane, Sent, Worker
+from lightwork._record import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,6 +95,13 @@ class Submitted(Dispatch):
                 worker.revoked = True
                 return Revoke((number, name))
         return None
+
+    def end_attempts(self) -> None:
+        """Gives no call a further attempt: those that wait for one have failed as they did the last time."""
+        self.rules = replace(self.rules, retries=0)
+        for block in self._backlog.take_failed():
+            assert block.failed is not None
+            self._fail(block.first, block.failed, self._attempts.pop(block.first, 1))
 
     def waits(self, index: int) -> bool:
         """Whether a call is with nobody, or is to be tried again later."""

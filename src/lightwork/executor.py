@@ -379,7 +379,8 @@ class Executor(BaseExecutor):
         """Takes no further calls and frees everything when those submitted are done. Idempotent.
 
         ``wait``: returns only then. ``cancel_futures``: calls that have not begun are cancelled; those
-        that wait for a worker to become ready wait 2 seconds longer at most, and then have a ``WorkerCrashed``.
+        that wait for a worker to become ready wait 2 seconds longer at most, and then have a ``WorkerCrashed``. None is
+        tried again: one that waits for its next attempt has failed as it did the last time.
 
         Raises RuntimeError with ``wait`` inside a call that the executor runs in a thread: it would wait for itself.
         """
