@@ -358,6 +358,9 @@ class Canary:
         except RuntimeError:  # no more threads, or the interpreter is ending: no evidence then
             self._gate.release()
             return
+        except BaseException:  # a signal's handler has raised, and it may have begun
+            self._gate.release()
+            raise
         self._thread = thread
 
     def stop(self) -> None:

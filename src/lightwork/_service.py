@@ -112,9 +112,11 @@ class Service:
             _serving.add(self)
             try:
                 self._start()
-            except BaseException:
+            except BaseException:  # no more threads can be started, or a signal's handler has raised: it may have begun
+                self.abandon()
                 _serving.discard(self)
-                self._calls.run.close()
+                with self._driving:
+                    self._calls.end()
                 raise
 
     def _start(self) -> None:

@@ -197,7 +197,11 @@ class AsyncioCrew(_CoroutineCrew):
         super().__init__(terms)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=daemon_threads())
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # there can be no more, or a signal's handler has raised, and it may have begun
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            raise
 
     def _serve(self) -> None:
         self._loop.run_forever()

@@ -150,17 +150,20 @@ class ThreadCrew(Crew):
             word.put((number, time.perf_counter()))
             return number
         worker = self._workers[number] = _Worker()
-        worker.thread = threading.Thread(
+        thread = threading.Thread(
             target=self._serve,
             args=(worker, number, time.perf_counter()),
             name=f"lightwork-{number}",
             daemon=daemon_threads(),
         )
         try:
-            worker.thread.start()
+            thread.start()
         except RuntimeError as problem:  # the system has no room for one more
-            worker.thread = None
             self._reports.put(WorkerFailed(number, problem, scarce=True))
+        else:
+            # Not before: a signal's handler may raise in there, and what has not begun cannot be joined. Where it has,
+            # and was about to say so, it ends by itself when the crew is closed.
+            worker.thread = thread
         return number
 
     def _serve(self, worker: _Worker, number: int, began: float) -> None:
