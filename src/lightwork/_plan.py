@@ -57,7 +57,10 @@ class Plan(Record):
         """How many calls at a time one of so many workers is to get."""
         # A batch of a lazy run is at most a quarter of what may be drawn ahead, so that several workers share it.
         cap = max(1, (self.window or MOST_AHEAD) // (4 * max(1, workers))) if self.lazy else 1 << 16
-        shared = SHARED if capabilities.can_revoke else 0.0
+        # Coroutines that are submitted begin in their order, so that none has to help out beside those that there may
+        # be: no more are often allowed, by a server say.
+        in_order = self.submitted and capabilities.coroutines
+        shared = SHARED if capabilities.can_revoke and not in_order else 0.0
         threads = capabilities.shares_memory and not capabilities.in_caller and not capabilities.coroutines
         longest = PROMPT if threads and not gil_enabled() else LONGEST
         return Batching(capabilities.per_call, self.chunksize, cap, longest, shared=shared)

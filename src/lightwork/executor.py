@@ -113,7 +113,7 @@ class Executor(BaseExecutor):
     a message, under 1 ms, up to 64 of them go to a thread or a process together, as the next ones go to another; once
     they are there they cannot be cancelled. Behind one that takes longer than 20 ms the others are taken back. Should
     calls wait for each other for a second, so that it matters in which order they began, a worker more than
-    ``max_workers`` helps out until they have ended.
+    ``max_workers`` helps out until they have ended. Coroutines begin in their order, and there are never more of them.
 
     ``initializer(*initargs)`` runs in each worker first; where it raises, the executor is broken.
     ``max_tasks_per_child``: a worker process, or sub-interpreter, is replaced after so many calls.
