@@ -46,6 +46,10 @@ STILL = 0.1
 LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
+THREADING_FIRST = sys.version_info < (3, 13)
+"""Whether the caller's thread is to load ``threading``, 1 to 3 ms, before another one may: until then that takes the
+thread that loads it for the main one."""
+
 
 loading = Loading()
 """Held while a thread that looks on loads modules: a child that was forked meanwhile could never load them."""
@@ -100,8 +104,8 @@ class Watch:
         load: Callable[[bool], None],
         take_over: Callable[[], Taken],
     ) -> None:
-        if "threading" not in sys.modules:
-            __import__("threading")  # before Python 3.13 it takes the thread that loads it for the main one
+        if THREADING_FIRST and "threading" not in sys.modules:
+            __import__("threading")
         self._total, self._results, self._load, self._take_over = total, results, load, take_over
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._gate = _thread.RLock()
