@@ -94,7 +94,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
     assert set(found.stdout.split()) == expected
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="before, threading takes the thread that loads it for the main one")
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="until then whoever loads it is taken for the main thread")
 def test_a_first_map_of_few_items_does_not_wait_for_threading():
     """It takes 1 to 3 ms to load, and only who looks on may come to need it."""
     script = (
@@ -106,6 +106,29 @@ def test_a_first_map_of_few_items_does_not_wait_for_threading():
         if found.stdout.split() == ["False", "False"]:
             break
     assert found.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.skipif(gil_enabled(), reason="with a GIL even less is worth it")
+def test_without_a_gil_fifty_milliseconds_are_not_worth_asking_who_could_share_them():
+    """What knows the answers takes 25 ms to load, for which the calls beside it lose 5 to 20."""
+    script = """
+        import sys, time
+        import lightwork as lw
+
+        def busy(item):
+            end = time.thread_time() + 5e-4
+            while time.thread_time() < end:
+                pass
+
+        lw.map(busy, range(100))
+        print("lightwork._collecting" in sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    for _ in range(20):  # on a busy machine it may look longer
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        if found.stdout.split() == ["False"]:
+            break
+    assert found.stdout.split() == ["False"]
 
 
 def test_the_main_thread_is_known_though_another_one_was_the_first_to_load_threading():

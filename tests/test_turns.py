@@ -172,7 +172,6 @@ def test_who_loads_beside_has_quick_turns_also_where_nobody_has_loaded_threading
     assert [float(turn) for turn in found.stdout.split()] == pytest.approx([LOADING, 0.005]), found.stderr
 
 
-
 @pytest.mark.skipif(not gil_enabled() or usable_cores() < 2, reason="computing calls go to processes for a GIL's sake")
 def test_what_drives_processes_is_loaded_in_quick_turns_beside_a_call_that_computes():
     program = """

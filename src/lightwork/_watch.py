@@ -15,7 +15,7 @@ from lightwork._beside import start_beside
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._loops import GIL
 from lightwork._turns import Loading, Punctual, QuickTurns, Recalled
-from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little
+from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little_to_ask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class Watch:
             pause = max(LOOK, (SLOWER - 1) * lasted)
             so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
-            if busy and too_little(left * so_far / begun):
+            if busy and too_little_to_ask(left * so_far / begun):
                 if left > 0:  # it is enough then, if this call goes on
                     pause = min(pause, max(1e-3, WORTH_ASKING * begun / left - so_far))
                 continue
