@@ -94,6 +94,64 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
     assert set(found.stdout.split()) == expected
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="until then whoever loads it is taken for the main thread")
+def test_a_first_map_of_few_items_does_not_wait_for_threading():
+    """It takes 1 to 3 ms to load, and only who looks on may come to need it."""
+    script = (
+        "import lightwork as lw, sys; before = 'threading' in sys.modules; lw.map(abs, range(10));"
+        "print(before, 'threading' in sys.modules)"
+    )
+    for _ in range(20):  # on a busy machine it may be no short map
+        found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+        if found.stdout.split() == ["False", "False"]:
+            break
+    assert found.stdout.split() == ["False", "False"]
+
+
+def test_fifty_milliseconds_are_not_worth_asking_who_could_share_them():
+    """What knows the answers takes 25 ms to load, and even without a GIL the calls beside it lose 5 to 20 by that."""
+    script = """
+        import sys, time
+        import lightwork as lw
+
+        def busy(item):
+            end = time.thread_time() + 5e-4
+            while time.thread_time() < end:
+                pass
+
+        lw.map(busy, range(100))
+        print("lightwork._collecting" in sys.modules)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    for _ in range(20):  # on a busy machine it may look longer
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        if found.stdout.split() == ["False"]:
+            break
+    assert found.stdout.split() == ["False"]
+
+
+def test_the_main_thread_is_known_though_another_one_was_the_first_to_load_threading():
+    script = """
+        import _thread, sys, time
+        import lightwork as lw
+
+        def long(item):
+            end = time.thread_time() + 0.3
+            while time.thread_time() < end:
+                pass
+            return item
+
+        if __name__ == "__main__":
+            results = lw.map(long, range(4))
+            import threading
+            print(results, threading.main_thread().ident == _thread.get_ident())
+            print(threading.current_thread() is threading.main_thread())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert found.stdout.splitlines() == ["[0, 1, 2, 3] True", "True"], found.stderr
+
+
 @pytest.mark.parametrize("long", [False, True], ids=["a map that is over", "a map that goes on"])
 def test_the_program_does_not_end_before_threads_that_look_on_have_begun(long):
     """They would begin in memory that is gone: before Python 3.14 that may be a segmentation fault."""

@@ -142,6 +142,36 @@ def test_a_child_that_is_forked_meanwhile_has_its_usual_turns():
     assert sys.getswitchinterval() == usual
 
 
+def test_who_loads_beside_has_quick_turns_also_where_nobody_has_loaded_threading():
+    script = """
+        import sys
+        from lightwork._beside import start_beside
+        from lightwork._turns import Loading
+        import _thread
+
+        seen, ended = [], _thread.allocate_lock()
+        ended.acquire()
+
+        def load():
+            with Loading():
+                seen.append(sys.getswitchinterval())
+            ended.release()
+
+        if sys.version_info < (3, 13):
+            import threading  # takes who loads it for the main thread
+        else:
+            assert "threading" not in sys.modules
+        start_beside(load)
+        assert ended.acquire(timeout=20)
+        with Loading():
+            seen.append(sys.getswitchinterval())
+        print(*seen)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert [float(turn) for turn in found.stdout.split()] == pytest.approx([LOADING, 0.005]), found.stderr
+
+
 @pytest.mark.skipif(not gil_enabled() or usable_cores() < 2, reason="computing calls go to processes for a GIL's sake")
 def test_what_drives_processes_is_loaded_in_quick_turns_beside_a_call_that_computes():
     program = """

@@ -16,7 +16,7 @@ from lightwork._demand import Demand
 from lightwork._growth import MOST_THREADS
 from lightwork._model import Prediction, predict, suggest_workers
 from lightwork._record import Record, replace
-from lightwork._worth import MOSTLY_WAITING, WORTH_ASKING, computes, too_little
+from lightwork._worth import MOSTLY_WAITING, WORTH_SHARING, computes, too_little
 
 WORTHWHILE = 0.005
 """Seconds of remaining work under which no other backend is considered: starting threads costs up to a fifth of it."""
@@ -153,7 +153,7 @@ class Policy(Record, frozen=True):
         started = max(self._started(c, seen) for c in usable)
         if computing and too_little(ahead + started):
             if seen.total is None:  # as it goes on there is the more left to come
-                again = min(again, seen.elapsed * (WORTH_ASKING - started) / ahead)
+                again = min(again, seen.elapsed * (WORTH_SHARING - started) / ahead)
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
         if not seen.effects_known:
             return Verdict(ask=Ask.EFFECTS)

@@ -28,6 +28,7 @@ from lightwork._worth import (
     settles,
     too_bulky,
     too_little,
+    too_little_to_ask,
 )
 
 TYPE_CHECKING = False
@@ -280,9 +281,10 @@ class Prelude:
         if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
             if calls == 1 and says_little(lasted, left):
                 return 0.0
-            if each < HANDED or too_little(left * each):
+            asked = self._asked is not None
+            if each < HANDED or (too_little if asked else too_little_to_ask)(left * each):
                 return UNDISTURBED if self._watch is None else ALONE
-            if quicker and self._asked is None:
+            if quicker and not asked:
                 return 0.0
             from lightwork._machine import crowded, gil_enabled, usable_cores
 

@@ -11,6 +11,10 @@ import _thread
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 TURN = 5e-4
 """Seconds. A switch takes 10 µs: 2 % of this, and only while somebody asks for the GIL."""
 
@@ -250,6 +254,12 @@ class Loading:
             self._lock.release()
 
 
+_main_thread: Callable[[], int] | None = getattr(_thread, "_get_main_thread_ident", None)
+"""Whom ``threading`` asks, too, from Python 3.13 on."""
+
+
 def _in_main_thread() -> bool:
-    threading = sys.modules.get("threading")
+    if _main_thread is not None:
+        return _main_thread() == _thread.get_ident()
+    threading = sys.modules.get("threading")  # who begins another thread has loaded it, for that one's sake
     return threading is None or threading.main_thread().ident == _thread.get_ident()

@@ -15,7 +15,7 @@ from lightwork._beside import start_beside
 from lightwork._clock import OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._loops import GIL
 from lightwork._turns import Loading, Punctual, QuickTurns, Recalled
-from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little
+from lightwork._worth import WORTH_ASKING, computes, says_little, soon_over, too_little_to_ask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ STILL = 0.1
 
 LONG = 1.0
 """Seconds in which a first call certainly begins."""
+
+THREADING_FIRST = sys.version_info < (3, 13)
+"""Whether the caller's thread is to load ``threading``, 1 to 3 ms, before another one may: until then that takes the
+thread that loads it for the main one."""
 
 
 loading = Loading()
@@ -100,8 +104,8 @@ class Watch:
         load: Callable[[bool], None],
         take_over: Callable[[], Taken],
     ) -> None:
-        if "threading" not in sys.modules:
-            __import__("threading")  # before Python 3.13 it takes the thread that loads it for the main one
+        if THREADING_FIRST and "threading" not in sys.modules:
+            __import__("threading")
         self._total, self._results, self._load, self._take_over = total, results, load, take_over
         # Reentrant, because of a Ctrl-C that comes when the caller has just got it: it may take it once more then.
         self._gate = _thread.RLock()
@@ -242,7 +246,7 @@ class Watch:
             pause = max(LOOK, (SLOWER - 1) * lasted)
             so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
-            if busy and too_little(left * so_far / begun):
+            if busy and too_little_to_ask(left * so_far / begun):
                 if left > 0:  # it is enough then, if this call goes on
                     pause = min(pause, max(1e-3, WORTH_ASKING * begun / left - so_far))
                 continue

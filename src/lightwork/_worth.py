@@ -6,10 +6,13 @@ from itertools import pairwise
 
 from lightwork._loops import GIL
 
-WORTH_ASKING = 0.12 if GIL else 0.04
+WORTH_ASKING = 0.12 if GIL else 0.06
 """Seconds of remaining computing under which nothing is asked: in a program's first map the answers cost some 25 ms,
-most of it for the modules that know them, and processes need 50 more to start. Without a GIL modules are loaded beside
-the calls, and threads start at once."""
+most of it for the modules that know them, and processes need 50 more to start. Without a GIL threads start at once, and
+modules are loaded beside the calls; a map of 60 ms still loses by that as much as it gains."""
+
+WORTH_SHARING = 0.12 if GIL else 0.04
+"""The same where what knows the answers has been loaded, and time has gone by meanwhile."""
 
 HANDED = 3e-7
 """Seconds of a call that is over before it could be handed to anybody: the least ``per_item`` of all backends."""
@@ -47,9 +50,14 @@ def computes(wall: float, cpu: float) -> bool:
     return cpu > MOSTLY_WAITING * wall
 
 
-def too_little(seconds: float) -> bool:
+def too_little_to_ask(seconds: float) -> bool:
     """Whether it does not even pay to ask who could share so many seconds of computing."""
     return seconds < WORTH_ASKING
+
+
+def too_little(seconds: float) -> bool:
+    """Whether nobody need share so many seconds of computing, where that has been asked."""
+    return seconds < WORTH_SHARING
 
 
 def too_bulky(call: float, down: float, up: float, cores: int) -> bool:
