@@ -40,7 +40,7 @@ class Lease:
 
     def __init__(self, handle: Handle, size: int, writable: bool) -> None:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-        memory = mmap.mmap(handle.descriptor, size, access=access)
+        memory = _platform.mapped(handle.descriptor, size, access)
         self.handle, self.size, self.writable = handle, size, writable
         self.start = _address(memory)
         self.memory = weakref.ref(memory)
@@ -202,7 +202,7 @@ def _filled(views: Sequence[memoryview], writable: bool, fill: Any = None, size:
                 part, at = part[written:], at + written
         at += -view.nbytes % ALIGNED
     if fill is not None:
-        fill(mmap.mmap(handle.descriptor, size))
+        fill(_platform.mapped(handle.descriptor, size))
     _platform.seal(handle.descriptor, writable)
     return _mapped(handle, size, writable)
 
