@@ -213,10 +213,11 @@ def _filled(views: Sequence[memoryview], writable: bool, fill: Any = None, size:
 def _learn() -> None:
     """Has the wire ask of arrays where their memory lies, once there is any that is shared."""
     _pickling.reducers[memoryview] = _reduce_view
-    if "numpy" in sys.modules:
-        _pickling.reducers[sys.modules["numpy"].ndarray] = _reduce_array
-    if "pyarrow.lib" in sys.modules:
-        _pickling.reducers[sys.modules["pyarrow.lib"].Buffer] = _reduce_arrow
+    # Another thread may just import them.
+    if (array := getattr(sys.modules.get("numpy"), "ndarray", None)) is not None:
+        _pickling.reducers[array] = _reduce_array
+    if (buffer := getattr(sys.modules.get("pyarrow.lib"), "Buffer", None)) is not None:
+        _pickling.reducers[buffer] = _reduce_arrow
 
 
 def _reduce_array(array: Any) -> Any:
