@@ -19,7 +19,7 @@ import pytest
 import lightwork as lw
 from lightwork import _memory
 from lightwork._demand import Demand
-from lightwork._past import Past
+from lightwork._past import FACTOR, Past
 from lightwork.cli import main
 from tests.conformance.jobs import count  # in a module that workers import in a moment
 
@@ -59,6 +59,12 @@ def decisions(report):
     return [decision.what for decision in report.decisions]
 
 
+def alike(*reports):
+    """Whether calls that wait took all about as long as they wait: on a machine that is so busy that some take three
+    times as long, a run does well to forget what others have taken."""
+    return max(span.seconds / span.calls for report in reports for span in report.spans) < FACTOR * SPEED["wait"]
+
+
 def before_any_call(report):
     """Whether the first decision was made then."""
     return report.decisions[0].at < min(span.began for span in report.spans)
@@ -78,9 +84,12 @@ def remember(file, fn, what):
 def test_a_second_run_of_waiting_calls_begins_where_the_first_one_ended(file):
     first, second = run(file), run(file)
     assert "changed over" in decisions(first)[0] and "serial" in {lane.backend for lane in first.lanes}
-    assert decisions(second) == ["began with 20 threads"]
+    assert decisions(second)[0] == "began with 20 threads"
+    assert len(decisions(second)) == 1 or not alike(first, second)
     assert before_any_call(second) and not before_any_call(first)
-    assert {lane.backend for lane in second.lanes} == {"threads"}, "no call was made to learn"
+    assert {lane.backend for lane in second.lanes} == {"threads"} or not alike(first, second), (
+        "calls were made to learn"
+    )
     assert "remembered from 1 run" in str(second)
 
 
@@ -242,7 +251,7 @@ import sys, warnings
 warnings.simplefilter("error")
 from lightwork import _memory
 from lightwork._demand import Demand
-from lightwork._past import Past
+from lightwork._past import FACTOR, Past
 past = Past(Demand(wait=0.03, cpu=0.0), True, True, (), "threads", 20, 500.0, 20)
 sys.stdin.readline()
 for _ in range(25):
@@ -266,7 +275,7 @@ WRITER = """
 import sys, warnings
 from lightwork import _memory
 from lightwork._demand import Demand
-from lightwork._past import Past
+from lightwork._past import FACTOR, Past
 past = Past(Demand(wait=0.03, cpu=0.0), True, True, (), "threads", 20, 500.0, 20)
 print("ready", flush=True)
 sys.stdin.readline()

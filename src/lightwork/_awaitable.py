@@ -17,8 +17,9 @@ def is_coroutine_function(fn: Any) -> bool:
     """Whether calling ``fn`` gives a coroutine; looks through ``functools.partial``, methods and ``__call__``."""
     if type(fn) is _FUNCTION:
         return fn.__code__.co_flags & _COROUTINE != 0
-    functools = sys.modules.get("functools")  # where nobody has loaded it there is no ``partial``
-    while functools is not None and isinstance(fn, functools.partial):
+    # Where nobody has loaded it, or another thread is just about to, there is none of these.
+    partial = getattr(sys.modules.get("functools"), "partial", ())
+    while isinstance(fn, partial):
         fn = fn.func
     code = getattr(getattr(fn, "__func__", fn), "__code__", None)
     if code is None and not isinstance(fn, type):

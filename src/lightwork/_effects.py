@@ -499,8 +499,14 @@ def _functions_in(table: Any) -> list[FunctionType]:
 
 
 def _is_queue(obj: Any) -> bool:
-    queue = sys.modules.get("queue")
-    return queue is not None and isinstance(obj, (queue.Queue, queue.SimpleQueue))
+    return _is_from("queue", obj, "Queue", "SimpleQueue")
+
+
+def _is_from(module: str, obj: Any, *classes: str) -> bool:
+    """Whether ``obj`` is an instance of one of these. Of a module that nobody has loaded, or that another thread is
+    just about to, there is none."""
+    loaded = sys.modules.get(module)
+    return any(isinstance(obj, getattr(loaded, name, ())) for name in classes)
 
 
 def _is_own(obj: Any) -> bool:
@@ -526,8 +532,7 @@ def own_file(file: str) -> bool:
 
 def _each_thread_its_own(obj: Any) -> bool:
     """threading.local: what is stored there is seen by nobody else."""
-    threading = sys.modules.get("threading")
-    return threading is not None and isinstance(obj, threading.local)
+    return _is_from("threading", obj, "local")
 
 
 def _is_tried(code: CodeType, handler: Handler, name: str) -> bool:
@@ -551,5 +556,4 @@ def _attribute_of(code: CodeType, step: Step) -> str:
 
 
 def _logs(obj: Any) -> bool:
-    logging = sys.modules.get("logging")
-    return logging is not None and isinstance(obj, (logging.Logger, logging.LoggerAdapter))
+    return _is_from("logging", obj, "Logger", "LoggerAdapter")

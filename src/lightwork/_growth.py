@@ -422,5 +422,5 @@ class Growth(Slotted):
         mixed = self.both or (until is not None and wants < MIXED)
         level = spell.used_by_all / (self.ceiling * spell.lasted)
         if mixed and wants >= WAITING and 0 < level < SATED:
-            return min(math.ceil(self.workers / level), 2 * self.workers) + SPARE
+            return math.ceil(min(self.workers / level, 2 * self.workers)) + SPARE
         return 0

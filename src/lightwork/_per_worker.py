@@ -91,5 +91,6 @@ def release(keep: frozenset[object] = frozenset()) -> None:
 def _loop() -> int:
     """The running event loop's identity, 0 outside of one."""
     asyncio = sys.modules.get("asyncio")  # where nobody has loaded it no loop runs
-    loop = asyncio._get_running_loop() if asyncio is not None else None
+    running = getattr(asyncio, "_get_running_loop", None)  # another thread may just import it
+    loop = running() if running is not None else None
     return 0 if loop is None else id(loop)

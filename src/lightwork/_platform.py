@@ -13,10 +13,11 @@ import os
 import select
 import sys
 
-from lightwork._lean import Struct, signal, socket, suppress
+from lightwork._lean import RLock, Struct, signal, socket, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Callable, Sequence
     from types import ModuleType
     from typing import Any
@@ -165,6 +166,36 @@ def _apart(descriptor: int) -> int:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OWN)
     finally:
         os.close(descriptor)
+
+
+_filling = RLock()
+"""Held while descriptors stand where the program has closed a standard stream. A signal handler may map memory, too."""
+
+
+def mapped(descriptor: int, size: int, access: int = 0) -> mmap.mmap:
+    """The memory behind a descriptor. ``access``: one of the constants of ``mmap``; 0: that module's default."""
+    import mmap
+
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, size, access=access, trackfd=False)
+    # It keeps a duplicate with the lowest number that is free.
+    with _filling:
+        filled = [os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
+        try:
+            while filled[-1] < _OWN:
+                filled.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+            return mmap.mmap(descriptor, size, access=access)
+        finally:
+            for each in filled:
+                os.close(each)
+
+
+def _forget_filling() -> None:
+    global _filling
+    _filling = RLock()  # whoever had it is not in the fork
+
+
+os.register_at_fork(after_in_child=_forget_filling)
 
 
 def fill_streams() -> None:

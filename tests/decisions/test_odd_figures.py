@@ -6,7 +6,9 @@ suspended: so a figure that is never 0 on one machine is so on another.
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+import sys
+
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lightwork as lw
@@ -85,6 +87,7 @@ def test_a_report_has_its_text_its_advice_and_its_timeline(report):
     st.integers(0, 8),
     st.booleans(),
 )
+@example([(1e-12, 1, 0.0, 0.0, None), (4.0, 1, 2.0, sys.float_info.min, 1.0)], 1.0, 2, 0, False)
 def test_threads_become_more_or_fewer_and_never_none(steps, ceiling, limit, cores, both):
     growth = Growth(ceiling, limit, 1, cores, 32)
     growth.both = both

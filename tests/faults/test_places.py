@@ -180,6 +180,33 @@ def test_nothing_is_printed_into_what_stands_where_the_program_has_closed_a_stre
     assert ended.returncode == 0
 
 
+STAYS_CLOSED = """
+import array
+import os
+import lightwork as lw
+
+def takes_text(number):
+    try:
+        return os.write(number, b"text")
+    except OSError:
+        return 0
+
+closed = [number for number in range(1, 3) if not takes_text(number)]
+lock, shared = lw.Lock(), lw.share(array.array("d", range(6)), writable=True)
+with lw.imap(abs, range(6), backend="processes", max_workers=2) as results, lock:
+    assert next(results) == 0
+    assert closed and not any(map(takes_text, closed))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes them")
+@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-", ">&- 2>&-", "2>&-"])
+def test_nor_is_the_memory_that_is_shared_with_workers_what_a_closed_stream_writes_into(closed):
+    """A mapping keeps a descriptor of its own: what was printed stood in place of results."""
+    ended = subprocess.run(["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, STAYS_CLOSED], timeout=50)
+    assert ended.returncode == 0
+
+
 STANDS_AT_2 = """
 import os
 import lightwork as lw

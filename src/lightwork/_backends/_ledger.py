@@ -36,6 +36,7 @@ from lightwork._backends._arena import Arena
 from lightwork._backends._copying import alone
 from lightwork._backends._lent import Lent
 from lightwork._lean import struct, suppress
+from lightwork._platform import mapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _mapped(descriptor: int) -> mmap.mmap:
     """The memory, with its arena if it has one and this process may have so many addresses."""
     if os.fstat(descriptor).st_size == WITH_ARENA:
         try:
-            return mmap.mmap(descriptor, WITH_ARENA)
+            return mapped(descriptor, WITH_ARENA)
         except OSError:
-            return mmap.mmap(descriptor, SIZE)
-    return mmap.mmap(descriptor, SIZE)
+            return mapped(descriptor, SIZE)
+    return mapped(descriptor, SIZE)

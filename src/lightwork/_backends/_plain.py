@@ -146,7 +146,7 @@ def _by_default(cls: Any) -> bool:
 
 def _is_enum(cls: Any) -> bool:
     enum = sys.modules.get("enum")
-    return enum is not None and type(cls) is enum.EnumMeta
+    return type(cls) is getattr(enum, "EnumMeta", None)  # another thread may just import it
 
 
 def _is_namedtuple(cls: Any) -> bool:

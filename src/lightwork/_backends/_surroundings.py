@@ -183,9 +183,10 @@ def _authkey() -> bytes | None:
 def _filters() -> list[Filter] | None:
     """The warning filters of this interpreter, where somebody may have set any. Categories are single classes, whatever
     annotations allow."""
-    if (warnings := sys.modules.get("warnings")) is None:
+    filters = getattr(sys.modules.get("warnings"), "filters", None)  # another thread may just import it
+    if filters is None:
         return None
-    found: list[Any] = list(warnings.filters)
+    found: list[Any] = list(filters)
     return [
         Filter(action, _pattern(message), category.__module__, category.__qualname__, _pattern(module), lineno)
         for action, message, category, module, lineno in found

@@ -215,7 +215,7 @@ def _is_open(value: Any) -> bool:
 
 def _locks(value: Any) -> bool:
     queue = sys.modules.get("queue")
-    queues = () if queue is None else (queue.Queue, queue.SimpleQueue)
+    queues = [getattr(queue, name) for name in ("Queue", "SimpleQueue") if hasattr(queue, name)]
     return is_a(value, (*_LOCKS, *queues))
 
 

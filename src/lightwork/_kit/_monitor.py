@@ -14,7 +14,6 @@ Nobody waits inside the guard, and nothing of the user's runs there.
 
 from __future__ import annotations
 
-import mmap
 import threading
 import weakref
 from collections.abc import Callable
@@ -72,7 +71,7 @@ class Monitor:
 
     def _attach(self, handle: Handle) -> None:
         self._handle = handle
-        self._map = mmap.mmap(handle.descriptor, self._size)
+        self._map = _platform.mapped(handle.descriptor, self._size)
         self._memory = _native.Memory(self._map, handle.descriptor)
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")

@@ -40,7 +40,7 @@ class Lease:
 
     def __init__(self, handle: Handle, size: int, writable: bool) -> None:
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-        memory = mmap.mmap(handle.descriptor, size, access=access)
+        memory = _platform.mapped(handle.descriptor, size, access)
         self.handle, self.size, self.writable = handle, size, writable
         self.start = _address(memory)
         self.memory = weakref.ref(memory)
@@ -202,7 +202,7 @@ def _filled(views: Sequence[memoryview], writable: bool, fill: Any = None, size:
                 part, at = part[written:], at + written
         at += -view.nbytes % ALIGNED
     if fill is not None:
-        fill(mmap.mmap(handle.descriptor, size))
+        fill(_platform.mapped(handle.descriptor, size))
     _platform.seal(handle.descriptor, writable)
     return _mapped(handle, size, writable)
 
@@ -213,10 +213,11 @@ def _filled(views: Sequence[memoryview], writable: bool, fill: Any = None, size:
 def _learn() -> None:
     """Has the wire ask of arrays where their memory lies, once there is any that is shared."""
     _pickling.reducers[memoryview] = _reduce_view
-    if "numpy" in sys.modules:
-        _pickling.reducers[sys.modules["numpy"].ndarray] = _reduce_array
-    if "pyarrow.lib" in sys.modules:
-        _pickling.reducers[sys.modules["pyarrow.lib"].Buffer] = _reduce_arrow
+    # Another thread may just import them.
+    if (array := getattr(sys.modules.get("numpy"), "ndarray", None)) is not None:
+        _pickling.reducers[array] = _reduce_array
+    if (buffer := getattr(sys.modules.get("pyarrow.lib"), "Buffer", None)) is not None:
+        _pickling.reducers[buffer] = _reduce_arrow
 
 
 def _reduce_array(array: Any) -> Any:
