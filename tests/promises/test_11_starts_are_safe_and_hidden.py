@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import psutil
 
 import lightwork as lw
@@ -125,8 +127,9 @@ def test_the_start_is_in_the_report():
 def test_auto_works_while_processes_start():
     """The calls of a computing function go on in the caller until the first worker is there."""
     fn = lambda x: (sum(range(60_000)), __import__("os").getpid())[1]  # noqa: E731 - travels by value
-    results = lw.map(fn, range(2000), backend=("serial", "processes"), max_workers=2)
-    me = psutil.Process().pid
-    assert results[0] == me and set(results) != {me}
-    lanes = {lane.backend: lane.calls for lane in results.report.lanes}
-    assert lanes["serial"] + lanes["processes"] == 2000
+    me, pids = psutil.Process().pid, []
+    results = lw.imap(fn, itertools.count(), backend=("serial", "processes"), max_workers=2)
+    while not pids or pids[-1] == me:  # on a crowded machine a process takes its time
+        pids.append(next(results))
+    results.close()
+    assert len(pids) > 10 and pids[0] == me
