@@ -231,7 +231,7 @@ class WorkerLost(Slotted):
 
 class Revoked(Slotted):
     """Calls that a worker had and will never begin: those from the given position on, by the batch's id. None, where
-    it has begun all, or has refused some itself.
+    it has begun all, or has refused some itself; told also when it comes to calls that were taken back before.
 
     A batch of which nothing was begun is no longer with the worker at all.
     """

@@ -392,7 +392,7 @@ class Dispatch:
         if len(lane.workers) > lane.target or worker.revoked or worker.worn:
             return False
         if worker.asked and not lane.calls:
-            return False  # it still imports what took its calls too long
+            return False  # it still imports what took its calls too long, as far as is known
         limit = self.rules.max_tasks_per_child
         if limit is not None and worker.given >= limit:
             return False
@@ -476,6 +476,7 @@ class Dispatch:
             sent.untimed += count
         batch = sent.batch
         if event.last:
+            worker.asked = False  # also where it has refused the first call
             del worker.sent[outcomes.batch]
             if not worker.sent:
                 lane.idle[event.worker] = worker
@@ -538,7 +539,10 @@ class Dispatch:
 
     def _revoked(self, lane: Lane, event: Revoked) -> None:
         worker = lane.workers.get(event.worker)
-        if worker is None or not event.positions:
+        if worker is None:
+            return
+        if not event.positions:
+            worker.asked = False  # it has come to them, so that it imports no more
             return
         for number, position in reversed(event.positions.items()):
             batch = worker.sent[number].batch

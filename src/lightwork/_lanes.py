@@ -30,8 +30,9 @@ class Sent(Slotted):
 
 class Worker(Slotted):
     """``since``: when the batch that it works on came to it, or its turn. ``revoked``: it was told to begin nothing
-    more of what it has, ``asked``: so that others of its lane come first next time. ``worn``: it said that it will
-    begin nothing more, or is to be killed. ``warm``: it has ended a call. ``given``: calls that it has had."""
+    more of what it has, ``asked``: so that others of its lane come first, until it has come to that. ``worn``: it said
+    that it will begin nothing more, or is to be killed. ``warm``: it has ended a call. ``given``: calls that it has
+    had."""
 
     __slots__ = ("asked", "given", "ready", "revoked", "sent", "since", "warm", "worn")
 

@@ -114,6 +114,19 @@ def test_what_was_taken_back_is_refused_however_late_the_worker_comes_to_it(pupp
 
 
 @linux
+def test_that_a_worker_has_come_to_what_was_taken_back_is_told(puppet):
+    """It may have been long in importing, and imports no more."""
+    launcher, crew, worker = puppet
+    crew.send(worker, Batch(1, abs, "one", 0, [1]))
+    number = launcher.next_batch()
+    crew.revoke(worker)
+    assert [event.positions for event in until(crew, Revoked)] == [{1: 0}]
+    assert not launcher.begin(number, 0)
+    launcher.end_batch(number)
+    assert [event.positions for event in until(crew, Revoked)] == [{}]
+
+
+@linux
 def test_what_was_taken_back_stays_so_when_more_is(puppet):
     """The worker is long in importing what the first call needs; the same calls are sent, and taken back, again."""
     launcher, crew, worker = puppet

@@ -436,6 +436,33 @@ def test_a_worker_that_was_asked_what_it_has_not_begun_is_not_asked_again_before
     assert dispatch.plan(LATE) == []
 
 
+@pytest.mark.parametrize("refuses_first", [True, False], ids=["it refuses before its answer", "it refuses later"])
+def test_a_worker_that_was_asked_for_its_first_call_has_others_once_it_has_come_to_that(refuses_first):
+    """Until then it may be importing for long. When all had been asked, none had a call ever again."""
+    dispatch = Dispatch(Rules())
+    for lane, revocable in ((0, True), (1, False)):
+        dispatch.add_lane(lane, Batching(1e-4, 1), 1, revocable=revocable)
+        dispatch.set_lane(lane, 1)
+    dispatch.feed(abs, "one", [1, 2])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    dispatch.started((1, 1))
+    ours, theirs = dispatch.plan(0.0)
+    dispatch.handle(1, Finished(1, Outcomes(ours.batch.id, 0, [2], seconds=1e-3), last=True), 0.0)
+    assert dispatch.plan(0.0) == [Revoke((0, 1))]
+    if refuses_first:
+        dispatch.handle(0, Finished(1, Outcomes(theirs.batch.id, 0, []), last=True), 0.0)
+    else:
+        dispatch.handle(0, Revoked(1, {theirs.batch.id: 0}), 0.0)
+        dispatch.feed(abs, "one", [3])
+        (ours,) = dispatch.plan(0.0)
+        assert ours.worker == (1, 1)
+        dispatch.handle(1, Finished(1, Outcomes(ours.batch.id, 0, [1], seconds=1e-3), last=True), 0.0)
+        dispatch.handle(0, Revoked(1, {}), 0.0)
+    dispatch.feed(abs, "one", [4, 5, 6])
+    assert {send.worker for send in dispatch.plan(0.0)} == {(0, 1), (1, 1)}
+
+
 def three_calls_with_one_worker(monkeypatch):
     monkeypatch.setattr(_submitted, "DEEP", 1)
     dispatch = Submitted(Rules(stop_on_failure=False))

@@ -124,16 +124,17 @@ class Link:
         # One that went on will refuse the next call, or has, and its frame says so.
         return Revoked(self.number, positions)
 
-    def unread(self, number: int) -> Revoked | None:
-        """It could not read its ``number``-th batch, which goes back whole; None where that was taken back before."""
+    def unread(self, number: int) -> Revoked:
+        """It could not read its ``number``-th batch, which goes back whole, if it was not taken back before."""
         self.free(number)
         sent = self.record.batches.pop(number, None)
-        return None if sent is None else Revoked(self.number, {sent.batch.id: 0})
+        return Revoked(self.number, {} if sent is None else {sent.batch.id: 0})
 
     # what it did
 
-    def collect(self, frame: _wire.Frame) -> Finished | None:
-        """Takes in a frame with results; None where it tells nothing new."""
+    def collect(self, frame: _wire.Frame) -> Finished | Revoked | None:
+        """Takes in a frame with results; None where it tells nothing new, not even that it is past what was taken
+        back."""
         self._taken += 1
         self.told = True
         body = frame.body
@@ -150,7 +151,7 @@ class Link:
         if last and self._placed and not keeps:
             self.free(number)
         if outcomes is None:
-            return None
+            return Revoked(self.number, {}) if last else None
         outcomes.began, outcomes.seconds, outcomes.cpu = began, seconds, cpu
         return Finished(self.number, outcomes, last != 0, last == WORN_OUT)
 

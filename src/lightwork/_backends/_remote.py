@@ -327,12 +327,11 @@ class RemoteCrew(Crew):
 
     def _take(self, link: Link, frame: _wire.Frame) -> None:
         if frame.kind in _OUTCOMES:
-            if (finished := link.collect(frame)) is not None:
-                self._events.append(finished)
+            if (event := link.collect(frame)) is not None:
+                self._events.append(event)
         elif frame.kind == _wire.UNREAD:
             self._apart = True  # items go one by one from now on, to find out which of them it is
-            if (revoked := link.unread(*struct.unpack("<I", frame.body))) is not None:
-                self._events.append(revoked)
+            self._events.append(link.unread(*struct.unpack("<I", frame.body)))
         elif frame.kind == _wire.FREE:
             for number in frame.body.cast("I").tolist():
                 link.free(number)
