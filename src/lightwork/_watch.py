@@ -46,9 +46,9 @@ STILL = 0.1
 LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
-THREADING_FIRST = sys.version_info < (3, 13)
-"""Whether the caller's thread is to load ``threading``, 1 to 3 ms, before another one may: until then that takes the
-thread that loads it for the main one."""
+THREADING_FIRST = not hasattr(_thread, "_get_main_thread_ident")
+"""Whether the caller's thread is to load ``threading``, 1 to 3 ms, before another one may: until Python 3.13, which has
+that to ask, it takes the thread that loads it for the main one."""
 
 
 loading = Loading()
