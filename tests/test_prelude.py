@@ -153,12 +153,14 @@ def test_the_main_thread_is_known_though_another_one_was_the_first_to_load_threa
 
 
 def test_a_first_map_does_not_need_what_another_thread_is_just_importing():
-    """Two threads whose first maps meet: of ``functools`` the one found what the other had executed so far."""
+    """Two threads whose first maps meet: of ``functools`` the one found what the other had executed so far, and
+    of ``_per_worker`` what its own thread that looked on had."""
     script = """
         import sys, types
         import lightwork as lw
 
-        sys.modules["functools"] = types.ModuleType("functools")
+        for name in ("functools", "lightwork._per_worker"):
+            sys.modules[name] = types.ModuleType(name)
         print(lw.map(abs, range(10)) == list(range(10)))
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
@@ -200,6 +202,22 @@ def test_the_program_does_not_end_before_threads_that_look_on_have_begun(long):
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     threads = 3 if long else 2
     assert (found.stdout, found.stderr) == (f"{threads} of {threads} have begun\n", "")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="it has no _interpreters")
+def test_nor_does_a_sub_interpreter_end_before_threads_that_look_on_have():
+    """Until Python 3.14 the whole program died of that. ``legacy`` is what programs have that embed Python."""
+    script = """
+        import _interpreters
+
+        program = "import lightwork as lw; lw.map(lambda x: sum(range(x)), [10**6] * 3)"
+        for _ in range(20):
+            made = _interpreters.create("legacy")
+            assert _interpreters.exec(made, program) is None
+            _interpreters.destroy(made)
+    """
+    found = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="here nothing forks")

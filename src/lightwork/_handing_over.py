@@ -147,8 +147,8 @@ class HandOver:
         if not is_dear(cold, ahead):
             return None
         return (
-            f"a worker's first call ended {seconds(cold)} later than one takes here, as that of one more would in "
-            f"place of this thread, and the rest takes about {seconds(ahead)}"
+            f"a worker's first call ended {seconds(cold)} later than one would here, as that of a further worker "
+            f"would, and all that is left takes about {seconds(ahead)}"
         )
 
     def conclude(self, run: Sharing) -> None:

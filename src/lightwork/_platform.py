@@ -179,15 +179,26 @@ def mapped(descriptor: int, size: int, access: int = 0) -> mmap.mmap:
     if sys.version_info >= (3, 13):
         return mmap.mmap(descriptor, size, access=access, trackfd=False)
     # It keeps a duplicate with the lowest number that is free.
+    filled: list[int] = []
     with _filling:
-        filled = [os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
         try:
-            while filled[-1] < _OWN:
+            for _ in _closed_streams():
                 filled.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
             return mmap.mmap(descriptor, size, access=access)
         finally:
             for each in filled:
                 os.close(each)
+
+
+def _closed_streams() -> list[int]:
+    """The numbers of standard streams that the program has closed."""
+    closed = []
+    for number in range(_OWN):
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.append(number)
+    return closed
 
 
 def _forget_filling() -> None:
@@ -204,13 +215,10 @@ def fill_streams() -> None:
     A sub-interpreter takes what has such a number for its stream, be it a folder that an import is reading: then it
     fails to start. What children are given stays as it was: nothing.
     """
-    for number in range(_OWN):
-        try:
-            os.fstat(number)
-        except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:  # another thread was quicker: it has this number, or a lower one was free again
-                os.close(opened)
+    for number in _closed_streams():
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != number:  # another thread was quicker: it has this number, or a lower one was free again
+            os.close(opened)
 
 
 def adopted(descriptor: int) -> socket.socket:

@@ -93,8 +93,9 @@ class Prelude:
         self.total = total
         self.unfilled = unfilled(fn) if total > 1 else ()
         self.seed = _context.entropy()
-        per_worker = sys.modules.get("lightwork._per_worker")
-        self.held: frozenset[object] = per_worker.held() if per_worker else frozenset()
+        # Where nobody has loaded it, or another thread is just about to, this one holds nothing.
+        held = getattr(sys.modules.get("lightwork._per_worker"), "held", None)
+        self.held: frozenset[object] = held() if held else frozenset()
         """What this thread held before, of ``lw.per_worker``."""
         _context.mark_records()
         self.calls = 0
@@ -199,8 +200,8 @@ class Prelude:
         if over:
             self.unfilled = ()
             self.watcher = None  # this is the report now, which may be sent elsewhere
-            if per_worker := sys.modules.get("lightwork._per_worker"):
-                per_worker.release(keep=self.held)
+            if release := getattr(sys.modules.get("lightwork._per_worker"), "release", None):
+                release(keep=self.held)
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:

@@ -47,8 +47,8 @@ LONG = 1.0
 """Seconds in which a first call certainly begins."""
 
 THREADING_FIRST = not hasattr(_thread, "_get_main_thread_ident")
-"""Whether the caller's thread is to load ``threading``, 1 to 3 ms, before another one may: it takes the thread that
-loads it for the main one, where it cannot ask this, as it can from Python 3.13 on."""
+"""Whether the caller's thread is to load ``threading``, 1 to 3 ms, before another one may: until Python 3.13, which has
+that to ask, it takes the thread that loads it for the main one."""
 
 
 loading = Loading()

@@ -61,13 +61,19 @@ for what earlier calls do, begin one by one."""
 _open: weakref.WeakSet[Executor] = weakref.WeakSet()
 
 
+def _service() -> Any:
+    """The module of that name. None where nobody has loaded it, or another thread is just about to: it has none."""
+    module = sys.modules.get("lightwork._service")
+    return module if hasattr(module, "open_service") else None
+
+
 def _finish() -> None:
     """At the program's end submitted calls are still run, as those of the standard library's executors are.
 
     Ctrl-C ends the wait and the workers, which must be gone before the interpreter is taken down.
     """
     Executor._ended = True
-    service = sys.modules.get("lightwork._service")
+    service = _service()
     try:
         for executor in list(_open):
             executor.shutdown(wait=False)
@@ -89,7 +95,7 @@ def _forget() -> None:
         executor._services = {}
         executor._refusal = IN_A_CHILD
     _open.clear()
-    if (service := sys.modules.get("lightwork._service")) is not None:
+    if (service := _service()) is not None:
         service.forget_all()
 
 

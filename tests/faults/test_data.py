@@ -67,6 +67,27 @@ def test_kept_slices_of_arguments_and_results_never_change():
     assert all(nasty.digest(part) == told for part, told in kept)
 
 
+TWO_LEFT = """
+    import array, os, resource
+    import lightwork as lw
+    lw.share(array.array("d", range(6)))  # loads what that takes
+    following = os.dup(0)
+    os.close(following)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (following + 2, following + 2))
+    shared = lw.share(array.array("d", range(6)), writable=True)
+    assert list(shared) == list(range(6))
+"""
+
+
+@pytest.mark.timeout(40)
+@pytest.mark.skipif(sys.platform == "win32", reason="it knows no such limit")
+def test_memory_that_is_shared_takes_no_descriptor_beside_its_own_and_that_of_its_mapping():
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TWO_LEFT)], cwd=ROOT, capture_output=True, text=True, timeout=35
+    )
+    assert run.returncode == 0, run.stderr
+
+
 SCARCE = """
     import resource
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))

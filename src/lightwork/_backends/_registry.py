@@ -32,9 +32,10 @@ def _end_interpreters() -> None:
     Registered here, early: the hook of the executors, whose calls may still need them, is registered later, so it
     runs before.
     """
-    module = sys.modules.get(_PLACES["interpreters"][0])
-    if module is not None:
-        module.end_all()
+    # Where another thread is just importing it, it has begun none.
+    end_all = getattr(sys.modules.get(_PLACES["interpreters"][0]), "end_all", None)
+    if end_all is not None:
+        end_all()
 
 
 def backend(name: str) -> Backend:

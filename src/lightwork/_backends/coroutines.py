@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from functools import partial
 
@@ -195,6 +196,9 @@ class AsyncioCrew(_CoroutineCrew):
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
+        self._sent: deque[tuple[int, Batch]] = deque()
+        self._roused = False
+        """Whether the loop has been told of what is there, and has not come to that yet."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=daemon_threads())
         try:
@@ -210,8 +214,21 @@ class AsyncioCrew(_CoroutineCrew):
         self._loop.close()
 
     def send(self, worker: int, batch: Batch) -> None:
-        if not self._broken:
-            self._loop.call_soon_threadsafe(self._tasks.start, worker, batch)
+        if self._broken:
+            return
+        self._sent.append((worker, batch))
+        if not self._roused:  # else each would cost two calls of the kernel, more than a coroutine that does little
+            try:
+                self._roused = True
+                self._loop.call_soon_threadsafe(self._start_sent)
+            except BaseException:  # a Ctrl-C: the next one tells it again
+                self._roused = False
+                raise
+
+    def _start_sent(self) -> None:
+        self._roused = False  # at first: what comes from now on is told of anew, whether it is taken here or not
+        while self._sent:
+            self._tasks.start(*self._sent.popleft())
 
     def revoke(self, worker: int) -> None:
         self._loop.call_soon_threadsafe(self._tasks.revoke, worker)
