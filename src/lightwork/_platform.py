@@ -168,6 +168,14 @@ def _apart(descriptor: int) -> int:
         os.close(descriptor)
 
 
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 _filling = RLock()
 """Held while descriptors stand where the program has closed a standard stream. A signal handler may map memory, too."""
 
@@ -180,9 +188,9 @@ def mapped(descriptor: int, size: int, access: int = 0) -> mmap.mmap:
         return mmap.mmap(descriptor, size, access=access, trackfd=False)
     # It keeps a duplicate with the lowest number that is free.
     with _filling:
-        filled = [os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)]
+        filled: list[int] = []
         try:
-            while filled[-1] < _OWN:
+            while not all(map(_is_open, range(_OWN))):
                 filled.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
             return mmap.mmap(descriptor, size, access=access)
         finally:
@@ -205,9 +213,7 @@ def fill_streams() -> None:
     fails to start. What children are given stays as it was: nothing.
     """
     for number in range(_OWN):
-        try:
-            os.fstat(number)
-        except OSError:
+        if not _is_open(number):
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != number:  # another thread was quicker: it has this number, or a lower one was free again
                 os.close(opened)
