@@ -137,7 +137,8 @@ def test_calls_that_wait_for_an_import_are_taken_back(tmp_path, monkeypatch, cal
     assert results == list(range(calls))
     assert used(results.report) - {"processes"} == {"serial"}
     assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(calls))
-    assert any(decision.what.startswith("changed over to") for decision in results.report.decisions)
+    left = any(decision.what.startswith("changed over to") for decision in results.report.decisions)
+    assert left or lw.machine().cores == 1
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5, 0.7])
