@@ -85,17 +85,22 @@ def test_computing_leaves_the_plain_loop_where_there_are_cores(work):
 
 @pytest.mark.skipif(lw.machine().gil, reason="threads share a GIL")
 def test_without_a_gil_nothing_is_loaded_for_processes_that_nobody_needs():
+    """As many calls as it takes: on a crowded machine the first ones do not show what threads would be worth."""
     code = """
-import sys, time
+import sys, threading, time
 import lightwork as lw
 
 def count(seconds):
     until = time.thread_time() + seconds
     while time.thread_time() < until:
         pass
+    return threading.get_ident()
 
-report = lw.map(count, [0.01] * 60).report
-assert report.backend == "threads" or lw.machine().cores == 1, report
+lw.map(count, [0.01] * 60)
+if lw.machine().cores > 1:
+    results = lw.imap(count, [0.01] * 3000)
+    assert any(thread != threading.get_ident() for thread in results), results.report  # draws them up to the first
+    results.close()
 assert "lightwork._backends.processes" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -132,7 +137,8 @@ def test_calls_that_wait_for_an_import_are_taken_back(tmp_path, monkeypatch, cal
     assert results == list(range(calls))
     assert used(results.report) - {"processes"} == {"serial"}
     assert sorted(map(int, (tmp_path / "calls").read_text().split())) == list(range(calls))
-    assert any(decision.what.startswith("changed over to") for decision in results.report.decisions)
+    left = any(decision.what.startswith("changed over to") for decision in results.report.decisions)
+    assert left or lw.machine().cores == 1
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5, 0.7])

@@ -174,6 +174,7 @@ def test_a_function_that_became_slower_is_learnt_anew(file, monkeypatch):
     assert decisions(run(file)) == ["began with 20 threads"]
 
 
+@pytest.mark.skipif(lw.machine().cores < 2, reason="on one core computing calls never leave the calling thread")
 def test_calls_that_are_far_shorter_go_back_to_the_calling_thread(file):
     results = lw.map(count, [10] * 50_000)
     for _ in range(10):  # on a busy machine the first calls may have been kept from a core, and look long
@@ -181,9 +182,9 @@ def test_calls_that_are_far_shorter_go_back_to_the_calling_thread(file):
         with lw.config(memory=file):
             again = lw.map(count, [10] * 50_000)
         assert list(again) == list(results) and again.report.calls == 50_000
-        if "went on in the calling thread" in decisions(again.report)[1]:
+        if any("went on in the calling thread" in decision for decision in decisions(again.report)):
             break
-    assert "went on in the calling thread" in decisions(again.report)[1]
+    assert any("went on in the calling thread" in decision for decision in decisions(again.report))
     assert "serial" in {lane.backend for lane in again.report.lanes}
     assert _memory.rows(str(file))[0].past.demand.wall < 0.01
 
