@@ -197,8 +197,8 @@ class AsyncioCrew(_CoroutineCrew):
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
         self._sent: deque[tuple[int, Batch]] = deque()
-        self._roused = False
-        """Whether the loop has been told of what is there, and has not come to that yet."""
+        self._roused = threading.Lock()
+        """Held from when the loop is told of what is there until it comes to that."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=daemon_threads())
         try:
@@ -217,18 +217,22 @@ class AsyncioCrew(_CoroutineCrew):
         if self._broken:
             return
         self._sent.append((worker, batch))
-        if not self._roused:  # else each would cost two calls of the kernel, more than a coroutine that does little
-            try:
-                self._roused = True
+        try:
+            # Each time would cost two calls of the kernel, more than a coroutine that does little.
+            if self._roused.acquire(blocking=False):
                 self._loop.call_soon_threadsafe(self._start_sent)
-            except BaseException:  # a Ctrl-C: the next one tells it again
-                self._roused = False
-                raise
+        except BaseException:  # a Ctrl-C: the next one tells it again
+            self._calm_down()
+            raise
 
     def _start_sent(self) -> None:
-        self._roused = False  # at first: what comes from now on is told of anew, whether it is taken here or not
+        self._calm_down()  # at first: what comes from now on is told of anew, whether it is taken here or not
         while self._sent:
             self._tasks.start(*self._sent.popleft())
+
+    def _calm_down(self) -> None:
+        with suppress(RuntimeError):  # a Ctrl-C, or the loop, was quicker
+            self._roused.release()
 
     def revoke(self, worker: int) -> None:
         self._loop.call_soon_threadsafe(self._tasks.revoke, worker)
