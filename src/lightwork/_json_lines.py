@@ -118,7 +118,11 @@ class LineWriter:
         self._flusher = threading.Thread(target=self._flush_now_and_then, name="lightwork-output", daemon=True)
 
     def __enter__(self) -> Self:
-        self._flusher.start()
+        try:
+            self._flusher.start()
+        except BaseException:  # there can be no more, or a signal's handler has raised, and it may have begun
+            self._end()
+            raise
         return self
 
     def __exit__(
@@ -150,13 +154,16 @@ class LineWriter:
 
     def close(self) -> None:
         """Hands on what is left."""
-        self._ended.set()
-        self._written.set()
+        self._end()
         self._flusher.join()
         with self._lock:
             if self._failure is not None:
                 raise self._failure
             self._stream.flush()
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._written.set()
 
 
 def silence(descriptor: int) -> None:

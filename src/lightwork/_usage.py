@@ -62,6 +62,9 @@ class PeakMemory:
             self._thread.start()
         except RuntimeError:
             self._watched = False
+        except BaseException:  # a signal's handler has raised, and it may have begun
+            self._stop.set()
+            raise
         return self
 
     def __exit__(

@@ -10,8 +10,9 @@ import pytest
 import lightwork as lw
 
 PROGRAM = """
-import asyncio, signal, sys, threading, time
+import asyncio, contextlib, io, signal, sys, threading, time
 import lightwork as lw
+from lightwork import cli
 
 class Struck(Exception):
     pass
@@ -34,6 +35,14 @@ def submit(backend, fn):
     with lw.Executor(2, backend=backend) as executor:
         return [future.result() for future in [executor.submit(fn, x) for x in range(8)]]
 
+def compared():
+    return range(lw.compare(wait, range(8), backends=["serial", "threads"], rounds=1).items)
+
+def printed():
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())) as lines:
+        assert cli.main(["map", f"{__file__}:wait", "--items", "range(8)"]) == 0
+    return lines.buffer.getvalue().splitlines()
+
 what, when = sys.argv[1:]
 jobs = {
     "threads": lambda: lw.map(wait, range(8), backend="threads", max_workers=2),
@@ -43,6 +52,8 @@ jobs = {
     "executor of threads": lambda: submit("threads", wait),
     "executor of processes": lambda: submit("processes", abs),
     "executor of coroutines": lambda: submit("asyncio", awaited),
+    "comparison": compared,
+    "command that writes lines": printed,
 }
 start, waits = threading.Thread.start, threading.Event.wait
 to_come = [when]
@@ -88,6 +99,8 @@ if __name__ == "__main__":
         "executor of threads",
         "executor of processes",
         "executor of coroutines",
+        "comparison",
+        "command that writes lines",
     ],
 )
 @pytest.mark.timeout(90)
