@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import inspect
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ import textwrap
 import threading
 import time
 import types
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,15 @@ def busy(seconds: float) -> None:
 def wait(seconds: float) -> float:
     time.sleep(seconds)
     return seconds
+
+
+def run(
+    script: str, *arguments: object, timeout: float = 30, options: tuple[str, ...] = (), cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program of its own, which has loaded nothing yet and has ``busy``; ``options`` are Python's."""
+    program = f"import time\n{inspect.getsource(busy)}\n{textwrap.dedent(script)}"
+    command = [sys.executable, *options, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd)
 
 
 @pytest.mark.parametrize("items", [range(2000), list(range(2000)), tuple(range(2000)), range(20), [1], range(2)])
@@ -65,10 +76,13 @@ def test_other_containers_are_mapped_in_their_own_order(items):
 
 
 def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
-    script = (
-        "import lightwork as lw, sys; lw.map(abs, range(1000)); lw.map(abs, range(10));"
-        "print(*sorted(name for name in sys.modules if name.startswith('lightwork.')))"
-    )
+    script = """
+        import lightwork as lw, sys
+
+        lw.map(abs, range(1000))
+        lw.map(abs, range(10))
+        print(*sorted(name for name in sys.modules if name.startswith("lightwork.")))
+    """
     expected = {
         f"lightwork.{name}"
         for name in [
@@ -88,65 +102,54 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
         ]
     }
     for _ in range(20):  # on a busy machine it may be no short map
-        found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        found = run(script)
         if set(found.stdout.split()) == expected:
             break
-    assert set(found.stdout.split()) == expected
+    assert set(found.stdout.split()) == expected, found.stderr
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="until then whoever loads it is taken for the main thread")
 def test_a_first_map_of_few_items_does_not_wait_for_threading():
     """It takes 1 to 3 ms to load, and only who looks on may come to need it."""
-    script = (
-        "import lightwork as lw, sys; before = 'threading' in sys.modules; lw.map(abs, range(10));"
-        "print(before, 'threading' in sys.modules)"
-    )
+    script = """
+        import lightwork as lw, sys
+
+        before = "threading" in sys.modules
+        lw.map(abs, range(10))
+        print(before, "threading" in sys.modules)
+    """
     for _ in range(20):  # on a busy machine it may be no short map
-        found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+        found = run(script)
         if found.stdout.split() == ["False", "False"]:
             break
-    assert found.stdout.split() == ["False", "False"]
+    assert found.stdout.split() == ["False", "False"], found.stderr
 
 
 def test_fifty_milliseconds_are_not_worth_asking_who_could_share_them():
     """What knows the answers takes 25 ms to load, and even without a GIL the calls beside it lose 5 to 20 by that."""
     script = """
-        import sys, time
+        import sys
         time.perf_counter = time.process_time  # on a crowded machine it would look longer
         import lightwork as lw
 
-        def busy(item):
-            end = time.thread_time() + 5e-4
-            while time.thread_time() < end:
-                pass
-
-        lw.map(busy, range(100))
+        lw.map(lambda item: busy(5e-4), range(100))
         print("lightwork._collecting" in sys.modules)
     """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    assert found.stdout.split() == ["False"]
+    found = run(script)
+    assert found.stdout.split() == ["False"], found.stderr
 
 
 def test_the_main_thread_is_known_though_another_one_was_the_first_to_load_threading():
     script = """
-        import _thread, sys, time
+        import _thread
         import lightwork as lw
 
-        def long(item):
-            end = time.thread_time() + 0.3
-            while time.thread_time() < end:
-                pass
-            return item
-
-        if __name__ == "__main__":
-            results = lw.map(long, range(4))
-            import threading
-            print(results, threading.main_thread().ident == _thread.get_ident())
-            print(threading.current_thread() is threading.main_thread())
+        results = lw.map(lambda item: busy(0.3) or item, range(4))
+        import threading
+        print(results, threading.main_thread().ident == _thread.get_ident())
+        print(threading.current_thread() is threading.main_thread())
     """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    found = run(script)
     assert found.stdout.splitlines() == ["[0, 1, 2, 3] True", "True"], found.stderr
 
 
@@ -161,8 +164,7 @@ def test_a_first_map_does_not_need_what_another_thread_is_just_importing():
             sys.modules[name] = types.ModuleType(name)
         print(lw.map(abs, range(10)) == list(range(10)))
     """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    found = run(script)
     assert (found.stdout, found.stderr) == ("True\n", "")
 
 
@@ -196,8 +198,7 @@ def test_the_program_does_not_end_before_threads_that_look_on_have_begun(long):
         lw.map(abs, range(10))
         last_line.set()
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(long)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    found = run(script, long)
     threads = 3 if long else 2
     assert (found.stdout, found.stderr) == (f"{threads} of {threads} have begun\n", "")
 
@@ -214,7 +215,7 @@ def test_nor_does_a_sub_interpreter_end_before_threads_that_look_on_have():
             assert _interpreters.exec(made, program) is None
             _interpreters.destroy(made)
     """
-    found = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
+    found = run(script, timeout=60)
     assert (found.returncode, found.stderr) == (0, "")
 
 
@@ -236,9 +237,8 @@ def test_a_child_that_was_forked_does_not_wait_for_its_parents_threads_at_its_en
         print(os.times().elapsed - began)
         go_on.set()
     """
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    assert float(found.stdout) < 10 and not found.stderr
+    found = run(script, options=("-W", "ignore"))
+    assert not found.stderr and float(found.stdout) < 10, found.stderr
 
 
 @pytest.mark.skipif(usable_cores() > 4 or not gil_enabled(), reason="the more cores, the more they are worth asking")
@@ -266,16 +266,10 @@ def test_a_short_map_whose_results_are_as_much_to_carry_as_to_make_loads_nothing
         print("lightwork._auto" in sys.modules)
     """
     for _ in range(20):  # the look that a busy machine interrupts tells wrong times
-        found = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script), str(as_much_to_carry)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        )
+        found = run(script, as_much_to_carry, timeout=20)
         if found.stdout.split() == [str(not as_much_to_carry)]:
             break
-    assert found.stdout.split() == [str(not as_much_to_carry)]
+    assert found.stdout.split() == [str(not as_much_to_carry)], found.stderr
 
 
 def test_results_can_be_sent_elsewhere_before_and_after_the_report_was_read():
@@ -487,7 +481,7 @@ def test_a_module_may_map_while_it_is_imported(tmp_path):
     """
     (tmp_path / "maps_at_once.py").write_text(textwrap.dedent(module))
     script = "import maps_at_once; print(maps_at_once.RESULTS)"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    found = run(script, timeout=50, cwd=tmp_path)
     assert found.stdout == f"{[list(range(8))] * 2}\n", found.stderr
 
 
@@ -549,17 +543,12 @@ def loaded(setting: str, fn: str, count: int) -> str:
         class Cpu:
             perf_counter = thread_time = staticmethod(time.thread_time)
 
-        def busy(seconds):
-            end = time.thread_time() + seconds
-            while time.thread_time() < end:
-                pass
-
         prelude.time = Cpu
         {setting}
         assert lw.map(lambda x: {fn}, range({count})) == [None] * {count}
         print([name for name in sys.modules if name.endswith(("t._policy", "._spawning"))])
     """
-    found = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30)
+    found = run(program)
     assert not found.stderr
     return found.stdout
 
@@ -603,8 +592,7 @@ def test_a_child_forked_while_modules_are_loaded_can_load_them():
         print(set(lw.map(fn, [float(sys.argv[1])] * 4)))
     """
     for pause in (0.005, 0.01, 0.02, 0.03):
-        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), str(pause)]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=50)
+        found = run(program, pause, timeout=50, options=("-W", "ignore"))
         assert found.stdout == "{0}\n", (pause, found.stdout, found.stderr)
 
 
@@ -632,20 +620,18 @@ def test_ranges_of_more_items_than_can_be_counted():
 
 def test_no_record_is_left_of_the_threads_that_looked_on():
     script = """
-        import threading, time
+        import threading
         import lightwork as lw
 
         def fn(x):
-            end = time.thread_time() + 0.05
-            while time.thread_time() < end:
-                pass
+            busy(0.05)
             return x
 
         lw.map(fn, range(12))
         lw.map(fn, range(12), seed=1)
         print(*(thread.name for thread in threading.enumerate() if thread.name.startswith("Dummy")))
     """
-    found = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=50)
+    found = run(script, timeout=50)
     assert found.stdout == "\n", found.stdout + found.stderr
 
 
