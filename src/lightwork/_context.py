@@ -250,9 +250,9 @@ def seed_globals() -> None:
 
     entropy = _derive(call.seed, call.index, b"globals")
     random.seed(entropy)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed([(entropy >> shift) & 0xFFFF_FFFF for shift in range(0, 256, 32)])
+    generators = getattr(sys.modules.get("numpy"), "random", None)  # another thread may just import it
+    if generators is not None:
+        generators.seed([(entropy >> shift) & 0xFFFF_FFFF for shift in range(0, 256, 32)])
 
 
 def _current() -> Here | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import functools
 import operator
-import sys
 from contextlib import _AsyncGeneratorContextManager, _GeneratorContextManager
 from types import CodeType, FunctionType
 from typing import Any
 
 from lightwork._by_code import importable
+from lightwork._loaded import loaded
 
 _dispatcher: CodeType = functools.singledispatch(len).__code__  # type: ignore[attr-defined]
 
@@ -36,7 +36,7 @@ def reduced(thing: Any) -> Any:
 
 def _is_array_type(kind: type) -> bool:
     """Whether it is what ``ctypes.c_int * 4`` makes."""
-    array = getattr(sys.modules.get("_ctypes"), "Array", None)
+    array = loaded("_ctypes", "Array")
     return array is not None and kind.__bases__ == (array,)
 
 

@@ -21,6 +21,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, Handler, Step, decode, line
 from lightwork._flow import Flow, Inner, Present
 from lightwork._lean import deque
+from lightwork._loaded import loaded
 from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child, lookup
 
@@ -503,10 +504,8 @@ def _is_queue(obj: Any) -> bool:
 
 
 def _is_from(module: str, obj: Any, *classes: str) -> bool:
-    """Whether ``obj`` is an instance of one of these. Of a module that nobody has loaded, or that another thread is
-    just about to, there is none."""
-    loaded = sys.modules.get(module)
-    return any(isinstance(obj, getattr(loaded, name, ())) for name in classes)
+    """Whether ``obj`` is an instance of one of these."""
+    return any(isinstance(obj, loaded(module, name, ())) for name in classes)
 
 
 def _is_own(obj: Any) -> bool:

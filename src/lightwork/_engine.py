@@ -8,7 +8,6 @@ hands the events back to ``Dispatch``. ``lw.map`` steps in the caller's thread, 
 from __future__ import annotations
 
 import math
-import sys
 
 from lightwork._backends.base import Backend, Crew
 from lightwork._calls import Event, Finished, WorkerFailed, WorkerLost
@@ -17,6 +16,7 @@ from lightwork._dispatch import Dispatch, Retire, Send, Start
 from lightwork._growth import Growth
 from lightwork._lanes import NO_CAP
 from lightwork._live import Live
+from lightwork._loaded import loaded
 from lightwork._machine import available_memory
 from lightwork._plan import Plan
 from lightwork._report import Report
@@ -81,7 +81,7 @@ class Run:
         every = getattr(plan.progress, "lightwork_every", None)
         self._tells_every = every if type(every) is float else TELL  # a mock has all attributes
         # Nothing of the kit is imported where nobody has made a lock.
-        watch = getattr(sys.modules.get("lightwork._kit.checked"), "Watch", None)
+        watch = loaded("lightwork._kit.checked", "Watch")
         self._locks = None if watch is None else watch(self.began)
         self.first = self.open(plan.backend, plan.workers, plan.growth)
 

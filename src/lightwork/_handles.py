@@ -12,9 +12,9 @@ is about to start; elsewhere pickling a handle is an error that says what to do.
 from __future__ import annotations
 
 import os
-import sys
 
 from lightwork._lean import RLock, WeakValues, get_ident, local
+from lightwork._loaded import loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _for_multiprocessing(descriptor: int) -> Any:
 
     Nobody can be starting one where its module is not loaded.
     """
-    starting = getattr(sys.modules.get("multiprocessing.context"), "get_spawning_popen", None)
+    starting = loaded("multiprocessing.context", "get_spawning_popen")
     if starting is None or starting() is None:
         raise TypeError(
             "locks, queues, pipes and shared memory of lightwork cross to lightwork's own workers (as an argument, in "

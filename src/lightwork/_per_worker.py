@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from lightwork._lean import local
+from lightwork._loaded import running_loop
 from lightwork._typing import Generic, TypeVar
 
 TYPE_CHECKING = False
@@ -50,7 +50,8 @@ class PerWorker(Generic[T]):
 
     def __call__(self) -> T:
         """This worker's own thing; made at the first call."""
-        key = (self._token, _loop())
+        loop = running_loop()
+        key = (self._token, 0 if loop is None else id(loop))
         held = _shelf.held.get(key)
         if held is None:
             held = _shelf.held[key] = _Held(self._factory(), self._close)
@@ -86,11 +87,3 @@ def release(keep: frozenset[object] = frozenset()) -> None:
     """Closes what this thread holds, but for what it held already when ``keep`` was asked; a worker's last act."""
     for key in [key for key in _shelf.held if key not in keep]:
         del _shelf.held[key]
-
-
-def _loop() -> int:
-    """The running event loop's identity, 0 outside of one."""
-    asyncio = sys.modules.get("asyncio")  # where nobody has loaded it no loop runs
-    running = getattr(asyncio, "_get_running_loop", None)  # another thread may just import it
-    loop = running() if running is not None else None
-    return 0 if loop is None else id(loop)

@@ -7,11 +7,10 @@ the pickle (protocol 5, PEP 574): they are sent from where they lie, and arrive 
 
 from __future__ import annotations
 
-import sys
-
 from lightwork._gate import of_a_signal
 from lightwork._handles import Arrived, Collecting, Handle, Unpacking
 from lightwork._lean import pickle
+from lightwork._loaded import loaded
 from lightwork._pieces import LARGE, Buffer, Bytes, Pieces, Sink, frames_of
 
 TYPE_CHECKING = False
@@ -169,8 +168,7 @@ def by_value(data: bytes | Pieces) -> bool:
 
 def _by_value_in(data: bytes) -> bool:
     """Whether the pickle names a module that cloudpickle was told to send by value."""
-    # One that another thread just imports was told nothing yet.
-    told = getattr(sys.modules.get("cloudpickle"), "list_registry_pickle_by_value", None)
+    told = loaded("cloudpickle", "list_registry_pickle_by_value")
     return told is not None and any(name.encode() in data for name in told())
 
 

@@ -15,6 +15,7 @@ import sys
 
 from lightwork._by_code import binding, calls_only, global_names, importable
 from lightwork._lean import cache
+from lightwork._loaded import loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def plain_modules(functions: set[FunctionType]) -> list[str]:
         for name in global_names(function.__code__)
         if (value := function.__globals__.get(name)) is not None and _is_plain(value)
     )
-    return [name for name in named if getattr(sys.modules.get(name), "__file__", None)]
+    return [name for name in named if loaded(name, "__file__")]
 
 
 def _stands_alone(
@@ -122,7 +123,7 @@ def _sets_up(module: str) -> bool:
     """Whether a module or a package that it is in may have set up for the whole process, when it was imported, what a
     function uses without naming it."""
     while module:
-        for value in getattr(sys.modules.get(module), "__dict__", {}).copy().values():
+        for value in loaded(module, "__dict__", {}).copy().values():
             kind = type(value)
             if kind is ModuleType:
                 name = value.__name__

@@ -8,6 +8,7 @@ import sys
 from lightwork._backends._messages import IMPORTED
 from lightwork._by_code import MAINS
 from lightwork._lean import partial, suppress
+from lightwork._loaded import loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _of_the_library(fn: object, alone: set[Any]) -> list[str]:
     home = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib takes 8 ms to import, which every start would pay
     found = []
     for name in _named(_names(fn)):
-        file = getattr(sys.modules.get(name), "__file__", None)
+        file = loaded(name, "__file__")
         if _is_standard(name) and file is not None and file.startswith(home):  # no file of the caller's of that name
             found.append(name)
     return found
@@ -121,7 +122,7 @@ def _names(fn: object) -> dict[str, Any]:
     everything: dict[str, Any] | None = getattr(fn, "__globals__", None)
     if everything is None:  # an object that can be called
         kind = type(fn).__module__
-        return {} if kind == "builtins" else getattr(sys.modules.get(kind), "__dict__", {})
+        return {} if kind == "builtins" else loaded(kind, "__dict__", {})
     if not _by_value(fn):
         return everything
     used: dict[str, Any] = {}
@@ -165,7 +166,7 @@ def _named(names: dict[str, Any]) -> Iterator[str]:
             seen.add(name)
             yield name
             if not _is_standard(name):
-                ahead.append(getattr(sys.modules.get(name), "__dict__", {}))
+                ahead.append(loaded(name, "__dict__", {}))
 
 
 def _is_standard(name: str) -> bool:

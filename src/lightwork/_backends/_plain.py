@@ -14,6 +14,7 @@ import sys
 from lightwork import _pickling
 from lightwork._gate import of_a_signal
 from lightwork._lean import Struct, pickle
+from lightwork._loaded import loaded
 from lightwork._pieces import Bytes, Pieces, Sink
 
 TYPE_CHECKING = False
@@ -102,17 +103,16 @@ def _known(thing: Any) -> str | None:
         return None
     root = module.partition(".")[0]
     root = _ALIASES.get(root, root)
-    home = sys.modules.get(root)
-    if root == "numpy" and home is not None:
-        if thing is home.ndarray:
+    if root == "numpy" and root in sys.modules:
+        if thing is loaded(root, "ndarray"):
             return _ARRAY
-        if _is_subclass(thing, home.dtype):
+        if _is_subclass(thing, loaded(root, "dtype", ())):
             return _DTYPE
-        return _KNOWN if name in _NUMPY or _is_subclass(thing, home.generic) else None
-    return _KNOWN if name in KNOWN.get(root, ()) and getattr(home, name, None) is thing else None
+        return _KNOWN if name in _NUMPY or _is_subclass(thing, loaded(root, "generic", ())) else None
+    return _KNOWN if name in KNOWN.get(root, ()) and loaded(root, name) is thing else None
 
 
-def _is_subclass(thing: Any, cls: type) -> bool:
+def _is_subclass(thing: Any, cls: type | tuple[()]) -> bool:
     return isinstance(thing, type) and issubclass(thing, cls)
 
 
@@ -145,8 +145,7 @@ def _by_default(cls: Any) -> bool:
 
 
 def _is_enum(cls: Any) -> bool:
-    enum = sys.modules.get("enum")
-    return type(cls) is getattr(enum, "EnumMeta", None)  # another thread may just import it
+    return type(cls) is loaded("enum", "EnumMeta")
 
 
 def _is_namedtuple(cls: Any) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import sys
 
 from lightwork._backends.base import Backend, Capabilities
+from lightwork._loaded import loaded
 from lightwork._record import Record
 from lightwork.errors import BackendUnavailable
 
@@ -32,8 +32,7 @@ def _end_interpreters() -> None:
     Registered here, early: the hook of the executors, whose calls may still need them, is registered later, so it
     runs before.
     """
-    # Where another thread is just importing it, it has begun none.
-    end_all = getattr(sys.modules.get(_PLACES["interpreters"][0]), "end_all", None)
+    end_all = loaded(_PLACES["interpreters"][0], "end_all")
     if end_all is not None:
         end_all()
 

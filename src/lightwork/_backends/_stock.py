@@ -19,11 +19,11 @@ import sys
 
 from lightwork import _platform
 from lightwork._library_threads import VARIABLES, users_environment
+from lightwork._loaded import loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     Settings = tuple[tuple[str, str], ...]
     Stock = tuple[str, tuple[str, ...], Settings]
@@ -51,7 +51,7 @@ _THREADS = frozenset({*VARIABLES.values(), "GOTO_NUM_THREADS", "OPENBLAS_DEFAULT
 
 def stock() -> Stock | None:
     """What a starter may stock now; None where the caller has no NumPy, or each worker is to import it for itself."""
-    origin = getattr(getattr(sys.modules.get(NUMPY), "__spec__", None), "origin", None)
+    origin = getattr(loaded(NUMPY, "__spec__"), "origin", None)
     if not isinstance(origin, str) or _platform.threads() is None:
         return None
     settings = tuple(sorted(_read(users_environment()).items()))
@@ -73,7 +73,7 @@ def _shadowed() -> bool:
     """Whether a module of the caller's has the name of one of the standard library, which NumPy may have found."""
     home = os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib takes 8 ms to import
     for name in sys.stdlib_module_names:
-        file = getattr(sys.modules.get(name), "__file__", None)
+        file = loaded(name, "__file__")
         if file is not None and not file.startswith(home):
             return True
     return False
@@ -117,6 +117,5 @@ def _set(wanted: Mapping[str, str]) -> None:
 
 def take() -> None:
     """In a fork that has just begun: what no two workers may share is made anew."""
-    random: Any = sys.modules.get("numpy.random")
-    if random is not None:
-        random.seed()
+    if (seed := loaded("numpy.random", "seed")) is not None:
+        seed()

@@ -13,6 +13,7 @@ import sys
 
 from lightwork import _context, _library_threads
 from lightwork._lean import suppress
+from lightwork._loaded import loaded
 from lightwork._record import Record, fresh
 
 TYPE_CHECKING = False
@@ -164,7 +165,7 @@ def unusual_decimals() -> Decimals | None:
 
     To be asked for in the caller's thread, or in a copy of its context: workers may be started in another.
     """
-    context = getattr(sys.modules.get("decimal"), "getcontext", None)
+    context = loaded("decimal", "getcontext")
     if context is None:
         return None
     copy: Decimals = context().copy()
@@ -183,7 +184,7 @@ def _authkey() -> bytes | None:
 def _filters() -> list[Filter] | None:
     """The warning filters of this interpreter, where somebody may have set any. Categories are single classes, whatever
     annotations allow."""
-    filters = getattr(sys.modules.get("warnings"), "filters", None)  # another thread may just import it
+    filters = loaded("warnings", "filters")
     if filters is None:
         return None
     found: list[Any] = list(filters)

@@ -12,6 +12,7 @@ from typing import Any
 from lightwork import _inventory, _machine
 from lightwork._finding import COSTS, FAILS, GOOD_TO_KNOW, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject, Use
+from lightwork._loaded import loaded
 
 _POOLS = {
     "multiprocessing": {"Pool", "Process"},
@@ -154,8 +155,8 @@ def _forks(use: Use) -> bool:
 
 def _fork_is_default() -> bool:
     """Whether multiprocessing forks where nobody says otherwise."""
-    multiprocessing: Any = sys.modules.get("multiprocessing")
-    chosen = None if multiprocessing is None else multiprocessing.get_start_method(allow_none=True)
+    ask = loaded("multiprocessing", "get_start_method")
+    chosen = None if ask is None else ask(allow_none=True)
     return bool((chosen or _machine.default_start_method()) == "fork")
 
 

@@ -17,6 +17,7 @@ from lightwork._effects import Effect, effects
 from lightwork._finding import CHANGES, FAILS, UNKNOWN, Finding
 from lightwork._hazards.subject import Subject
 from lightwork._kinds import is_a
+from lightwork._loaded import loaded
 from lightwork._pickling import by_value
 
 _SEPARATE = "In processes and interpreters each worker changes a copy of its own, of which you see nothing"
@@ -214,8 +215,7 @@ def _is_open(value: Any) -> bool:
 
 
 def _locks(value: Any) -> bool:
-    queue = sys.modules.get("queue")
-    queues = [getattr(queue, name) for name in ("Queue", "SimpleQueue") if hasattr(queue, name)]
+    queues = (loaded("queue", name, ()) for name in ("Queue", "SimpleQueue"))
     return is_a(value, (*_LOCKS, *queues))
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
 
 from lightwork import _machine, _platform
 
@@ -46,12 +45,6 @@ def is_alive(token: int) -> bool:
         return True
     began = _platform.process_began(token >> 32)
     return began is not None and began & 0xFFFF_FFFF == token & 0xFFFF_FFFF
-
-
-def running_loop() -> Any:
-    """The event loop that runs in this thread, if one does. Nothing is imported for it."""
-    look = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)  # another thread may just import it
-    return None if look is None else look()
 
 
 def is_alone() -> bool:

@@ -23,8 +23,9 @@ from lightwork import _context, _platform
 from lightwork._clock import SystemClock
 from lightwork._handles import Handle
 from lightwork._kit import _native
-from lightwork._kit._identity import is_alive, is_alone, me, running_loop
+from lightwork._kit._identity import is_alive, is_alone, me
 from lightwork._kit._uninterrupted import uninterrupted
+from lightwork._loaded import running_loop
 
 T = TypeVar("T")
 

@@ -12,9 +12,10 @@ from typing import Any
 from lightwork import _platform
 from lightwork._clock import SystemClock
 from lightwork._kit import _native
-from lightwork._kit._identity import is_alive, me, pid_of, running_loop
+from lightwork._kit._identity import is_alive, me, pid_of
 from lightwork._kit._monitor import OWN, WAITERS, WAITING, WOKEN, Monitor, check_timeout
 from lightwork._kit._uninterrupted import insist, uninterrupted
+from lightwork._loaded import running_loop
 from lightwork.errors import HolderDied
 
 CLAIM = _native.MUTEX // 4

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from lightwork import _pickling, _platform
 from lightwork._handles import Handle
+from lightwork._loaded import loaded
 
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -109,15 +110,16 @@ def share(thing: Any, *, writable: bool = False) -> Any:
 
     Raises TypeError for what has no such memory.
     """
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(thing, getattr(numpy, "ndarray", ())):
+    if isinstance(thing, loaded("numpy", "ndarray", ())):
+        import numpy  # another thread may just do so: this waits for its end
+
         if type(thing) not in (numpy.ndarray, numpy.memmap):
             raise TypeError(
                 f"a {type(thing).__name__} is more than its memory, and that of it would be lost: share "
                 "numpy.asarray(...) of it (of a masked array its data and its mask)"
             )
         return _share_array(numpy, thing, writable)
-    if not isinstance(thing, getattr(numpy, "generic", ())):
+    if not isinstance(thing, loaded("numpy", "generic", ())):
         try:
             raw = memoryview(thing)
         except TypeError:
@@ -213,10 +215,9 @@ def _filled(views: Sequence[memoryview], writable: bool, fill: Any = None, size:
 def _learn() -> None:
     """Has the wire ask of arrays where their memory lies, once there is any that is shared."""
     _pickling.reducers[memoryview] = _reduce_view
-    # Another thread may just import them.
-    if (array := getattr(sys.modules.get("numpy"), "ndarray", None)) is not None:
+    if (array := loaded("numpy", "ndarray")) is not None:
         _pickling.reducers[array] = _reduce_array
-    if (buffer := getattr(sys.modules.get("pyarrow.lib"), "Buffer", None)) is not None:
+    if (buffer := loaded("pyarrow.lib", "Buffer")) is not None:
         _pickling.reducers[buffer] = _reduce_arrow
 
 
