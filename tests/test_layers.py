@@ -32,9 +32,9 @@ FLOORS: dict[str, str] = {
     "engine": "_auto _engine _evidence _handing_over _live _memory _opening _plan _prelude _remembering _scout "
     "_second_choice _source _speculation _watch _watchdog",
     "report": "report.*",
-    "surface": "_collecting _config _doctor _futures _gathering _items _json_lines _mapped _measuring _options "
-    "_outstanding _preparing _reasons _routing _service _signatures _simulated _target _verdicts _world _hazards.* "
-    "amapping checking comparing executor mapping probing testing",
+    "surface": "_collecting _config _doctor _futures _gathering _items _json_lines _lazy_signatures _mapped _measuring "
+    "_options _outstanding _preparing _reasons _routing _service _signatures _simulated _target _verdicts "
+    "_world _hazards.* amapping checking comparing executor mapping probing testing",
     "package": "lightwork",
     "lab": "lab.*",
     "command line": "cli.* __main__",

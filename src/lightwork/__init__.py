@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # type checkers know this name; importing it from typing would be most of the import's cost
 if TYPE_CHECKING:
-    from lightwork import _signatures
+    from lightwork import _lazy_signatures, _signatures
     from lightwork._backends._registry import backends
     from lightwork._config import config
     from lightwork._context import numpy_rng, rng
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from lightwork.probing import Profile, probe
 
     map: _signatures.Eager
-    imap: _signatures.Lazy
-    imap_unordered: _signatures.Lazy
+    imap: _lazy_signatures.Lazy
+    imap_unordered: _lazy_signatures.Lazy
 
 _HOMES = {
     "_context": ("numpy_rng", "rng"),
