@@ -19,7 +19,8 @@ from itertools import islice, takewhile
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, Handler, Step, decode, line
-from lightwork._flow import Flow, Inner, Present
+from lightwork._flow import Flow
+from lightwork._instructions import Inner, Present
 from lightwork._lean import deque
 from lightwork._loaded import loaded
 from lightwork._record import Record
