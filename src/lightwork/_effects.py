@@ -19,10 +19,25 @@ from itertools import islice, takewhile
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 
 from lightwork._bytecode import ATTR_HAS_FLAG, ENDS, Handler, Step, decode, line
+from lightwork._changers import (
+    BUILTIN_TYPES,
+    CHANGES_ALWAYS,
+    CHANGES_CONTAINERS,
+    CHANGES_FIRST,
+    CHANGES_UNUSED,
+    DRAINS,
+    INPLACE,
+    INSIDE,
+    PROCESS_STATE,
+    VALUE_USED,
+    VIEWS,
+    changer_of,
+    each_thread_its_own,
+    is_queue,
+    logs,
+)
 from lightwork._flow import Flow
 from lightwork._instructions import Inner, Present
-from lightwork._lean import deque
-from lightwork._loaded import loaded
 from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child, lookup
 
@@ -85,58 +100,6 @@ def identities(fn: Callable[..., Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(reader.identities))
 
 
-# --- what changes an object
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_CHANGES_ALWAYS = _words(
-    "append appendleft extend extendleft insert popitem popleft clear setdefault discard writelines put_nowait "
-    "difference_update intersection_update symmetric_difference_update __setitem__ __delitem__ move_to_end "
-    "__iadd__ __isub__ __imul__ __ior__ __iand__ __ixor__ __setattr__ __delattr__"
-)
-"""Names that mean a change wherever they are methods."""
-
-_CHANGES_UNUSED = _words("add update remove pop sort reverse write put fill resize rotate subtract set")
-"""Names that also belong to methods that return something new (a data frame's ``add``, say): they count where
-nobody looks at the result, or where the object's type is known."""
-
-_CHANGES_CONTAINERS = _CHANGES_ALWAYS | _CHANGES_UNUSED
-
-_VALUE_USED = frozenset(("pop", "write"))
-"""Of these, names that change the object even if the result is used."""
-
-_BUILTIN_TYPES = (list, dict, set, bytearray, deque)
-
-_INSIDE = _words("get setdefault values items keys pop popitem popleft __getitem__")
-"""Methods that hand out a part of their object."""
-
-_VIEWS = _words("enumerate zip iter reversed filter vars memoryview")
-"""Builtins whose result still reaches into their argument."""
-
-_DRAINS = _words("list tuple set frozenset dict sum sorted any all max min")
-"""Builtins that take all items of an iterator."""
-
-_CHANGES_FIRST = _words(
-    "heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle "
-    "setattr delattr copyto fill_diagonal place putmask setitem delitem iadd iconcat isub imul ior iand ixor"
-)
-"""Functions of libraries that change their first argument."""
-
-_PROCESS_STATE = {
-    ("posix", "chdir"): "the working directory",
-    ("posix", "fchdir"): "the working directory",
-    ("posix", "umask"): "the umask",
-    ("posix", "putenv"): "the environment",
-    ("posix", "unsetenv"): "the environment",
-    ("locale", "setlocale"): "the locale",
-}
-
-_INPLACE = _words("__iadd__ __isub__ __imul__ __ior__ __iand__ __ixor__")
-
-
 class Reader:
     """Collects the effects of a function and of what it calls."""
 
@@ -159,8 +122,8 @@ class Reader:
         while isinstance(fn, partial):
             given = [self._bound(f"argument {i} bound by partial", v) for i, v in enumerate(fn.args)] + given
             fn = fn.func
-        if isinstance(fn, BuiltinFunctionType) and isinstance(fn.__self__, _BUILTIN_TYPES):
-            if fn.__name__ in _CHANGES_CONTAINERS:
+        if isinstance(fn, BuiltinFunctionType) and isinstance(fn.__self__, BUILTIN_TYPES):
+            if fn.__name__ in CHANGES_CONTAINERS:
                 kind = type(fn.__self__).__name__
                 self._add(f"changes the {kind} whose method {fn.__name__} it is", "", True, kind)
             return
@@ -272,7 +235,7 @@ class _Listener:
         """An attribute, item or content of ``val`` was written."""
         if val is None:
             return
-        if _each_thread_its_own(val.obj):
+        if each_thread_its_own(val.obj):
             self.reader.filled.append((val.obj, val.attr))
             return
         self.report(f'changes {_KINDS[val.kind]} "{val.name}"', val.name, at, val.kind, certain and not val.maybe)
@@ -284,7 +247,7 @@ class _Listener:
         if val.obj is MISSING:
             if new_list:
                 self.changed(val, at)
-        elif any(lookup(type(val.obj), name) is not MISSING for name in _INPLACE):
+        elif any(lookup(type(val.obj), name) is not MISSING for name in INPLACE):
             self.changed(val, at)
 
     def nested(self, inner: Inner, slots: dict[int, Val | None]) -> None:
@@ -327,7 +290,7 @@ class _Listener:
             return
         if isinstance(val.obj, (FunctionType, MethodType, partial)):
             self.enter(val.obj, [], {}, val)
-        elif (base := _changer_of(val)) is not None:
+        elif (base := changer_of(val)) is not None:
             self.changed(base, at)
 
     def called(
@@ -348,7 +311,7 @@ class _Listener:
                 self.handed(arg, at)
         if obj is MISSING:
             return None
-        if (base := _changer_of(fn)) is not None:
+        if (base := changer_of(fn)) is not None:
             self.changed(base, at)
             return None
         name = getattr(obj, "__name__", "") if isinstance(obj, (BuiltinFunctionType, FunctionType, type)) else ""
@@ -357,24 +320,24 @@ class _Listener:
             advances = name == "next" and first is not None and first.kind != "argument"
             if advances or name in ("setattr", "delattr"):
                 self.changed(first, at)
-            elif name in _DRAINS:
+            elif name in DRAINS:
                 for arg in args:
                     self.advanced(arg, at)
             elif name == "input":
                 self.report("takes lines from the standard input", "stdin", at, "process")
             elif name == "globals":
                 return Val("global", "globals()")
-            elif name in _VIEWS or name == "getattr":
+            elif name in VIEWS or name == "getattr":
                 return next((arg for arg in args if arg is not None), None)
             return None
         if isinstance(obj, MethodType):
             name = obj.__func__.__name__ if isinstance(obj.__func__, FunctionType) else ""
-        state = _PROCESS_STATE.get((getattr(obj, "__module__", None) or "", name)) if name else None
+        state = PROCESS_STATE.get((getattr(obj, "__module__", None) or "", name)) if name else None
         if state is not None:
             self.report(f"changes {state} of the process", state, at, "process")
         elif name == "getcontext" and getattr(obj, "__module__", "") in ("decimal", "_decimal"):
             return Val("global", "decimal.getcontext()")
-        elif name in _CHANGES_FIRST and not _is_own(obj):
+        elif name in CHANGES_FIRST and not _is_own(obj):
             self.changed(first, at)
         else:
             self.enter(obj, args, named, fn)
@@ -413,13 +376,13 @@ class _Listener:
                 static = isinstance(lookup(type(base.obj), attr), staticmethod) or isinstance(base.obj, type)
                 self.reader.follow(plain, args if static else [base, *args], named, self.depth + 1)
                 return None
-            if base.obj is not MISSING and not isinstance(base.obj, _BUILTIN_TYPES):
+            if base.obj is not MISSING and not isinstance(base.obj, BUILTIN_TYPES):
                 # A library's own object, its method written in Python: judged by name like one written in C.
                 obj = MISSING
         known = base.obj is not MISSING
         if isinstance(base.obj, type) and args and args[0] is not None and not isinstance(args[0].obj, type):
             return self.method(args[0], attr, MISSING, args[1:], named, at, used)  # list.append(results, x)
-        if known and _is_queue(base.obj) and attr in ("get", "get_nowait"):
+        if known and is_queue(base.obj) and attr in ("get", "get_nowait"):
             self.changed(base, at)
             return None
         if known and base.obj is sys.stdin and attr.startswith("read"):
@@ -429,15 +392,15 @@ class _Listener:
             self.handed(arg, at)
         if known and (isinstance(base.obj, type) or lookup(type(base.obj), attr) is MISSING):
             return None
-        if known and (base.obj is sys.stdout or base.obj is sys.stderr or _logs(base.obj)):
+        if known and (base.obj is sys.stdout or base.obj is sys.stderr or logs(base.obj)):
             return None
-        if attr in _CHANGES_ALWAYS:
-            self.changed(base, at, certain=known or not used or attr in _INSIDE)
-        elif attr in _CHANGES_UNUSED and (
-            not used or attr in _VALUE_USED or (known and isinstance(base.obj, _BUILTIN_TYPES))
+        if attr in CHANGES_ALWAYS:
+            self.changed(base, at, certain=known or not used or attr in INSIDE)
+        elif attr in CHANGES_UNUSED and (
+            not used or attr in VALUE_USED or (known and isinstance(base.obj, BUILTIN_TYPES))
         ):
             self.changed(base, at)
-        return child(base, "[...]") if attr in _INSIDE else None
+        return child(base, "[...]") if attr in INSIDE else None
 
 
 _KINDS = {
@@ -475,16 +438,6 @@ def unwrapped(obj: Any) -> FunctionType | None:
     return None
 
 
-def _changer_of(val: Val) -> Val | None:
-    """The container that ``val`` changes when it is called, where it is a method of one."""
-    obj, base = val.obj, val.base
-    if isinstance(obj, BuiltinFunctionType):
-        held = isinstance(obj.__self__, _BUILTIN_TYPES) and obj.__name__ in _CHANGES_CONTAINERS
-        return Val(val.kind, val.name, obj.__self__, val.maybe) if held else None
-    held = base is not None and isinstance(base.obj, _BUILTIN_TYPES) and val.attr in _CHANGES_CONTAINERS
-    return base if held else None
-
-
 def _is_copied(obj: Any) -> bool:
     """Whether another process has a copy of an object, as far as its class leaves that to Python."""
     if obj is MISSING or isinstance(obj, (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)):
@@ -498,15 +451,6 @@ def _functions_in(table: Any) -> list[FunctionType]:
     """The user's own functions in a table of them."""
     parts = table.values() if type(table) is dict else table if type(table) in (list, tuple) else ()
     return [part for part in islice(parts, _TABLE) if _is_own(part)]
-
-
-def _is_queue(obj: Any) -> bool:
-    return _is_from("queue", obj, "Queue", "SimpleQueue")
-
-
-def _is_from(module: str, obj: Any, *classes: str) -> bool:
-    """Whether ``obj`` is an instance of one of these."""
-    return any(isinstance(obj, loaded(module, name, ())) for name in classes)
 
 
 def _is_own(obj: Any) -> bool:
@@ -530,11 +474,6 @@ def own_file(file: str) -> bool:
     return not file.startswith((_STANDARD + os.sep, _HERE + os.sep))
 
 
-def _each_thread_its_own(obj: Any) -> bool:
-    """threading.local: what is stored there is seen by nobody else."""
-    return _is_from("threading", obj, "local")
-
-
 def _is_tried(code: CodeType, handler: Handler, name: str) -> bool:
     """Whether an attribute of this name is asked for where an AttributeError is expected first of all."""
     if not {name, "AttributeError"} <= set(code.co_names):
@@ -553,7 +492,3 @@ def _is_tried(code: CodeType, handler: Handler, name: str) -> bool:
 def _attribute_of(code: CodeType, step: Step) -> str:
     shifted = step.op == "LOAD_ATTR" and ATTR_HAS_FLAG
     return code.co_names[step.arg >> 1 if shifted else step.arg]
-
-
-def _logs(obj: Any) -> bool:
-    return _is_from("logging", obj, "Logger", "LoggerAdapter")
