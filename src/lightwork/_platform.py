@@ -13,12 +13,14 @@ import os
 import select
 import sys
 
-from lightwork._lean import RLock, Struct, signal, socket, suppress
+from lightwork._descriptors import FIRST, apart, closed_streams
+from lightwork._lean import RLock, signal, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Callable, Sequence
+    import socket
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
@@ -47,7 +49,7 @@ def anonymous_memory(size: int, more: int) -> int:
     They are ``more`` than ``size`` where bytes that nobody touches take no room. Raises OSError.
     """
     if sys.platform == "linux" and not portable():
-        descriptor = _apart(os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+        descriptor = apart(os.memfd_create("lightwork", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         with suppress(OSError):  # a limit on the size of files holds for these too
             os.ftruncate(descriptor, more)
             return descriptor
@@ -55,7 +57,7 @@ def anonymous_memory(size: int, more: int) -> int:
         import tempfile
 
         file, path = tempfile.mkstemp(prefix="lightwork-")
-        descriptor = _apart(file)
+        descriptor = apart(file)
         os.unlink(path)  # noqa: PTH108 - pathlib takes 8 ms to import, which every start would pay
     try:
         os.ftruncate(descriptor, size)
@@ -103,7 +105,7 @@ def named_memory(name: str) -> int | None:
     else could find it."""
     if sys.platform != "linux" or portable():
         return None
-    descriptor = _apart(os.memfd_create(name, os.MFD_CLOEXEC))
+    descriptor = apart(os.memfd_create(name, os.MFD_CLOEXEC))
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
     return descriptor
 
@@ -126,10 +128,10 @@ def epoll() -> Any:
     if sys.platform != "linux" or portable():
         return None
     made = select.epoll()
-    if made.fileno() >= _OWN:
+    if made.fileno() >= FIRST:
         return made
     with made:
-        return select.epoll.fromfd(fcntl.fcntl(made.fileno(), fcntl.F_DUPFD_CLOEXEC, _OWN))
+        return select.epoll.fromfd(fcntl.fcntl(made.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST))
 
 
 def watch_process(pid: int) -> int | None:
@@ -140,32 +142,6 @@ def watch_process(pid: int) -> int | None:
         return os.pidfd_open(pid)
     except OSError:
         return None
-
-
-def connected() -> tuple[socket.socket, socket.socket]:
-    """Two sockets that are connected, and wait as long as it takes: whatever ``socket.setdefaulttimeout`` says, which
-    programs set for servers that do not answer."""
-    one, other = (
-        each if each.fileno() >= _OWN else socket.socket(fileno=_apart(each.detach())) for each in socket.socketpair()
-    )
-    one.settimeout(None)
-    other.settimeout(None)
-    return one, other
-
-
-_OWN = 3
-"""Descriptors below are the standard streams'. Where the program has closed one of them, nothing of ours may have its
-number: workers have what is there as their stdout and stderr, and they, and what they start, print into that."""
-
-
-def _apart(descriptor: int) -> int:
-    """The descriptor, or another one in its place, which is none of the standard streams'."""
-    if descriptor >= _OWN:
-        return descriptor
-    try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _OWN)
-    finally:
-        os.close(descriptor)
 
 
 _filling = RLock()
@@ -182,23 +158,12 @@ def mapped(descriptor: int, size: int, access: int = 0) -> mmap.mmap:
     filled: list[int] = []
     with _filling:
         try:
-            for _ in _closed_streams():
+            for _ in closed_streams():
                 filled.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
             return mmap.mmap(descriptor, size, access=access)
         finally:
             for each in filled:
                 os.close(each)
-
-
-def _closed_streams() -> list[int]:
-    """The numbers of standard streams that the program has closed."""
-    closed = []
-    for number in range(_OWN):
-        try:
-            os.fstat(number)
-        except OSError:
-            closed.append(number)
-    return closed
 
 
 def _forget_filling() -> None:
@@ -207,78 +172,6 @@ def _forget_filling() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_filling)
-
-
-def fill_streams() -> None:
-    """Has ``os.devnull`` stand where the program has closed a standard stream, for good.
-
-    A sub-interpreter takes what has such a number for its stream, be it a folder that an import is reading: then it
-    fails to start. What children are given stays as it was: nothing.
-    """
-    for number in _closed_streams():
-        opened = os.open(os.devnull, os.O_RDWR)
-        if opened != number:  # another thread was quicker: it has this number, or a lower one was free again
-            os.close(opened)
-
-
-def adopted(descriptor: int) -> socket.socket:
-    """The socket of a descriptor, which it takes over; it too waits as long as it takes."""
-    sock = socket.socket(fileno=_apart(descriptor))
-    sock.settimeout(None)
-    return sock
-
-
-LENGTH = 4
-"""Bytes before a message, in which it says how long it is."""
-
-
-def send_message(sock: socket.socket, data: bytes) -> None:
-    """Sends the bytes so that their end is known. Raises OSError."""
-    sock.sendall(len(data).to_bytes(LENGTH, "little") + data)
-
-
-def receive_message(sock: socket.socket) -> bytes:
-    """The next message; waits for it. EOFError where none will come."""
-    return _exactly(sock, int.from_bytes(_exactly(sock, LENGTH), "little"))
-
-
-def _exactly(sock: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        some = sock.recv(size - len(data))
-        if not some:
-            raise EOFError
-        data += some
-    return data
-
-
-def unread(sock: socket.socket) -> bool:
-    """Whether the other end has not read yet all that was sent to it; False where the system does not tell."""
-    import termios
-
-    try:
-        return any(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
-    except OSError:
-        return False
-
-
-def send_descriptors(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
-    """Sends the bytes and, beside them, descriptors. Raises OSError."""
-    packed = Struct(f"{len(descriptors)}i").pack(*descriptors)
-    sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)])
-
-
-def receive_descriptors(sock: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
-    """At most so many bytes and descriptors, which nothing that is started inherits. Never waits: BlockingIOError."""
-    one = Struct("i")
-    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(most * one.size), socket.MSG_DONTWAIT)
-    found = []
-    for level, kind, packed in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            found += [descriptor for (descriptor,) in one.iter_unpack(packed[: len(packed) // one.size * one.size])]
-    for descriptor in found:
-        os.set_inheritable(descriptor, False)
-    return data, found
 
 
 def can_end_with() -> bool:
@@ -360,7 +253,7 @@ def spawn(arguments: list[str], stdin: int) -> int:
         inherited = os.get_inheritable(2)
     except OSError:
         inherited = False
-    if not inherited:  # it is closed, or will be (see ``fill_streams``): what is opened next would stand there
+    if not inherited:  # it is closed, or will be (see ``_descriptors``): what is opened next would stand there
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     own_session = sys.platform == "linux" and not portable()
     try:

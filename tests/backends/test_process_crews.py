@@ -334,11 +334,11 @@ def test_a_worker_whose_starter_ends_before_the_kernel_is_asked_to_tell_ends_too
     """While that is dying it is the parent still, and what it held is closed already."""
     program = """
         import os
-        from lightwork import _platform
+        from lightwork import _descriptors, _platform
         from lightwork._backends._blank import Blank
         from lightwork._backends._ledger import SIZE, WITH_ARENA
         for _ in range(20):
-            ours, theirs = _platform.connected()
+            ours, theirs = _descriptors.connected()
             memory = _platform.anonymous_memory(SIZE, WITH_ARENA)
             blank = Blank()
             blank.begin([theirs.fileno(), memory, 1, 2])

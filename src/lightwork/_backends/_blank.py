@@ -12,7 +12,7 @@ import os
 import select
 import sys
 
-from lightwork import _platform
+from lightwork import _descriptors, _platform
 from lightwork._backends import _ledger, worker
 from lightwork._lean import signal, socket, suppress
 
@@ -32,7 +32,7 @@ class Blank:
 
     def __init__(self) -> None:
         """Forks. Raises OSError."""
-        self.tether, theirs = _platform.connected()
+        self.tether, theirs = _descriptors.connected()
         try:
             self.pid = os.fork()
             if self.pid == 0:
@@ -45,7 +45,7 @@ class Blank:
 
     def begin(self, passed: Sequence[int]) -> None:
         """Makes it the worker that has these descriptors. OSError where it is gone."""
-        _platform.send_descriptors(self.tether, b"\0", passed)
+        _descriptors.send_descriptors(self.tether, b"\0", passed)
 
     def has_ended(self) -> bool:
         """Whether somebody has killed it, which buries it."""
@@ -104,7 +104,7 @@ def _told(tether: socket.socket) -> list[int]:
     """The descriptors of the worker that it is to be; none where the starter is gone."""
     _came(tether, wait=True)
     with suppress(ConnectionResetError):
-        return _platform.receive_descriptors(tether, 1, PASSED)[1]
+        return _descriptors.receive_descriptors(tether, 1, PASSED)[1]
     return []
 
 

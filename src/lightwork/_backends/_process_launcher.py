@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lightwork import _platform
+from lightwork import _descriptors, _platform
 from lightwork._backends._launcher import End, Launcher
 from lightwork._backends._messages import IMPORTED, KILL, NOTICE, REQUEST, START, WITH_GROUP
 from lightwork._backends._spawning import open_channel
@@ -52,7 +52,7 @@ class ProcessLauncher(Launcher):
             for attempt in (1, 2):
                 line = self._connected()
                 try:
-                    _platform.send_descriptors(line, request, passed)
+                    _descriptors.send_descriptors(line, request, passed)
                     break
                 except (BrokenPipeError, ConnectionResetError):
                     # The starter was killed; its workers with it, which is told when their sockets end.

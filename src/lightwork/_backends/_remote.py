@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from lightwork import _carried, _pickling, _platform, _wire
+from lightwork import _carried, _descriptors, _pickling, _platform, _wire
 from lightwork._backends import _output, _rows, _surroundings
 from lightwork._backends._copies import Copies
 from lightwork._backends._copying import Copying
@@ -83,7 +83,7 @@ class RemoteCrew(Crew):
         self._apart = False
         """Whether items go one by one: once a worker could not read them together."""
         self._closing = new_lock()
-        self._woken, self._waker = _platform.connected()
+        self._woken, self._waker = _descriptors.connected()
         self._sockets.watch(self._woken, self._take_wakes)
         launcher.attach(self._sockets.watch, self._sockets.unwatch, self._on_death)
 
@@ -104,7 +104,7 @@ class RemoteCrew(Crew):
             self._events.append(WorkerFailed(number, _carried.unpicklable(problem, self._terms, "initializer")))
             return number
         try:
-            ours, theirs = _platform.connected()
+            ours, theirs = _descriptors.connected()
         except OSError as problem:
             self._events.append(WorkerFailed(number, problem, scarce=True))
             return number

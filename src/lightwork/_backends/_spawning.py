@@ -10,7 +10,7 @@ import marshal
 import os
 import sys
 
-from lightwork import _platform
+from lightwork import _descriptors, _platform
 from lightwork._backends._messages import LAST_CREW, NEW_CREW
 from lightwork._clock import SystemClock
 from lightwork._gate import unless_signalled
@@ -37,7 +37,7 @@ class _Starter:
     def __init__(self, workers: int | None = None) -> None:
         """``workers``: at most so many will be wanted of it first (default: as many as there are cores)."""
         self.owner, self.workers = os.getpid(), workers
-        self.control, theirs = _platform.connected()
+        self.control, theirs = _descriptors.connected()
         program = (
             # What is imported is no garbage, and to look for some in it takes a tenth of the time.
             "import gc; collects = gc.isenabled(); gc.disable(); "
@@ -60,7 +60,7 @@ class _Starter:
     def brief(self, workers: int = 0, modules: Sequence[str] = (), stock: Stock | None = None) -> None:
         """Tells it, which is only booting yet, how many workers it is to make ready, which modules they will need, and
         what to stock for them. Raises OSError."""
-        _platform.send_message(self.control, marshal.dumps((workers, tuple(modules), stock)))
+        _descriptors.send_message(self.control, marshal.dumps((workers, tuple(modules), stock)))
         self.briefed, self.stock = True, stock  # not before: it would wait for ever, where a second one does no harm
 
     def brief_for(self, fn: object, sample: object) -> None:
@@ -80,9 +80,9 @@ class _Starter:
         if not self.briefed:
             self.brief()
         self.likely = False
-        ours, theirs = _platform.connected()
+        ours, theirs = _descriptors.connected()
         try:
-            _platform.send_descriptors(self.control, NEW_CREW, [theirs.fileno()])
+            _descriptors.send_descriptors(self.control, NEW_CREW, [theirs.fileno()])
             self.crews += 1
         except OSError:
             ours.close()
@@ -94,7 +94,7 @@ class _Starter:
     def boots(self) -> bool:
         """Whether it is known not to have come yet to what its only crew wants: then it has begun no worker, whose
         initializer could have started something."""
-        return self.crews < 2 and _platform.can_end_with() and _platform.unread(self.control)
+        return self.crews < 2 and _platform.can_end_with() and _descriptors.unread(self.control)
 
     def leave(self) -> None:
         """Has it end with the crews that it has."""

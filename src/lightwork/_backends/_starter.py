@@ -20,7 +20,7 @@ import os
 import select
 import sys
 
-from lightwork import _platform
+from lightwork import _descriptors, _platform
 from lightwork._backends import _ledger
 from lightwork._backends._blank import PASSED, Blank
 from lightwork._backends._messages import (
@@ -118,7 +118,7 @@ class Starter:
         """When they are ended if nobody wants them."""
         self.caller_ends = _platform.watch_process(caller)
         self.memory_kills = _platform.memory_kills()
-        self.wakeup, self._wake = _platform.connected()
+        self.wakeup, self._wake = _descriptors.connected()
         self.wakeup.setblocking(False)
         self._wake.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -167,13 +167,13 @@ class Starter:
     def _open_channel(self) -> bool:
         """Takes a new crew's channel; False where the caller has closed the control socket."""
         try:
-            data, descriptors = _platform.receive_descriptors(self.control, 1, 1)
+            data, descriptors = _descriptors.receive_descriptors(self.control, 1, 1)
         except BlockingIOError:
             return True
         except OSError:
             return False
         for descriptor in descriptors:
-            self.channels[descriptor] = Channel(_platform.adopted(descriptor))
+            self.channels[descriptor] = Channel(_descriptors.adopted(descriptor))
         self.leaving = self.leaving or data == LAST_CREW
         return bool(data)
 
@@ -181,7 +181,7 @@ class Starter:
         channel.flush()
         descriptor = channel.sock.fileno()
         try:
-            data, passed = _platform.receive_descriptors(channel.sock, REQUEST.size, PASSED)
+            data, passed = _descriptors.receive_descriptors(channel.sock, REQUEST.size, PASSED)
             while 0 < len(data) < REQUEST.size:
                 data += channel.sock.recv(REQUEST.size - len(data))
         except BlockingIOError:
@@ -358,7 +358,7 @@ def main(caller: int, collects: bool) -> None:
         os.setsid()
     _platform.close_descriptors_from(3)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = _platform.adopted(os.dup(0))
+    control = _descriptors.adopted(os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor is wanted
         os.dup2(nothing.fileno(), 0)
     # Imported once here, for every worker.
@@ -369,7 +369,7 @@ def main(caller: int, collects: bool) -> None:
     try:
         spares, modules, stock = 0, (), None
         if sys.argv[1:] != [ANEW]:
-            spares, modules, stock = marshal.loads(_platform.receive_message(control))
+            spares, modules, stock = marshal.loads(_descriptors.receive_message(control))
         if stock is not None:
             from lightwork._backends import _stock
 

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 
-from lightwork import _library_threads, _machine, _platform
+from lightwork import _descriptors, _library_threads, _machine, _platform
 from lightwork._backends._launcher import End, Launcher
 from lightwork._backends._remote import RemoteCrew
 from lightwork._backends.base import Backend, Capabilities, Crew
@@ -123,8 +123,8 @@ class InterpreterLauncher(Launcher):
         """Nothing to watch: an interpreter's end is its socket's end."""
 
     def launch(self, worker: int, sock: socket.socket, ledger: int | None) -> None:
-        _platform.fill_streams()
-        own = _platform.adopted(os.dup(sock.fileno()))
+        _descriptors.fill_streams()
+        own = _descriptors.adopted(os.dup(sock.fileno()))
         name, daemon = f"lightwork-interpreter-{worker}", _machine.daemon_threads()
         thread = threading.Thread(target=self._serve, args=(worker, own), name=name, daemon=daemon)
         self._threads[worker] = thread

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from lightwork import _carried, _context, _per_worker, _pickling, _platform, _wire
+from lightwork import _carried, _context, _descriptors, _per_worker, _pickling, _wire
 from lightwork._backends import _stacks
 from lightwork._backends._forked import end_fork
 from lightwork._backends._ledger import FAILURE, POSITION, REVOKED, VALUE, Ledger
@@ -70,7 +70,7 @@ def main(descriptor: int, ledger: Ledger | None = None) -> int:
     With a ledger this process is the worker's own; without, it is a sub-interpreter of the caller's. The descriptor
     stays open.
     """
-    sock = _platform.adopted(descriptor)
+    sock = _descriptors.adopted(descriptor)
     try:
         return Worker(sock, ledger).serve()
     except (BrokenPipeError, ConnectionResetError):

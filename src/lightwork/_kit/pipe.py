@@ -7,7 +7,7 @@ import select
 from types import TracebackType
 from typing import Any, NoReturn
 
-from lightwork import _platform
+from lightwork import _descriptors
 from lightwork._handles import Handle
 from lightwork._kit.queues import Queue, ShutDown
 from lightwork._lean import local
@@ -182,7 +182,7 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
     Without ``duplex`` the first one receives and the second one sends. Messages are pickled; large arrays lie in shared
     memory and are received where they lie.
     """
-    one, other = (Handle(each.detach()) for each in _platform.connected())
+    one, other = (Handle(each.detach()) for each in _descriptors.connected())
     forth = _Way(AHEAD)
     back = _Way(AHEAD) if duplex else None
     return Connection(forth, back, one), Connection(back, forth, other)
