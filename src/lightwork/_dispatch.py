@@ -15,12 +15,13 @@ may have begun is never sent again.
 
 from __future__ import annotations
 
+from lightwork._attempts import Attempts, Rules, cause
 from lightwork._backlog import Backlog, Block, rest_of
 from lightwork._batching import Batching
-from lightwork._calls import Batch, Death, Event, Finished, Revoked, WorkerFailed, WorkerLost, WorkerReady
+from lightwork._calls import Batch, Event, Finished, Revoked, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._lanes import Lane, Sent, Worker
-from lightwork._record import Record, Slotted
-from lightwork.errors import CallTimeout, Failure, LightworkError
+from lightwork._record import Slotted
+from lightwork.errors import Failure, LightworkError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,17 +103,6 @@ class Chunk(Slotted):
         return self.placed or len(self.values)
 
 
-class Rules(Record, frozen=True):
-    """What the caller asked for. ``stop_on_failure``: the first final failure ends the run."""
-
-    retries: int = 0
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
-    retry_delay: float = 0.0
-    stop_on_failure: bool = True
-    call_timeout: float | None = None
-    max_tasks_per_child: int | None = None
-
-
 def _plain_crash() -> type[WorkerCrashed]:
     from lightwork._crashed import WorkerCrashed  # see there
 
@@ -140,10 +130,7 @@ class Dispatch:
         self.failure: Failure | None = None
         self.broken: BaseException | None = None
         self._backlog = Backlog()
-        self._attempts: dict[int, int] = {}
-        self._condemned: set[int] = set()
-        self._unbegun: dict[int, int] = {}
-        """How often a call was lost before it began."""
+        self._attempts = Attempts()
         self._chunks: list[Chunk] = []
         self._batches = 0
 
@@ -487,9 +474,8 @@ class Dispatch:
                 self._backlog.put_back(rest_of(batch, sent.done))
         first = batch.first + outcomes.start
         if not outcomes.failures:
-            if self._attempts:
-                for index in [index for index in self._attempts if first <= index < first + count]:
-                    del self._attempts[index]
+            if self._attempts.made:
+                self._attempts.succeeded(first, count)
             if count:
                 self.done += count
                 values, placed = (outcomes.values, 0) if outcomes.placed is None else ([], count)
@@ -501,7 +487,7 @@ class Dispatch:
             exception = outcomes.failures.get(outcomes.start + offset)
             index = first + offset
             if exception is None:
-                self._attempts.pop(index, None)
+                self._attempts.made.pop(index, None)
                 run.append(value)
                 continue
             self._emit(Chunk(begin, run))
@@ -515,19 +501,16 @@ class Dispatch:
             from lightwork._spread import explained
 
             exception = explained(exception, batch.items[index - batch.first], index)
-        attempts = self._attempts.pop(index, 0) + 1
-        self._condemned.discard(index)
-        rules = self.rules
-        if attempts <= rules.retries and isinstance(exception, rules.retry_on) and self.failure is None:
-            self._attempts[index] = attempts
-            self.retried += 1
-            block = Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1, failed=exception)
-            if rules.retry_delay > 0:
-                self._backlog.delay(block, now + rules.retry_delay)
-            else:
-                self._backlog.put_back(block)
+        attempts = self._attempts.failed(index, exception, self.rules, over=self.failure is not None)
+        if attempts is not None:
+            self._fail(index, exception, attempts)
             return
-        self._fail(index, exception, attempts)
+        self.retried += 1
+        block = Block(batch.fn, batch.style, index, [batch.items[index - batch.first]], 1, failed=exception)
+        if self.rules.retry_delay > 0:
+            self._backlog.delay(block, now + self.rules.retry_delay)
+        else:
+            self._backlog.put_back(block)
 
     def _fail(self, index: int, exception: BaseException, attempts: int) -> None:
         """A call has no further attempt."""
@@ -546,7 +529,7 @@ class Dispatch:
             return
         for number, position in reversed(event.positions.items()):
             batch = worker.sent[number].batch
-            if batch.first + position in self._condemned:
+            if batch.first + position in self._attempts.condemned:
                 position += 1  # it ends with its worker, whose end is on its way, and does not begin elsewhere
             if position < batch.stop:
                 worker.given -= batch.stop - position
@@ -567,10 +550,12 @@ class Dispatch:
             # It was one too many. As memory may run out within milliseconds, no measurement will have said so.
             lane.want(max(1, min(lane.wanted, len(lane.workers) + 1) - 1))
         running = event.running
-        if running is not None and not event.begun and self._begins_elsewhere(worker, *running):
-            running = None  # as those behind it
+        if running is not None and not event.begun:
+            batch_id, position = running
+            if self._attempts.begins_elsewhere(worker.sent[batch_id].batch.first + position):
+                running = None  # as those behind it
         head = next(iter(worker.sent.items()), None)
-        if running is None and head is not None and head[1].batch.first + head[1].done in self._condemned:
+        if running is None and head is not None and head[1].batch.first + head[1].done in self._attempts.condemned:
             # It was to be ended, and its worker was, before it began: it does not begin elsewhere.
             running = (head[0], head[1].done)
         elif not worker.ready and not event.death.beside:
@@ -578,19 +563,13 @@ class Dispatch:
         broken_off = self._take_back(worker, running)
         if broken_off is not None:
             batch, position = broken_off
-            self._failed(batch, batch.first + position, self._cause(lane, batch.first + position, event.death), now)
+            index = batch.first + position
+            self._failed(batch, index, cause(index, event.death, lane.crash, self.rules), now)
         if lane.stillborn >= STILLBORN_LIMIT and self.broken is None:
             self.broken = LightworkError(
                 f"{lane.stillborn} workers died one after another before they could take a call: the last one "
                 f"{event.death.reason}"
             )
-
-    def _begins_elsewhere(self, worker: Worker, batch: int, position: int) -> bool:
-        """Whether a call that its worker's death kept from beginning does so with another; not for ever, as it may have
-        led to that somehow."""
-        index = worker.sent[batch].batch.first + position
-        self._unbegun[index] = times = self._unbegun.get(index, 0) + 1
-        return times < STILLBORN_LIMIT
 
     def _take_back(self, worker: Worker, running: tuple[int, int] | None) -> tuple[Batch, int] | None:
         """Makes pending again what a worker had not begun; returns the call that it was running."""
@@ -602,11 +581,6 @@ class Dispatch:
             if rest < batch.stop:
                 self._backlog.put_back(rest_of(batch, rest))
         return broken_off
-
-    def _cause(self, lane: Lane, index: int, death: Death) -> LightworkError:
-        if death.timed_out:
-            return CallTimeout(index, self.rules.call_timeout or 0.0)
-        return lane.crash()(index, death.pid, death.signal, death.exitcode, death.reason)
 
     # output
 

@@ -10,11 +10,11 @@ import math
 import os
 
 from lightwork import _context
+from lightwork._attempts import Rules
 from lightwork._backends._registry import backend
 from lightwork._backends.base import Backend
 from lightwork._calls import Terms
 from lightwork._defaults import configured, unsaid
-from lightwork._dispatch import Rules
 from lightwork._lean import cache
 from lightwork._record import Record, replace
 from lightwork._sizes import parsed, shown

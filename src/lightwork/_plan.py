@@ -11,9 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lightwork._attempts import Rules
     from lightwork._backends.base import Backend, Capabilities, Crew
     from lightwork._calls import Terms
-    from lightwork._dispatch import Dispatch, Rules
+    from lightwork._dispatch import Dispatch
     from lightwork._growth import Growth
     from lightwork._trace import Decision, Progress
 

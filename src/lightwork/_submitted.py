@@ -85,8 +85,7 @@ class Submitted(Dispatch):
                 head = worker.head
                 if head is None or head.batch.first + head.done != index:
                     continue
-                self._attempts[index] = self.rules.retries
-                self._condemned.add(index)
+                self._attempts.condemn(index, self.rules)
                 if not lane.revocable or (len(worker.sent) == 1 and head.batch.stop - head.done == 1):
                     worker.worn = True
                     return number, name
@@ -101,7 +100,7 @@ class Submitted(Dispatch):
         self.rules = replace(self.rules, retries=0)
         for block in self._backlog.take_failed():
             assert block.failed is not None
-            self._fail(block.first, block.failed, self._attempts.pop(block.first, 1))
+            self._fail(block.first, block.failed, self._attempts.made.pop(block.first, 1))
 
     def waits(self, index: int) -> bool:
         """Whether a call is with nobody, or is to be tried again later."""
@@ -144,7 +143,7 @@ class Submitted(Dispatch):
         if not (lane.revocable and self._backlog.count):
             return []
         firsts = (block.first + block.at for block in self._backlog.blocks)
-        pending = next((index for index in firsts if index not in self._attempts), self.fed)
+        pending = next((index for index in firsts if index not in self._attempts.made), self.fed)
         found = []
         for worker in lane.workers.values():
             head = next(iter(worker.sent.values()), None)

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lightwork._attempts import Rules
 from lightwork._backends.base import Backend
 from lightwork._calls import Terms
 from lightwork._clock import ManualClock
-from lightwork._dispatch import Rules
 from lightwork._engine import Run
 from lightwork._growth import MOST_THREADS, Growth
 from lightwork._plan import Plan

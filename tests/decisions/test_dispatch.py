@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightwork import _plan, _submitted
+from lightwork._attempts import MOST_LOST, Rules
 from lightwork._backends.threads import ThreadBackend
 from lightwork._batching import Batching
 from lightwork._calls import Batch, Death, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerLost, WorkerReady
 from lightwork._clock import ManualClock
 from lightwork._collecting import Reorder
-from lightwork._dispatch import LATE, STILLBORN_LIMIT, Dispatch, Retire, Revoke, Rules, Send, Start
+from lightwork._dispatch import LATE, STILLBORN_LIMIT, Dispatch, Retire, Revoke, Send, Start
 from lightwork._plan import Plan
 from lightwork._submitted import DEEP, PROMPTLY, STANDSTILL, Submitted
 from lightwork.errors import CallTimeout, Failure, LightworkError, WorkerCrashed
@@ -211,7 +212,7 @@ def test_a_call_that_was_lost_before_it_began_begins_elsewhere_but_not_for_ever(
     dispatch.add_lane(0, Batching(1e-4), 2)
     dispatch.set_lane(0, 1)
     dispatch.feed(abs, "one", [1])
-    for number in range(1, STILLBORN_LIMIT + 1):
+    for number in range(1, MOST_LOST + 1):
         assert not dispatch.take() and Start(0, 1) in dispatch.plan(0.0)
         dispatch.started((0, number))
         dispatch.handle(0, WorkerReady(number, 0.01), 0.0)
