@@ -10,7 +10,7 @@ import math
 
 from lightwork import _context
 from lightwork._backends._local import run_batch
-from lightwork._backends.base import Backend
+from lightwork._backends.base import CLOSING, Backend
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Turn
 from lightwork._change import Change
 from lightwork._clock import Clock, process_cpu
@@ -628,7 +628,7 @@ class AutoRun(Run):
         self.evidence.sample = (), ()
         self._aside, self._opening = [], None
 
-    def close(self) -> None:
+    def close(self, patience: float = CLOSING) -> None:
         if self._scout is not None:
             self._scout.dismiss()
             self._scout = None
@@ -639,4 +639,4 @@ class AutoRun(Run):
             self.decide("stayed in the calling thread", self._last or DONE_EARLY)
         elif not self.closed:
             self.handover.conclude(self)
-        super().close()
+        super().close(patience)

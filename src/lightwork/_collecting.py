@@ -219,6 +219,9 @@ def stream(
 
 BY_ITSELF = "a lazy map cannot be drawn from by its own input or function: it waits for these"
 
+DROPPED = 2.0
+"""Seconds that workers of an iterator which is dropped, and not closed, get to close what they hold."""
+
 PATIENCE = 2.0
 """Seconds that ``close`` gives a call in the thread that draws, which nothing but its own end can end."""
 
@@ -392,7 +395,7 @@ class Stream(Iterator[R]):
     def __del__(self, the_program_ends: Callable[[], bool] = sys.is_finalizing) -> None:
         # Where that is taken down, what this would call is gone, and so are the workers.
         if hasattr(self, "_run") and not (self._run.closed or the_program_ends()):
-            self._run.close()
+            self._run.close(DROPPED)
 
 
 class Reorder:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from lightwork._backends.base import Backend, Crew
+from lightwork._backends.base import CLOSING, Backend, Crew
 from lightwork._calls import Event, Finished, WorkerFailed, WorkerLost
 from lightwork._clock import Clock, SystemClock, process_cpu
 from lightwork._dispatch import Dispatch, Retire, Send, Start
@@ -352,23 +352,33 @@ class Run:
         for live in list(self._live.values()):
             live.crew.wake()
 
-    def close(self) -> None:
-        """Ends all crews, at once where that can be. Idempotent."""
+    def close(self, patience: float = CLOSING) -> None:
+        """Ends all crews, at once where that can be, as theirs does. Idempotent."""
         if self.closed:
             return
         self.closed = True
         self._ended = self.clock.now()
+        try:
+            self._end_crews(patience)
+        except BaseException:
+            self._end_crews(0.0)  # Ctrl-C has ended the wait
+            raise
+        finally:
+            if self.plan.progress is not None:
+                self._tell(finished=True)
+
+    def _end_crews(self, patience: float) -> None:
         for live in self._live.values():
-            self.unstoppable += live.crew.close()
+            self.unstoppable += live.crew.close(patience)
             self.sent += live.crew.shipped
+            live.crew.shipped = 0
             live.crew.results = None  # a crew and its parts refer to each other: they would keep the list
-        if self.plan.progress is not None:
-            self._tell(finished=True)
 
     def interrupted(self) -> None:
         """After a Ctrl-C: ends all crews, and takes in what had ended, of which some is known only then."""
         for number, live in self._live.items():
-            self.unstoppable += live.crew.close()
+            if not self.closed:  # else it was in the wait for closing workers that this one struck
+                self.unstoppable += live.crew.close(0.0)
             self._take_in(number, live, 0.0)
         self.close()
 

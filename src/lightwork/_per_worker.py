@@ -20,16 +20,39 @@ T = TypeVar("T")
 class _Held:
     """A thing with its ``close``. When the thread that owns it ends, its storage goes, and so does the thing.
 
-    Closed as it goes, and nowhere else: so what ``close`` raises is told by Python (``sys.unraisablehook``), costs no
-    result, and keeps nothing else from being closed.
+    What ``close`` raises is told by Python (``sys.unraisablehook``), costs no result, and keeps nothing else from being
+    closed. It is closed as it goes, where nothing is raised but told; a Ctrl-C in ``close_now`` comes out.
     """
 
     def __init__(self, thing: Any, close: Callable[[Any], object] | None) -> None:
         self.thing, self._close = thing, close
 
+    @property
+    def closes(self) -> bool:
+        return self._close is not None
+
+    def close_now(self) -> None:
+        try:
+            self.__del__()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # noqa: BLE001 - whatever a user's function raises
+            _Told(problem)
+
     def __del__(self) -> None:
-        if self._close is not None:
-            self._close(self.thing)
+        close, self._close = self._close, None
+        if close is not None:
+            close(self.thing)
+
+
+class _Told:
+    """Has Python tell of an exception that nobody is to catch."""
+
+    def __init__(self, problem: BaseException) -> None:
+        self._problem = problem
+
+    def __del__(self) -> None:
+        raise self._problem
 
 
 class _Shelf(local):
@@ -68,8 +91,9 @@ def per_worker(factory: Callable[[], T], close: Callable[[T], object] | None = N
 
     ``factory()`` is called the first time that a thread, process, sub-interpreter or event loop asks; all later calls
     in that worker get the same thing, so it need not be safe for threads, nor picklable. ``close(thing)`` is called
-    when the worker ends in peace; a worker that is killed has no time for it. What it raises costs no result: it is
-    written to standard error (``sys.unraisablehook``). Raises TypeError where ``factory`` or ``close`` is no function.
+    when the worker ends in peace, and the end of the work waits for it, up to a minute; a worker that is killed, as a
+    busy one is after Ctrl-C, has no time for it. What it raises costs no result: it is written to standard error
+    (``sys.unraisablehook``). Raises TypeError where ``factory`` or ``close`` is no function.
     """
     if not callable(factory):
         raise TypeError(f"per_worker needs a function that makes the thing, not {factory!r}")
@@ -83,7 +107,13 @@ def held() -> frozenset[object]:
     return frozenset(_shelf.held)
 
 
+def closes() -> bool:
+    """Whether this thread holds something that is to be closed."""
+    return any(held.closes for held in _shelf.held.values())
+
+
 def release(keep: frozenset[object] = frozenset()) -> None:
-    """Closes what this thread holds, but for what it held already when ``keep`` was asked; a worker's last act."""
+    """Closes what this thread holds, but for what it held already when ``keep`` was asked; a worker's last act.
+    A Ctrl-C comes out."""
     for key in [key for key in _shelf.held if key not in keep]:
-        del _shelf.held[key]
+        _shelf.held.pop(key).close_now()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from lightwork._account import learnt
 from lightwork._auto import FIRST_LOOK, AutoRun
+from lightwork._backends.base import CLOSING
 from lightwork._calls import Finished
 from lightwork._demand import Demand
 from lightwork._live import Live
@@ -103,9 +104,9 @@ class RememberingRun(AutoRun):
         self._look = self.clock.now() - self.began + FIRST_LOOK
         self._retreat(newest)
 
-    def close(self) -> None:
+    def close(self, patience: float = CLOSING) -> None:
         ended = not self.closed
-        super().close()
+        super().close(patience)
         if ended and (learnt := self._learnt()) is not None:
             self._memory.keep(learnt)
 

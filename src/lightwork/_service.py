@@ -324,6 +324,8 @@ class Service:
         """Ends everything now: calls that run are ended where that can be, the others are cancelled."""
         self._calls.abandoned = True
         self.shutdown(cancel_futures=True)
+        for crew in self._calls.run.crews():
+            crew.hurry()
 
     def join(self) -> None:
         """Waits for the end of all calls. Raises RuntimeError inside one of them, as it would wait for itself."""

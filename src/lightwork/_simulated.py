@@ -7,7 +7,7 @@ from typing import Any
 
 from lightwork._auto import AutoRun
 from lightwork._backends._remote import VISIBLE
-from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._backends.base import CLOSING, Backend, Capabilities, Crew
 from lightwork._backends.threads import MOMENT
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, Turn, WorkerReady
 from lightwork._demand import Meter, Wire
@@ -188,7 +188,7 @@ class SimulatedCrew(Crew):
     def kill(self, worker: int) -> None:
         raise TypeError("a simulated worker cannot be killed")
 
-    def close(self) -> int:
+    def close(self, patience: float = CLOSING) -> int:
         return 0
 
 
@@ -286,7 +286,7 @@ class CallersCrew(Crew):
     def kill(self, worker: int) -> None:
         raise TypeError("the caller's own thread cannot be killed")
 
-    def close(self) -> int:
+    def close(self, patience: float = CLOSING) -> int:
         return 0
 
 

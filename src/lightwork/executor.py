@@ -403,7 +403,12 @@ class Executor(BaseExecutor):
     ) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._abandon()
-        self.shutdown(wait=True)
+        try:
+            self.shutdown(wait=True)
+        except KeyboardInterrupt:  # it is here that most programs wait for their calls
+            self._abandon()
+            self.shutdown(wait=True)
+            raise
 
     def _abandon(self) -> None:
         for service in self._refuse(AFTER_SHUTDOWN):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import struct
 import threading
@@ -14,7 +15,9 @@ import pytest
 from lightwork import _wire
 from lightwork._backends import _ledger
 from lightwork._backends._launcher import Launcher
+from lightwork._backends._ledger import VALUE
 from lightwork._backends._messages import BATCH, ENDED, RESULTS
+from lightwork._backends._outbox import Outbox, Post
 from lightwork._backends._remote import RemoteCrew
 from lightwork._backends.threads import ThreadCrew
 from lightwork._calls import Batch, Death, Finished, Revoked, Terms, WorkerLost
@@ -77,6 +80,7 @@ def puppet():
     launcher.tell(_wire.READY, struct.pack("<Q", 1))
     crew.wait(5)
     yield launcher, crew, worker
+    launcher.sock.close()  # nobody answers
     crew.close()
 
 
@@ -111,6 +115,34 @@ def test_what_was_taken_back_is_refused_however_late_the_worker_comes_to_it(pupp
     launcher.end_batch(second)
     crew.send(worker, Batch(3, abs, "one", 9, [4]))
     assert launcher.begin(launcher.next_batch(), 0)
+
+
+@linux
+def test_a_worker_whose_results_are_all_known_is_not_killed_for_the_word_that_its_batch_is_over(puppet):
+    """It has lost its core behind its last call, whose result was found in its ledger."""
+    launcher, crew, worker = puppet
+    crew.send(worker, Batch(1, abs, "one", 0, [1, 2]))
+    number = launcher.next_batch()
+    assert launcher.begin(number, 1)
+    outbox = Outbox(launcher.ledger, Post(launcher.sock, launcher.ledger))
+    outbox.begin(number)
+    for position in (0, 1):
+        outbox.add(position, VALUE, pickle.dumps(position, 5))
+    values = []
+    while len(values) < 2:
+        values += [value for event in crew.wait(5) for value in event.outcomes.values]
+    assert values == [0, 1]
+    heard = SimpleQueue()
+
+    def hear():
+        for frame in launcher.frames:
+            heard.put(frame.kind)
+            launcher.sock.close()
+            return
+
+    threading.Thread(target=hear, daemon=True).start()
+    crew.close()
+    assert heard.get(timeout=5) == _wire.RETIRE
 
 
 @linux

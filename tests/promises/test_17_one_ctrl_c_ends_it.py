@@ -58,6 +58,76 @@ def test_one_ctrl_c_ends_it_with_one_traceback(tmp_path, backend, how, group):
     wait_for(lambda: not any(alive(child.pid) for child in children), 10)
 
 
+CLOSE = """
+    import sys, time
+    import lightwork as lw
+
+    mark, backend, verb = sys.argv[1:]
+
+    def close(thing):
+        open(mark, "w").close()
+        time.sleep(60)
+
+    get = lw.per_worker(object, close)
+
+    def f(x):
+        return get() and x
+
+    try:
+        if verb == "map":
+            lw.map(f, range(8), backend=backend, max_workers=1)
+        else:
+            with lw.Executor(1, backend=backend) as executor:
+                executor.submit(f, 1).result()
+    except KeyboardInterrupt as exc:
+        print(sorted(lw.partial(exc)), flush=True)
+        raise
+"""
+
+
+@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("verb", ["map", "executor"])
+def test_it_also_ends_the_wait_for_a_worker_that_closes_what_it_holds(tmp_path, backend, verb):
+    mark = tmp_path / "closes"
+    process = start(CLOSE, str(mark), backend, verb)
+    wait_for(mark.exists)
+    children = family(process)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert out == ("[0, 1, 2, 3, 4, 5, 6, 7]\n" if verb == "map" else "[]\n"), err
+    assert err.count("Traceback") == 1, err
+    wait_for(lambda: not any(alive(child.pid) for child in children), 10)
+
+
+SUBMIT = """
+    import sys, time
+    import lightwork as lw
+
+    mark, backend = sys.argv[1:]
+
+    def f(x):
+        open(mark, "w").close()
+        time.sleep(60)
+
+    with lw.Executor(1, backend=backend) as executor:
+        executor.submit(f, 1)
+"""
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_it_ends_the_wait_at_the_end_of_an_executors_block(tmp_path, backend):
+    mark = tmp_path / "began"
+    process = start(SUBMIT, str(mark), backend)
+    wait_for(mark.exists)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert err.count("Traceback") == 1, err
+
+
 CELL = """
 import time
 import lightwork as lw

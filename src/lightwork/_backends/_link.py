@@ -24,8 +24,8 @@ class Link:
     """One worker. Without a ``ledger`` nothing can be taken back from it, and all of its buffers go over the socket.
 
     ``record``: the batches that it has; ``functions``: numbers of those that it has; ``ready``: it has greeted;
-    ``retiring``: its end is no news; ``hung_up``: its socket has ended; ``told``: results came from it since the crew
-    last looked into its ledger; ``death``: how it ended.
+    ``retiring``: its end is no news; ``closing``: it closes what it holds, and ends; ``hung_up``: its socket has ended;
+    ``told``: results came from it since the crew last looked into its ledger; ``death``: how it ended.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Link:
         self.frames = _wire.receive(sock, socket.MSG_DONTWAIT, None if ledger is None else ledger.view)
         self.record = Account(copied)
         self.functions: set[int] = set()
-        self.ready = self.retiring = self.hung_up = self.writing = self.told = False
+        self.ready = self.retiring = self.closing = self.hung_up = self.writing = self.told = False
         self.death: End | None = None
         self._sender = _wire.Sender(sock)
         self._mind_room = mind_room
@@ -180,6 +180,10 @@ class Link:
         elif not self.retiring:
             events.append(WorkerLost(self.number, running, death, begun=not (death.apart and self.fetching())))
         return events
+
+    def busy(self) -> bool:
+        """Whether a call of it goes on, or may."""
+        return not (self.retiring or self.record.reported)
 
     def fetching(self) -> bool:
         """Whether it is importing what a call needs, which may last."""

@@ -22,7 +22,7 @@ from lightwork._backends._messages import Hello
 from lightwork._backends._reporting import Sent
 from lightwork._backends._shipping import Functions, dump_items, row_parts
 from lightwork._backends._sockets import Sockets
-from lightwork._backends.base import Crew
+from lightwork._backends.base import CLOSING, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
@@ -46,7 +46,9 @@ silence where others speak."""
 VISIBLE = 0.002
 """Seconds after which what is stored in shared memory is seen by every core, a thousand times over."""
 GRACE = 0.25
-"""Seconds that ``close`` gives idle workers to run their exit handlers, and calls that cannot be killed to end."""
+"""Seconds that ``close`` gives calls that cannot be killed to end, and after Ctrl-C idle workers to do so."""
+EASE = 2.0
+"""Seconds that it gives idle workers else, to say that they close what they hold, or to run their exit handlers."""
 PATIENCE = 2.0
 """Seconds that ``close`` waits for workers that were killed; only one stuck in the kernel takes longer."""
 
@@ -83,6 +85,8 @@ class RemoteCrew(Crew):
         self._apart = False
         """Whether items go one by one: once a worker could not read them together."""
         self._closing = new_lock()
+        self._hurried = new_lock()
+        """Held from when nobody wants to wait for workers that close what they hold."""
         self._woken, self._waker = _descriptors.connected()
         self._sockets.watch(self._woken, self._take_wakes)
         launcher.attach(self._sockets.watch, self._sockets.unwatch, self._on_death)
@@ -219,6 +223,10 @@ class RemoteCrew(Crew):
             if not self._closed:
                 self._waker.send(b"\0", socket.MSG_DONTWAIT)
 
+    def hurry(self) -> None:
+        self._hurried.acquire(blocking=False)
+        self.wake()
+
     def retire(self, worker: int) -> None:
         link = self._links.get(worker)
         if link is not None and not link.retiring:
@@ -245,14 +253,14 @@ class RemoteCrew(Crew):
         if worker in self._links:
             self._launcher.kill(worker, group=True)
 
-    def close(self) -> int:
+    def close(self, patience: float = CLOSING) -> int:
         if self._closed:
             return 0
         if os.getpid() != self._process:
             self._let_go()
             return 0
         self._mind_a_tear()
-        running = self._end_workers()
+        running = self._end_workers(patience)
         for link in list(self._links.values()):
             self._forget(link)
         self._launcher.close()
@@ -344,6 +352,8 @@ class RemoteCrew(Crew):
             link.ready = True
             self._launcher.ready(link.number, *struct.unpack("<Q", frame.body))
             self._events.append(WorkerReady(link.number, self._now() - link.started))
+        elif frame.kind == _wire.CLOSING:
+            link.closing = True
         elif frame.kind == _wire.FAILED:
             link.retiring = True  # it ends by itself, and that is no news
             self._events.append(WorkerFailed(link.number, _carried.unpack(frame.body)))
@@ -396,31 +406,49 @@ class RemoteCrew(Crew):
         self._links.pop(link.number, None)
         link.close()
 
-    def _end_workers(self) -> int:
+    def _end_workers(self, patience: float) -> int:
         """Kills busy workers, and those that import, at once where that can be; lets the others end in peace.
 
         Returns in how many of them a call goes on.
         """
         can_kill = self._launcher.can_kill
         for link in list(self._links.values()):
-            if can_kill and (self._torn or link.fetching() or (link.record.batches and not link.retiring)):
+            if can_kill and (self._torn or link.fetching() or link.busy()):
                 self._launcher.kill(link.number, group=True)
             else:
                 self.retire(link.number)
-        awaited = set(self._links)
-        self._await_ends(awaited, GRACE)
+        self._await_peace(patience)
         if can_kill:
-            for number in awaited & self._links.keys():
+            for number in list(self._links):
                 self._launcher.kill(number, group=True)
             # Those that are still to begin find nobody: no call of theirs goes on.
             awaited = {number for number, link in self._links.items() if link.there()}
-            self._await_ends(awaited, PATIENCE)
+            self._await_ends(awaited)
             return len(awaited & self._links.keys())
         # One that is still starting will find its socket closed before it begins a call.
         return sum(link.ready and bool(link.record.batches) for link in self._links.values())
 
-    def _await_ends(self, workers: set[int], seconds: float) -> None:
-        deadline = self._now() + seconds
+    def _await_peace(self, patience: float) -> None:
+        """Waits for workers that may end by themselves, ``patience`` seconds for those that close what they hold."""
+        began = self._now()
+        while self._links:
+            if self._hurried.locked():
+                patience = min(patience, GRACE)
+            ease = min(EASE, patience)
+            last = max(
+                patience if link.closing else ease if link.ready and link.record.reported else GRACE
+                for link in self._links.values()
+            )
+            if (left := began + last - self._now()) <= 0:
+                break
+            # What is in hand is known by now: a Ctrl-C may end this wait, and what calls it does it again in a hurry.
+            with opened() if patience > GRACE else suppress():
+                arrived = self._sockets.wait(left)
+            for ready in arrived:
+                ready()
+
+    def _await_ends(self, workers: set[int]) -> None:
+        deadline = self._now() + PATIENCE
         while workers & self._links.keys() and (left := deadline - self._now()) > 0:
             for ready in self._sockets.wait(left):
                 ready()

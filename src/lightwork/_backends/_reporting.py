@@ -122,6 +122,15 @@ class Account:
             del self.batches[number]
         return outcomes if last or outcomes.values else None
 
+    @property
+    def reported(self) -> bool:
+        """Whether all calls of all its batches are known, as when the last were found in the ledger."""
+        return all(
+            position in sent.holes
+            for sent in self.batches.values()
+            for position in range(sent.reported, sent.batch.stop)
+        )
+
     def revoke(self, number: int, position: int, before: int) -> dict[int, int]:
         """What the worker had not begun when it ran the call at ``position`` of batch ``number`` is its no longer, but
         for batches from ``before`` on.

@@ -8,7 +8,7 @@ Nothing here assumes that a worker is on this machine: workers are integers, a w
     engine ── start_worker() ─ send(worker, batch) ─ kill(worker) ─ retire(worker) ──▶ crew
     engine ◀── WorkerReady, Finished, WorkerLost, WorkerFailed ──── wait(timeout) ──── crew
 
-All methods but ``wake`` are called from one thread at a time: the one that drives the engine.
+All methods but ``wake`` and ``hurry`` are called from one thread at a time: the one that drives the engine.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from lightwork._crashed import WorkerCrashed
     from lightwork._demand import Meter
+
+
+CLOSING = 60.0
+"""Seconds that the end of the work waits for workers which close what they hold by ``lw.per_worker``."""
 
 
 class Capabilities(Record, frozen=True):
@@ -123,13 +127,19 @@ class Crew(ABC):
         """Ends a worker whatever it does; ``WorkerLost`` follows. Only where ``can_kill``."""
 
     @abstractmethod
-    def close(self) -> int:
+    def close(self, patience: float = CLOSING) -> int:
         """Ends all workers, at once where that can be, and frees everything but events: the next ``wait`` gives them.
 
-        Idempotent.
+        Waits up to ``patience`` seconds for those that make no call and close what they hold by ``lw.per_worker``.
+        Idempotent. Where a Ctrl-C ends that wait, it is to be called again, with none.
 
         Returns how many calls could not be stopped and go on (threads).
         """
+
+    def hurry(self) -> None:
+        """Has a ``close`` that waits for workers which close what they hold wait no more. Callable from any
+        thread."""
+        return
 
     def glance(self) -> float:
         """Lets the workers have the GIL for a moment; returns for how many seconds longer it was not to be had."""

@@ -13,11 +13,13 @@ import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 
-from lightwork import _context
+from lightwork import _context, _per_worker
 from lightwork._backends._local import Reports, stop_iteration_error
-from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._backends.base import CLOSING, Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady, apply
+from lightwork._gate import opened
 from lightwork._machine import daemon_threads
 from lightwork.errors import CallTimeout
 
@@ -199,6 +201,9 @@ class AsyncioCrew(_CoroutineCrew):
         self._sent: deque[tuple[int, Batch]] = deque()
         self._roused = threading.Lock()
         """Held from when the loop is told of what is there until it comes to that."""
+        self._words: SimpleQueue[str] = SimpleQueue()
+        """That the thread has closed what its coroutines hold, or that nobody wants to wait for that any more."""
+        self._told_to_stop = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=daemon_threads())
         try:
@@ -208,7 +213,11 @@ class AsyncioCrew(_CoroutineCrew):
             raise
 
     def _serve(self) -> None:
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+            _per_worker.release()
+        finally:
+            self._words.put("closed")
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
@@ -243,8 +252,14 @@ class AsyncioCrew(_CoroutineCrew):
     def inside(self) -> bool:
         return self._thread is threading.current_thread()
 
-    def close(self) -> int:
+    def hurry(self) -> None:
+        self._words.put("hurry")
+
+    def close(self, patience: float = CLOSING) -> int:
         if not self._thread.is_alive() or self._loop.is_closed():
+            return 0
+        if self._told_to_stop:  # and a Ctrl-C ended the wait
+            self._await_end(patience)
             return 0
         ending = asyncio.run_coroutine_threadsafe(self._tasks.cancel_all(CLOSE_SECONDS), self._loop)
         try:
@@ -252,9 +267,16 @@ class AsyncioCrew(_CoroutineCrew):
         except TimeoutError:
             # A coroutine computes and never gives the loop back: its thread is left with it.
             return len(self._tasks.running)
+        self._told_to_stop = True
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CLOSE_SECONDS)
+        self._await_end(patience)
         return left
+
+    def _await_end(self, patience: float) -> None:
+        """Waits for the thread, ``patience`` seconds while it closes what coroutines hold by ``lw.per_worker``."""
+        with suppress(Empty), opened() if patience > CLOSE_SECONDS else suppress(Empty):
+            if self._words.get(timeout=max(patience, CLOSE_SECONDS)) == "closed":
+                self._thread.join(CLOSE_SECONDS)
 
 
 class OwnLoopCrew(_CoroutineCrew):
@@ -297,7 +319,7 @@ class OwnLoopCrew(_CoroutineCrew):
         """Cancels what runs and waits for its end."""
         return await self._tasks.cancel_all(CLOSE_SECONDS)
 
-    def close(self) -> int:
+    def close(self, patience: float = CLOSING) -> int:
         for task in list(self._tasks.running):
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(task.cancel)  # the collection of garbage may be any thread's

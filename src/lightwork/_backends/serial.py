@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightwork import _context, _per_worker
 from lightwork._backends._local import FIRST, GLANCE, run_batch
-from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._backends.base import CLOSING, Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, Turn, WorkerFailed, WorkerReady
 from lightwork._gate import opened, outside
 from lightwork._lean import Empty, SimpleQueue, deque, suppress
@@ -94,10 +94,11 @@ class SerialCrew(Crew):
     def kill(self, worker: int) -> None:
         raise TypeError("the caller's own thread cannot be killed")
 
-    def close(self) -> int:
+    def close(self, patience: float = CLOSING) -> int:
         self._batches.clear()
         self._last = None
-        _per_worker.release(keep=self._held)
+        with outside():
+            _per_worker.release(keep=self._held)
         return 0
 
 

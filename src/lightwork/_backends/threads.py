@@ -13,13 +13,14 @@ import threading
 import time
 import weakref
 
-from lightwork import _context, _library_threads
+from lightwork import _context, _library_threads, _per_worker
 from lightwork._backends import _whole_lines
 from lightwork._backends._forked import end_fork
 from lightwork._backends._local import Reports, run_batch_in_copies
-from lightwork._backends.base import Backend, Capabilities, Crew
+from lightwork._backends.base import CLOSING, Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
 from lightwork._clock import process_cpu, thread_cpu_clock
+from lightwork._gate import opened
 from lightwork._lean import Empty, SimpleQueue, deque, suppress
 from lightwork._machine import at_fork, daemon_threads, gil_enabled, run_delay
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 JOIN_SECONDS = 0.2
-"""How long ``close`` waits for threads that are between two bytecodes of a call's end; longer ones are left."""
+"""How long ``close`` waits for threads that are in a call; those that take longer are left."""
 
 
 GLIMPSE = 0.05
@@ -58,7 +59,7 @@ class _Worker:
     ``told``, when it had used ``used`` CPU seconds. ``left``: the items of its calls that have not begun, of the
     ``whole`` number that it is to make. ``begun``: batches that it has begun, of those that it was ``given`` and that
     were not taken back; ``seen``: how many it had when its crew last looked; ``asked``: to begin one call of the next
-    at most. ``turn`` is held where all this changes."""
+    at most. ``arrived``: its initializer has run. ``turn`` is held where all this changes."""
 
     def __init__(self) -> None:
         self.inbox: SimpleQueue[Batch | None] = SimpleQueue()
@@ -68,7 +69,7 @@ class _Worker:
         self.reported = 0
         self.left: deque[Any] = deque()
         self.given = self.begun = self.seen = self.whole = 0
-        self.asked = False
+        self.asked = self.arrived = False
         self.told = self.used = 0.0
         self.turn = threading.Lock()
         self._cpu = process_cpu
@@ -76,6 +77,15 @@ class _Worker:
     def arrive(self) -> None:
         """Its thread runs."""
         self._cpu = thread_cpu_clock(threading.get_ident())
+        self.arrived = True
+
+    def lives(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+    def busy(self) -> bool:
+        """Whether a call, or the initializer, goes on."""
+        with self.turn:
+            return not self.arrived or (self.batch is not None and len(self.outcomes.values) < self.whole)
 
     def begin(self, batch: Batch) -> tuple[Outcomes, bool]:
         """A batch begins; returns what will become of it, and whether all but its first call goes back. With ``turn``
@@ -135,6 +145,9 @@ class ThreadCrew(Crew):
         self._looked = time.perf_counter()
         """When it last looked what had ended of batches that go on."""
         self._closed = threading.Event()
+        self._retired: dict[int, _Worker] = {}
+        self._gone: SimpleQueue[int | None] = SimpleQueue()
+        """Numbers of workers whose threads are about to end; None: nobody wants to wait for them any more."""
         self._process = os.getpid()
         self._standing_in = True
         _context.mark_records()
@@ -178,6 +191,13 @@ class ThreadCrew(Crew):
         return number
 
     def _serve(self, worker: _Worker, number: int, began: float) -> None:
+        try:
+            self._make_calls(worker, number, began)
+            _per_worker.release()
+        finally:
+            self._gone.put(number)
+
+    def _make_calls(self, worker: _Worker, number: int, began: float) -> None:
         terms = self._terms
         try:
             _context.descend(self._depth)
@@ -192,8 +212,10 @@ class ThreadCrew(Crew):
         if not gil_enabled():
             _make_room()
         self._reports.put(WorkerReady(number, time.perf_counter() - began))
-        while (batch := worker.inbox.get()) is not None and not self._closed.is_set():
+        while (batch := worker.inbox.get()) is not None:
             with worker.turn:
+                if self._closed.is_set():  # who closes knows from now on that it makes no call
+                    return
                 outcomes, alone = worker.begin(batch)
                 if alone:
                     self._reports.put(Revoked(number, {batch.id: 1}))
@@ -289,7 +311,10 @@ class ThreadCrew(Crew):
         self._reports.wake()
 
     def retire(self, worker: int) -> None:
-        self._workers.pop(worker).inbox.put(None)
+        for number in [number for number, one in self._retired.items() if not one.lives()]:
+            del self._retired[number]
+        one = self._retired[worker] = self._workers.pop(worker)
+        one.inbox.put(None)
 
     def kill(self, worker: int) -> None:
         raise TypeError("a thread cannot be killed")
@@ -308,28 +333,50 @@ class ThreadCrew(Crew):
                 threads[thread.ident] = worker
         return {threads[ident]: stack for ident, stack in _stacks.of_threads(threads).items()}
 
-    def close(self) -> int:
+    def hurry(self) -> None:
+        self._gone.put(None)
+
+    def close(self, patience: float = CLOSING) -> int:
         if self._ahead is not None:
             (self._workers[0], word), self._ahead = self._ahead, None
             word.put(None)
         if os.getpid() != self._process:
-            self._workers.clear()  # those of its parent: here there are none, some of which that one was just starting
+            self._workers.clear()
+            self._retired.clear()  # those of its parent: here there are none, some of which that one was just starting
         self._closed.set()
         for worker in self._workers.values():
             worker.inbox.put(None)
-        deadline = time.perf_counter() + JOIN_SECONDS
-        running = 0
-        for worker in self._workers.values():
-            thread = worker.thread
-            if thread is None or thread is threading.current_thread():
-                continue
-            thread.join(max(0.0, deadline - time.perf_counter()))
-            running += thread.is_alive()
+        running = self._await_ends(patience)
         self._workers.clear()
+        self._retired.clear()
         if self._standing_in:
             self._standing_in = False
             _whole_lines.stand_aside()
         return running
+
+    def _await_ends(self, patience: float) -> int:
+        """Waits for the threads, ``patience`` seconds for those that close what they hold; returns how many calls go
+        on."""
+        began, here = time.perf_counter(), threading.current_thread()
+        threads = {
+            number: (worker, worker.thread)
+            for number, worker in (self._retired | self._workers).items()
+            if worker.thread is not None and worker.thread is not here and worker.thread.is_alive()
+        }
+        while threads:
+            last = max(JOIN_SECONDS if worker.busy() else max(patience, JOIN_SECONDS) for worker, _ in threads.values())
+            left = began + last - time.perf_counter()
+            if left <= 0:
+                break
+            with suppress(Empty):
+                # All that has ended is known: a Ctrl-C may end this wait, and what calls it does it again in a hurry.
+                with opened() if patience > JOIN_SECONDS else suppress():
+                    number = self._gone.get(timeout=left)
+                if number is None:
+                    patience = 0.0
+                elif number in threads:
+                    threads.pop(number)[1].join()
+        return sum(worker.busy() for worker, thread in threads.values() if thread.is_alive())
 
 
 def _make_room() -> None:

@@ -135,6 +135,8 @@ class Worker:
                 if not self._greet(_pickling.load(frame.body), frame.buffers, frame.handles):
                     return 1
             else:
+                if _per_worker.closes():
+                    self._post.send(_wire.frame(_wire.CLOSING, []))
                 _per_worker.release()
                 self._finish_lines()
                 break
