@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import gc
 import os
 import pickle
 import signal
@@ -55,6 +56,25 @@ def test_functions_that_reach_nothing_but_their_argument(kind, count):
     assert "item 2" in caught.value.__notes__[0]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(gil_enabled() or usable_cores() < 2, reason="collections stop nobody who could help")
+def test_collections_are_nothing_that_threads_could_share():
+    gc.disable()
+    try:
+        crowd = [(n, [n]) for n in range(300_000)]  # what each collection goes through
+    finally:
+        gc.enable()
+    threshold = gc.get_threshold()
+    gc.set_threshold(threshold[0], 0, 0)  # a collection each 2,000 containers, however many there are
+    try:
+        results = lw.map(lambda x: [[x, n] for n in range(100)], range(500))
+    finally:
+        gc.set_threshold(*threshold)
+    assert len(results) == 500 and len(crowd) == 300_000
+    report = results.report
+    assert (report.backend, report.workers) == ("serial", 1), report
+
+
 @pytest.mark.parametrize(
     "items", [{1: 2}, {1: 2}.values(), {1: 2}.items(), {1: 2}.keys(), {1, 2, 3}, frozenset({4}), "text", b"bytes", {}]
 )
@@ -85,6 +105,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
             "_watch",
             "_worth",
             "mapping",
+            *([] if gil_enabled() else ["_pauses"]),
         ]
     }
     for _ in range(20):  # on a busy machine it may be no short map
