@@ -18,7 +18,7 @@ PACKAGE = Path(lightwork.__file__).parent
 
 FLOORS: dict[str, str] = {
     "ground": "_awaitable _beside _bulk _defaults _descriptors _lean _lock _loops _typing errors _root _crashed _clock "
-    "_extensions _gate _handles _inventory _kinds _library_threads _loaded _machine _platform _polling "
+    "_extensions _gate _handles _inventory _kinds _library_threads _loaded _machine _pauses _platform _polling "
     "_record _sizes _stats _turns",
     "values": "_attendance _calls _context _demand _finding _per_worker _sameness _spread _timeline _trace _unfilled "
     "_usage",
@@ -44,6 +44,7 @@ FLOORS: dict[str, str] = {
 READS_THE_CLOCK = {
     "_clock": "it is the clock",
     "_prelude": "times the shortest maps, which load nothing more for that",
+    "_pauses": "times one collection, as a part of the shortest maps",
     "_demand": "measures inside a call, where an indirection would be measured too",
     "_wire_cost": "measures microseconds of pickling",
     "_backends.worker": "runs in the worker: stamps what it reports",

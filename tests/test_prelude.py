@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import gc
 import inspect
 import os
 import pickle
@@ -64,6 +65,25 @@ def test_functions_that_reach_nothing_but_their_argument(kind, count):
     with pytest.raises(ZeroDivisionError) as caught:
         lw.map(lambda x: 1 // (x - 2), items)
     assert "item 2" in caught.value.__notes__[0]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(gil_enabled() or usable_cores() < 2, reason="collections stop nobody who could help")
+def test_collections_are_nothing_that_threads_could_share():
+    gc.disable()
+    try:
+        crowd = [(n, [n]) for n in range(300_000)]  # what each collection goes through
+    finally:
+        gc.enable()
+    threshold = gc.get_threshold()
+    gc.set_threshold(threshold[0], 0, 0)  # a collection each 2,000 containers, however many there are
+    try:
+        results = lw.map(lambda x: [[x, n] for n in range(100)], range(500))
+    finally:
+        gc.set_threshold(*threshold)
+    assert len(results) == 500 and len(crowd) == 300_000
+    report = results.report
+    assert (report.backend, report.workers) == ("serial", 1), report
 
 
 @pytest.mark.parametrize(

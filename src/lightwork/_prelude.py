@@ -8,6 +8,7 @@ first calls of the run that goes on from here: none is made twice, and what was 
 from __future__ import annotations
 
 import _thread
+import gc
 import sys
 import time
 from itertools import islice
@@ -15,7 +16,7 @@ from itertools import islice
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
 from lightwork._defaults import unsaid
-from lightwork._loops import SLICE, inline, loop, self_contained, stretch
+from lightwork._loops import GIL, SLICE, inline, loop, self_contained, stretch
 from lightwork._unfilled import leave, unfilled
 from lightwork._watch import Watch
 from lightwork._worth import (
@@ -26,6 +27,7 @@ from lightwork._worth import (
     pace,
     says_little,
     settles,
+    shareable,
     too_bulky,
     too_little,
     too_little_to_ask,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
+    from lightwork._pauses import Pauses
     from lightwork._report import Report
     from lightwork._watch import Taken
 
@@ -117,6 +120,9 @@ class Prelude:
         self.paid = 0, 0.0, 0.0
         """Calls, seconds and CPU seconds of what says nothing of the calls to come: of a first call that loaded
         modules, of all that were made before calls became longer."""
+        self._pauses: Pauses | None = None
+        self._collected = None if GIL or total == 1 else gc.get_stats()
+        """How often garbage was collected before the calls that count; nobody asks where that stops no threads."""
         self.began = time.perf_counter()
         self.cpu_began = time.thread_time()
         if 1 < total <= FEW and _context.watchable():
@@ -191,6 +197,8 @@ class Prelude:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
             self.watcher, self._held = watch.own_cpu, watch.held
             self.taken = watch.dismiss()
+        if (pauses := self._pauses) is not None:
+            self.alone, self.cpu = max(0.0, self.alone - pauses.seconds), max(0.0, self.cpu - pauses.cpu)
         self._watch = None  # it has the results, which are to have this
         self._load = self._take_over = _nobody
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None
@@ -231,7 +239,8 @@ class Prelude:
                 until = now + ALONE
             at += done
             if now >= until:
-                calls, lasted = at - self.paid[0], now - self.began - self.paid[1]
+                own = self._pauses.seconds if self._pauses is not None else 0.0
+                calls, lasted = at - self.paid[0], now - self.began - self.paid[1] - own
                 expected = pace(each, lasted / calls, *lately)
                 quicker = settles(each, end - at, *lately[-2:])
                 pause = self._goes_on(calls, lasted, expected, end - at, quicker, results[-1])
@@ -239,6 +248,8 @@ class Prelude:
                     if expected * calls > lasted:
                         self._leave_out(*lately[0])
                     return
+                if self._pauses is not None and self._pauses.seconds > own:
+                    now = clock()  # that was no call's
                 until = now + pause
             # What has begun is nobody else's, and the next calls may take longer.
             if self._watch is None:
@@ -255,6 +266,7 @@ class Prelude:
         self.paid = calls, now - self.began, time.thread_time() - self.cpu_began
         if self._watch is not None:
             self._watch.leave_out(*self.paid)
+        self._pauses_begin()
         return True
 
     def _changes(self, at: int, calls: int, before: float, now: float) -> bool:
@@ -266,7 +278,25 @@ class Prelude:
         if at + calls < 2 * self.paid[0]:
             return False
         self.paid = at + calls, now - self.began, time.thread_time() - self.cpu_began
+        self._pauses_begin()
         return True
+
+    def _pauses_begin(self) -> None:
+        """What was collected until now says nothing of the calls to come."""
+        if self._collected is not None:
+            self._collected = gc.get_stats()
+            if self._pauses is not None:
+                self._pauses.begin(self._collected)
+
+    def _paused(self, lasted: float) -> float:
+        """The part of the calls' ``lasted`` seconds for which collections stop all threads."""
+        if self._collected is None:
+            return 0.0
+        if self._pauses is None:
+            from lightwork._pauses import Pauses
+
+            self._pauses = Pauses(self._collected)
+        return self._pauses.share(lasted)
 
     def _leave_out(self, calls: int, until: float) -> None:
         """So many calls, made ``until`` then, say nothing of those to come, for calls grow."""
@@ -283,7 +313,10 @@ class Prelude:
             if calls == 1 and says_little(lasted, left):
                 return 0.0
             asked = self._asked is not None
-            if each < HANDED or (too_little if asked else too_little_to_ask)(left * each):
+            little = too_little if asked else too_little_to_ask
+            if each < HANDED or little(left * each):
+                return UNDISTURBED if self._watch is None else ALONE
+            if little(left * shareable(each, lasted / calls, self._paused(lasted))):
                 return UNDISTURBED if self._watch is None else ALONE
             if quicker and not asked:
                 return 0.0

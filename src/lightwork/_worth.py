@@ -71,6 +71,12 @@ def says_little(lasted: float, left: int) -> bool:
     return left >= MANY and lasted * MANY < FIRST * left
 
 
+def shareable(each: float, mean: float, paused: float) -> float:
+    """Seconds of a call to come, of ``each``, that threads can share: not the part of its time, ``paused``, for which
+    collections stop them all. ``each`` may be that of calls which none has hit; the ``mean`` is of all."""
+    return min(each, max(each, mean) * (1.0 - paused))
+
+
 def soon_over(lasted: float, each: float) -> float:
     """In how many seconds a call that has ``lasted`` so long is over, where those before it took ``each``, and is to be
     waited for: who loads beside it what decisions take keeps it from what it computes with, and is kept by it. 0 where

@@ -7,7 +7,7 @@ from itertools import accumulate
 import pytest
 
 from lightwork._loops import GIL
-from lightwork._worth import is_dear, pace, says_little, settles, soon_over
+from lightwork._worth import is_dear, pace, says_little, settles, shareable, soon_over
 
 
 def expected(*lasted: float) -> float:
@@ -33,6 +33,13 @@ def expected(*lasted: float) -> float:
 )
 def test_what_calls_to_come_will_take(lasted, each):
     assert expected(*lasted) == pytest.approx(each)
+
+
+def test_what_stops_all_threads_is_nothing_to_share():
+    assert shareable(4.0, 4.0, 0.75) == 1.0
+    assert shareable(1.0, 4.0, 0.5) == 1.0, "the latest ones were hit by none"
+    assert shareable(8.0, 4.0, 0.25) == 6.0, "calls that grow grow as a whole"
+    assert shareable(4.0, 4.0, 0.0) == 4.0
 
 
 def test_one_short_first_call_of_many_says_little():
