@@ -231,7 +231,11 @@ class Opening:
             return None
         if self.scout is not None:
             self.scout.dismiss()
-        self.crew.close()
+        try:
+            self.crew.close()
+        except KeyboardInterrupt as interrupt:  # in a function that closes something: all results are there
+            self.interrupt = interrupt
+            return None
         leave(self.unfilled)
         now, busy, cpu = self._clock.now() - self.began, 0.0, 0.0
         spans = []

@@ -209,7 +209,11 @@ class Prelude:
             self.unfilled = ()
             self.watcher = None  # this is the report now, which may be sent elsewhere
             if release := getattr(sys.modules.get("lightwork._per_worker"), "release", None):
-                release(keep=self.held)
+                try:
+                    release(keep=self.held)
+                except KeyboardInterrupt as interrupt:  # in a function that closes something: all results are there
+                    self.interrupt = interrupt
+                    return False
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
@@ -369,7 +373,7 @@ def prelude(
     ``take_over`` builds what goes on with it while it is inside a call, in another thread; ``load`` loads what that
     takes, and is told whether the calls compute.
     """
-    if type(items) not in (list, tuple, range) or not items:
+    if type(items) not in (list, tuple, range):
         return None
     if _context.importing or not unsaid() or is_coroutine_function(fn):
         return None

@@ -269,3 +269,28 @@ def test_who_prints_in_the_midst_of_a_print_does_not_wait_for_who_waits_for_that
     assert lw.map(speak_in_three_ways, [100], backend="processes", max_workers=1, call_timeout=40) == [100]
     assert "tick" in screens[0].getvalue()
     assert screens[1].getvalue().splitlines() == [LONG] * 100
+
+
+PRINTS = """
+import sys, threading
+import lightwork as lw
+
+sys.setswitchinterval(1e-5)
+done = threading.Event()
+
+def maps():
+    for _ in range(200):
+        lw.map(abs, [1, 2, 3], backend="threads", max_workers=2)
+    done.set()
+
+threading.Thread(target=maps).start()
+while not done.is_set():
+    print("a line", "of", "many", "parts")
+"""
+
+
+def test_a_print_that_is_under_way_when_the_last_call_of_others_ends_is_no_crash():
+    """What it writes to is the stand-in, which nobody else needs any more."""
+    done = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.splitlines()) == {"a line of many parts"}

@@ -29,6 +29,9 @@ class _Begun(local):
 _begun = _Begun()
 _changing = RLock()  # a map that is collected as garbage in its midst, in the same thread, stands aside, too
 _users = 0
+_last: dict[str, WholeLines] = {}
+"""Those that stood in last. They are kept: until CPython 3.14 ``print`` holds no reference to the stream that it found in
+``sys``, and another thread may be in the midst of one (https://github.com/python/cpython/issues/130163)."""
 
 
 class WholeLines:
@@ -90,7 +93,9 @@ def stand_in() -> None:
         for name in NAMES:
             stream = getattr(sys, name)
             if stream is not None and not isinstance(stream, WholeLines):  # pythonw and daemons have none
-                setattr(sys, name, WholeLines(stream))
+                if name not in _last or _last[name]._stream is not stream:
+                    _last[name] = WholeLines(stream)
+                setattr(sys, name, _last[name])
 
 
 def stand_aside() -> None:
