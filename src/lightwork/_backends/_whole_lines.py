@@ -30,8 +30,8 @@ _begun = _Begun()
 _changing = RLock()  # a map that is collected as garbage in its midst, in the same thread, stands aside, too
 _users = 0
 _last: dict[str, WholeLines] = {}
-"""Those that stood in last. They are kept: until CPython 3.14 ``print`` holds no reference to the stream that it found in
-``sys``, and another thread may be in the midst of one (https://github.com/python/cpython/issues/130163)."""
+"""Those that stood in last. They are kept: until CPython 3.14 ``print`` holds no reference to the stream that it found
+in ``sys``, and another thread may be in the midst of one (https://github.com/python/cpython/issues/130163)."""
 
 
 class WholeLines:
