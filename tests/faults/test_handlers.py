@@ -10,7 +10,7 @@ import pytest
 import lightwork as lw
 
 PROGRAM = """
-import asyncio, contextlib, io, signal, sys, threading, time
+import asyncio, contextlib, gc, io, signal, sys, threading, time
 import lightwork as lw
 from lightwork import cli
 
@@ -84,6 +84,7 @@ if __name__ == "__main__":
     while left := [each.name for each in threading.enumerate() if each.name.startswith("lightwork")]:
         assert time.monotonic() < until, left
         time.sleep(0.01)
+    gc.collect()  # what nobody has closed says so, if it can
     print("nothing is left" if not to_come else "no thread was started")
 """
 

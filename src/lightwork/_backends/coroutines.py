@@ -204,15 +204,22 @@ class AsyncioCrew(_CoroutineCrew):
         self._words: SimpleQueue[str] = SimpleQueue()
         """That the thread has closed what its coroutines hold, or that nobody wants to wait for that any more."""
         self._told_to_stop = False
+        self._taken = threading.Lock()
+        """Held by who is to close the loop: its thread, or who could not start that."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="lightwork-loop", daemon=daemon_threads())
         try:
             self._thread.start()
         except BaseException:  # there can be no more, or a signal's handler has raised, and it may have begun
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            if self._taken.acquire(blocking=False):
+                self._loop.close()
+            else:
+                self._loop.call_soon_threadsafe(self._loop.stop)
             raise
 
     def _serve(self) -> None:
+        if not self._taken.acquire(blocking=False):
+            return
         try:
             self._loop.run_forever()
             _per_worker.release()
