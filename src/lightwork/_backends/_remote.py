@@ -22,7 +22,7 @@ from lightwork._backends._messages import Hello
 from lightwork._backends._reporting import Sent
 from lightwork._backends._shipping import Functions, dump_items, row_parts
 from lightwork._backends._sockets import Sockets
-from lightwork._backends.base import CLOSING, Crew
+from lightwork._backends.base import CLOSING, HEEDS, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Terms, WorkerFailed, WorkerReady
 from lightwork._class_names import Sending
 from lightwork._clock import SystemClock
@@ -443,7 +443,7 @@ class RemoteCrew(Crew):
                 break
             # What is in hand is known by now: a Ctrl-C may end this wait, and what calls it does it again in a hurry.
             with opened() if patience > GRACE else suppress():
-                arrived = self._sockets.wait(left)
+                arrived = self._sockets.wait(min(left, HEEDS))
             for ready in arrived:
                 ready()
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 CLOSING = 60.0
 """Seconds that the end of the work waits for workers which close what they hold by ``lw.per_worker``."""
+HEEDS = 0.5
+"""Seconds of such a wait after which the interpreter looks for signals: one that comes just before a thread blocks does
+not end that, and here nothing else may for long."""
 
 
 class Capabilities(Record, frozen=True):

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 
 from lightwork import _context, _per_worker
 from lightwork._backends._local import Reports, stop_iteration_error
-from lightwork._backends.base import CLOSING, Backend, Capabilities, Crew
+from lightwork._backends.base import CLOSING, HEEDS, Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady, apply
 from lightwork._gate import opened
 from lightwork._machine import daemon_threads
@@ -281,9 +281,12 @@ class AsyncioCrew(_CoroutineCrew):
 
     def _await_end(self, patience: float) -> None:
         """Waits for the thread, ``patience`` seconds while it closes what coroutines hold by ``lw.per_worker``."""
-        with suppress(Empty), opened() if patience > CLOSE_SECONDS else suppress(Empty):
-            if self._words.get(timeout=max(patience, CLOSE_SECONDS)) == "closed":
-                self._thread.join(CLOSE_SECONDS)
+        until, word = time.perf_counter() + max(patience, CLOSE_SECONDS), ""
+        while not word and (left := until - time.perf_counter()) > 0:
+            with suppress(Empty), opened() if patience > CLOSE_SECONDS else suppress(Empty):
+                word = self._words.get(timeout=min(left, HEEDS))
+        if word == "closed":
+            self._thread.join(CLOSE_SECONDS)
 
 
 class OwnLoopCrew(_CoroutineCrew):

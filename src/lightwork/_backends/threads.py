@@ -17,7 +17,7 @@ from lightwork import _context, _library_threads, _per_worker
 from lightwork._backends import _whole_lines
 from lightwork._backends._forked import end_fork
 from lightwork._backends._local import Reports, run_batch_in_copies
-from lightwork._backends.base import CLOSING, Backend, Capabilities, Crew
+from lightwork._backends.base import CLOSING, HEEDS, Backend, Capabilities, Crew
 from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, WorkerFailed, WorkerReady
 from lightwork._clock import process_cpu, thread_cpu_clock
 from lightwork._gate import opened
@@ -371,7 +371,7 @@ class ThreadCrew(Crew):
             with suppress(Empty):
                 # All that has ended is known: a Ctrl-C may end this wait, and what calls it does it again in a hurry.
                 with opened() if patience > JOIN_SECONDS else suppress():
-                    number = self._gone.get(timeout=left)
+                    number = self._gone.get(timeout=min(left, HEEDS))
                 if number is None:
                     patience = 0.0
                 elif number in threads:
