@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import json
 import threading
@@ -10,6 +11,8 @@ import time
 
 import pytest
 
+import lightwork as lw
+from lightwork._backends._registry import backend
 from lightwork._machine import gil_enabled, interpreters_missing
 from lightwork.probing import probe
 
@@ -101,6 +104,15 @@ def test_one_long_call_is_enough():
 
     probe(long, [1, 2, 3], budget=0.01)
     assert calls == [1]
+
+
+def test_what_an_earlier_map_has_started_starts_sooner():
+    lw.map(napping, range(4), backend="processes")
+    ready = probe(napping, range(100), budget=0.05)
+    cold = dataclasses.replace(ready, begun={})
+    gain = cold.predict("processes", 2).seconds - ready.predict("processes", 2).seconds
+    assert gain > 0.5 * backend("processes").capabilities.startup
+    assert cold.predict("threads", 2) == ready.predict("threads", 2)
 
 
 @pytest.mark.parametrize("fn", [3, None, "len"])

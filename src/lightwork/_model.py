@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 MOST_PROCESSES = 32
 
+BOOTS = 0.8
+"""Part of a backend's start that can be over before its first worker is asked for."""
+
 _BATCH_SHARE = 0.05  # short calls travel in batches, large enough to hold the overhead to this share ...
 _BATCHES_EACH = 4  # ... but small enough for every worker to have this many
 
@@ -123,10 +126,24 @@ def predict(
     return Prediction(backend, case.workers, took, throughput, binding, reason, max(1.0, lifted))
 
 
+def left_to_start(can: Capabilities, begun: float) -> float:
+    """Seconds of a backend's start that are still to come, where it has been starting for ``begun`` so many."""
+    return can.startup - min(begun, BOOTS * can.startup)
+
+
 def predict_for(
-    name: str, can: Capabilities, demand: Demand, *, workers: int, calls: int | None, cores: float, gil: bool
+    name: str,
+    can: Capabilities,
+    demand: Demand,
+    *,
+    workers: int,
+    calls: int | None,
+    cores: float,
+    gil: bool,
+    begun: float = 0.0,
 ) -> Prediction:
-    """The same for a backend of lightwork's by what it can do, its own work for each call included."""
+    """The same for a backend of lightwork's by what it can do, its own work for each call included; it has been
+    starting for ``begun`` seconds."""
     held = can.per_item if gil and can.shares_memory and not can.in_caller else 0.0
     return predict(
         replace(demand, cpu=demand.cpu + can.per_item, gil=demand.gil + held),
@@ -135,7 +152,7 @@ def predict_for(
         calls=calls,
         cores=cores,
         gil=gil,
-        startup=can.startup,
+        startup=left_to_start(can, begun),
         per_call=can.per_call,
     )
 

@@ -14,7 +14,7 @@ from enum import Enum
 from lightwork._backends.base import Capabilities
 from lightwork._demand import Demand
 from lightwork._growth import MOST_THREADS
-from lightwork._model import Prediction, predict, suggest_workers
+from lightwork._model import Prediction, left_to_start, predict, suggest_workers
 from lightwork._record import Record, replace
 from lightwork._worth import MOSTLY_WAITING, WORTH_SHARING, computes, too_little
 
@@ -48,9 +48,6 @@ CROWDED = 0.02
 """CPU share of a call above which a nested run stays in its thread: what looks like waiting there may be waiting for
 the GIL, or for a core, that the sibling calls have."""
 
-
-BOOTS = 0.8
-"""Part of a backend's start that can be over before its first worker is asked for."""
 
 LATER = 1.1
 """Times as long as until now that it lasts at least until the choice is made again."""
@@ -150,7 +147,7 @@ class Policy(Record, frozen=True):
         # The loop would wait for the input, too, and others need not.
         ahead = left * (demand.wall + seen.input)
         # What has been started need not be waited for any more.
-        started = max(self._started(c, seen) for c in usable)
+        started = max(c.capabilities.startup - self._start(c, seen) for c in usable)
         if computing and too_little(ahead + started):
             if seen.total is None:  # as it goes on there is the more left to come
                 again = min(again, seen.elapsed * (WORTH_SHARING - started) / ahead)
@@ -172,7 +169,7 @@ class Policy(Record, frozen=True):
 
     def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
         serial = self._predict("serial", 1, 0.0, 0.0, demand, left)
-        options = [self._option(c, demand, left, self._started(c, seen)) for c in usable]
+        options = [self._option(c, demand, left, self._start(c, seen)) for c in usable]
         if seen.input:
             drawn = left * seen.input
             serial = replace(serial, seconds=serial.seconds + drawn)
@@ -215,7 +212,7 @@ class Policy(Record, frozen=True):
         is the more left to come the longer it has lasted, and what a start costs stays as it is."""
         soonest = math.inf
         for option, candidate in zip(options, usable, strict=True):
-            start = candidate.capabilities.startup - self._started(candidate, seen)
+            start = self._start(candidate, seen)
             calls = max(0.0, option.seconds - start)
             if calls < CLEARLY * loop:
                 soonest = min(soonest, max(LATER, start / (CLEARLY * loop - calls), (start + SAVING) / (loop - calls)))
@@ -235,17 +232,17 @@ class Policy(Record, frozen=True):
             return "computes, mostly under the GIL"
         return "computes outside the GIL, so that threads compute side by side"
 
-    def _started(self, candidate: Candidate, seen: Seen) -> float:
-        """Seconds of a backend's start that are over."""
-        return min(dict(seen.begun).get(candidate.name, 0.0), BOOTS * candidate.capabilities.startup)
+    def _start(self, candidate: Candidate, seen: Seen) -> float:
+        """Seconds of a backend's start that are still to come."""
+        return left_to_start(candidate.capabilities, dict(seen.begun).get(candidate.name, 0.0))
 
-    def _option(self, candidate: Candidate, demand: Demand, left: int, started: float) -> Prediction:
+    def _option(self, candidate: Candidate, demand: Demand, left: int, startup: float) -> Prediction:
         """What a backend would take, its own work for each call included."""
         can = candidate.capabilities
         workers = self.workers(candidate.name, demand, left)
         held = can.per_item if self.gil and can.shares_memory else 0.0
         with_work = replace(demand, cpu=demand.cpu + can.per_item, gil=demand.gil + held)
-        return self._predict(candidate.name, workers, can.startup - started, can.per_call, with_work, left)
+        return self._predict(candidate.name, workers, startup, can.per_call, with_work, left)
 
     def _predict(
         self, name: str, workers: int, startup: float, per_call: float, demand: Demand, calls: int

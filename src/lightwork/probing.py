@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
@@ -31,7 +31,8 @@ class Profile:
 
     ``demand``: of one call; ``calls``: how many items there are, or None for an input without a length;
     ``effects``: what the function was seen to change; ``refused``: why it cannot be sent to a process, or None;
-    ``cores`` and ``gil``: of this machine and Python; ``coroutine``: it is a coroutine function.
+    ``cores`` and ``gil``: of this machine and Python; ``coroutine``: it is a coroutine function; ``begun``: for how
+    many seconds backends had been starting, or were ready: an earlier map has left that behind for the next one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Profile:
     gil: bool
     coroutine: bool
     unavailable: dict[str, str]
+    begun: dict[str, float] = field(default_factory=dict)
 
     def predict(self, backend: str, workers: int | None = None) -> Prediction:
         """What one backend is predicted to take; ``workers`` by default as many as are worth having.
@@ -61,6 +63,7 @@ class Profile:
             calls=self.calls,
             cores=self.cores,
             gil=self.gil,
+            begun=self.begun.get(backend, 0.0),
         )
 
     def why_not(self, backend: str) -> str | None:
@@ -208,6 +211,7 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
         gil=_machine.gil_enabled(),
         coroutine=coroutine,
         unavailable=unavailable,
+        begun={name: begun for name in NAMES if (begun := made(name).begun())},
     )
 
 
