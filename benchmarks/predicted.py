@@ -28,33 +28,41 @@ CASES = {
 
 
 def real(name: str) -> None:
-    """Prints seconds of lw.map, of two fixed processes, and of one call alone."""
+    """Prints seconds of lw.map and of one call alone, and the backend that most calls ran on."""
     fn, items = CASES[name]
     began = time.perf_counter()
-    lw.map(fn, items)
+    results = lw.map(fn, items)
     took = time.perf_counter() - began
     began = time.perf_counter()
     fn(items[0])
-    print(took, time.perf_counter() - began)
+    print(took, time.perf_counter() - began, results.report.backend)
 
 
 def main(rounds: int = 5) -> int:
-    machine = SimulatedMachine(cores=lw.machine().cores, loading=0.03)
-    print(f"{'job':<30}{'plain loop':>12}{'real':>10}{'simulated':>12}{'real / sim.':>13}{'fixed, sim.':>13}")
+    here = lw.machine()
+    machine = SimulatedMachine(cores=here.cores, gil=here.gil, loading=0.03)
+    times = f"{'plain loop':>12}{'real':>10}{'simulated':>12}{'real / sim.':>13}{'fixed, sim.':>13}"
+    print(f"{'job':<30}{times}  chosen: real / sim.")
     for name, (fn, items) in CASES.items():
         runs = []
         for _ in range(rounds):
             told = subprocess.run(
                 [sys.executable, __file__, "--real", name], check=True, capture_output=True, text=True
             )
-            runs.append([float(word) for word in told.stdout.split()])
-        took, each = (statistics.median(column) for column in zip(*runs, strict=True))
+            took, each, backend = told.stdout.split()
+            runs.append((float(took), float(each), backend))
+        took, each = (statistics.median(run[part] for run in runs) for part in (0, 1))
         waits = fn is nap
         none, all_of_it = [0.0] * len(items), [each] * len(items)
         work = Workload(all_of_it, none) if waits else Workload(none, all_of_it)
-        told_by_it = simulate(work, machine).seconds
-        best = fixed(work, machine, *(("threads", 32) if waits else ("processes", machine.cores))).seconds
-        print(f"{name:<30}{work.seconds:>12.3f}{took:>10.3f}{told_by_it:>12.3f}{took / told_by_it:>13.2f}{best:>13.3f}")
+        told_by_it = simulate(work, machine)
+        parallel = "processes" if machine.gil else "threads"
+        best = fixed(work, machine, *(("threads", 32) if waits else (parallel, machine.cores))).seconds
+        chosen, there = ", ".join(sorted({run[2] for run in runs})), told_by_it.calls
+        print(
+            f"{name:<30}{work.seconds:>12.3f}{took:>10.3f}{told_by_it.seconds:>12.3f}"
+            f"{took / told_by_it.seconds:>13.2f}{best:>13.3f}  {chosen} / {max(there, key=there.__getitem__)}"
+        )
     return 0
 
 
