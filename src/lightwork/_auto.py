@@ -298,6 +298,7 @@ class AutoRun(Run):
                 self._follow(verdict, elapsed)
                 return
             if not self.find_out(verdict.ask):
+                self.crews()[0].patience = TRIAL_BATCH  # what is waited for comes sooner than the next look was due
                 return
 
     def backend_of(self, number: int) -> Backend:
