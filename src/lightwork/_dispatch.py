@@ -265,6 +265,13 @@ class Dispatch:
         if self._backlog.delayed:
             self._backlog.ripen(now)
         instructions: list[Instruction] = []
+        for number, lane in self.lanes.items():
+            if lane.recalled:  # before others are started, which takes its time: they are to have that, too
+                lane.recalled = False
+                for name, worker in lane.workers.items():
+                    if worker.holds_back():
+                        worker.revoked = True
+                        instructions.append(Revoke((number, name)))
         # The newest first: it is the one that is to take over.
         for number, lane in reversed(self.lanes.items()):
             if (lane.open and lane.target) or lane.workers:
@@ -313,12 +320,6 @@ class Dispatch:
                 if wanted > 0:
                     lane.starting += wanted
                     instructions.append(Start(number, wanted))
-        if lane.recalled:
-            lane.recalled = False
-            for name, worker in lane.workers.items():
-                if worker.holds_back():
-                    worker.revoked = True
-                    instructions.append(Revoke((number, name)))
         if not lane.calls and self._waited_for(lane):
             self._take_one(number, lane, instructions)
         if self._takes_back(lane):

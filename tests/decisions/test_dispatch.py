@@ -416,6 +416,23 @@ def test_a_condemned_call_does_not_begin_elsewhere_when_it_was_taken_back_before
     assert isinstance(chunk.values[0].exception, WorkerCrashed) and dispatch.done == 2
 
 
+def test_what_a_lane_has_not_begun_is_taken_back_before_another_one_starts_its_workers():
+    """Which takes its time, and these are to have that, too."""
+    dispatch = Dispatch(Rules())
+    dispatch.add_lane(0, Batching(1e-4, 3), 1, revocable=True)
+    dispatch.set_lane(0, 1)
+    dispatch.feed(abs, "one", [1, 2, 3, 4, 5])
+    dispatch.plan(0.0)
+    dispatch.started((0, 1))
+    dispatch.plan(0.0)
+    dispatch.add_lane(1, Batching(1e-4, 1), 1)
+    dispatch.set_lane(1, 2)
+    dispatch.set_lane(0, 0)
+    dispatch.recall(0)
+    revoke, start = dispatch.plan(0.0)
+    assert revoke == Revoke((0, 1)) and start == Start(1, 2)
+
+
 def test_a_worker_that_was_asked_what_it_has_not_begun_is_not_asked_again_before_its_answer():
     """What it was at when it was asked twice would be taken for what it refuses."""
     dispatch = Dispatch(Rules())
