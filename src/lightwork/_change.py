@@ -24,30 +24,40 @@ OVERFULL = 1.15
 SPELL = 0.05
 """Seconds that computing must have gone on in threads, twice: to start processes takes as long, and a core is idle."""
 
-BRIEF = 0.04
+BRIEF = 0.02
 """Seconds that waiting must have gone on in processes, twice: threads cost next to nothing."""
 
 ENOUGH = 4
-"""Calls that must have ended in a spell."""
+"""Calls that must have ended in a spell: of processes one for each, if they are fewer. Not more, for where they wait
+each such call is one that hundreds of threads could have made meanwhile."""
+
+FEWEST = 2
+"""But so many: one of them may be odd, or its worker have stood still."""
 
 
 class Change(Slotted):
     """Looks at one lane, spell after spell. ``shared``: its workers share one GIL; ``settles``: seconds between a
-    change and the next look, which doubles with each: what alternates is not to be followed for ever."""
+    change and the next look, which doubles with each: what alternates is not to be followed for ever. Processes that
+    are the first choice are looked at from their first calls on: threads, while they start, fill the GIL."""
 
     __slots__ = ("_busy", "_calls", "_cpu", "_delay", "_since", "_spell", "_streak", "settles", "shared")
 
-    def __init__(self, shared: bool, settles: float = 2 * SPELL) -> None:
+    def __init__(self, shared: bool, settles: float | None = None) -> None:
         self.shared = shared
-        self.settles = settles
+        self.settles = settles if settles is not None else 2 * SPELL if shared else 0.0
         self._spell = SPELL if shared else BRIEF
         self._since = -1.0
         self._calls = self._streak = 0
         self._busy = self._cpu = self._delay = 0.0
 
-    def due(self, now: float, calls: int) -> bool:
+    def changed(self) -> Change:
+        """What looks at those who make the calls from now on, as these are others than they were chosen for."""
+        return Change(not self.shared, 2 * max(self.settles, 2 * SPELL))
+
+    def due(self, now: float, calls: int, workers: int = ENOUGH) -> bool:
         """Whether a spell is over, so that the figures for ``observe`` are worth fetching."""
-        return self._since < 0 or (now - self._since >= self._spell and calls - self._calls >= ENOUGH)
+        enough = ENOUGH if self.shared else max(FEWEST, min(ENOUGH, workers))
+        return self._since < 0 or (now - self._since >= self._spell and calls - self._calls >= enough)
 
     def observe(
         self, now: float, calls: int, busy: float, cpu: float, workers: int = 1, delay: float = 0.0
@@ -58,10 +68,10 @@ class Change(Slotted):
         Returns wall and CPU seconds of one recent call where the work has changed: what it would take alone.
         """
         if self._since < 0:
-            self._since, self._calls, self._busy, self._cpu = now + self.settles - self._spell, calls, busy, cpu
-            self._delay = delay
+            self._since = now + max(0.0, self.settles - self._spell)
+            self._calls, self._busy, self._cpu, self._delay = calls, busy, cpu, delay
             return None
-        if not self.due(now, calls):
+        if not self.due(now, calls, workers):
             return None
         done, lasted = calls - self._calls, now - self._since
         worked, used = busy - self._busy, cpu - self._cpu

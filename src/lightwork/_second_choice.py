@@ -91,7 +91,7 @@ def follow(run: Rechoosing, change: Change, wall: float, cpu: float) -> None:
     lane, current, now = run.dispatch.lanes[run.chosen], run.backend_of(run.chosen), run.clock.now()
     assert run.demand is not None
     before = run.demand, run.evidence.gil_known
-    verdict = _advised_of(run, run.demand, wall, cpu, threads=change.shared)
+    verdict = _advised_of(run, run.demand, wall, cpu, threads=change.shared, given=change.shared or not lane.revocable)
     if verdict.switch is None or verdict.switch == current.name:
         run.demand, run.evidence.gil_known = before  # what was measured alone tells more
         return
@@ -104,7 +104,7 @@ def follow(run: Rechoosing, change: Change, wall: float, cpu: float) -> None:
     old = run.chosen
     run.chosen, _ = run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}")
     run.trial = run.chosen
-    run.change = Change(not change.shared, 2 * change.settles)
+    run.change = change.changed()
     if run.back is not None:
         run.back.look_anew()
     run.close_lane(old)
@@ -135,7 +135,7 @@ def judge(run: Rechoosing) -> None:
             run.back.look_anew()
         run.decide(f"went on without {backend.name}", verdict.why)
         return
-    run.chosen, run.change = trial, Change(False, 2 * settles)
+    run.chosen, run.change = trial, run.change.changed()
     if run.back is not None:
         run.back.look_anew()
     if run.policy.max_workers is None:
@@ -207,13 +207,13 @@ def _paces(run: Rechoosing, back: WayBack) -> str:
     )
 
 
-def _advised_of(run: Rechoosing, known: Demand, wall: float, cpu: float, threads: bool) -> Verdict:
+def _advised_of(run: Rechoosing, known: Demand, wall: float, cpu: float, threads: bool, given: bool = True) -> Verdict:
     """The choice for what is left if its calls, of which so much was ``known``, take so long, and compute for ``cpu``
-    seconds of that; in ``threads`` they have filled the GIL."""
+    seconds of that; in ``threads`` they have filled the GIL. ``given``: see ``_advised``."""
     held = cpu if threads and run.policy.gil else min(cpu, known.gil_share * cpu)
     run.demand = replace(known, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
     run.evidence.gil_known = run.evidence.effects_known = True
-    return _advised(run, run.clock.now() - run.began, given=True)
+    return _advised(run, run.clock.now() - run.began, given)
 
 
 def _advised(run: Rechoosing, now: float, given: bool = False) -> Verdict:

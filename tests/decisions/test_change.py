@@ -33,6 +33,17 @@ def test_computing_that_turns_to_waiting_is_seen_after_two_spells():
     assert wall == 0.022 and cpu < 0.001
 
 
+def test_processes_whose_first_calls_wait_already_are_not_kept_at_it():
+    """Two that wait 20 ms a call: each such call is one that hundreds of threads could have made meanwhile."""
+    answers = watch(Change(shared=False), [(0.021, 2, 0.04, 0.0002)] * 5, workers=2)
+    assert answers[0][0] == 0.063
+
+
+def test_long_waits_in_two_processes_are_seen_after_two_of_each():
+    answers = watch(Change(shared=False), [(1.0, 2, 2.0, 0.001)] * 5, workers=2)
+    assert answers[0][0] == 3.0
+
+
 def test_one_odd_spell_is_no_change():
     assert not watch(Change(shared=False), [COMPUTES, COMPUTES, WAITS, COMPUTES, WAITS, COMPUTES])
 
