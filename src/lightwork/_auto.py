@@ -564,7 +564,8 @@ class AutoRun(Run):
         now, cpu, delay = self.clock.now() - self.began, lane.cpu, 0.0
         if change.shared and change.due(now, lane.calls):
             cpu, delay = self.process_cpu(), self._live[self.chosen].crew.delay() or 0.0
-        recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers), delay)
+        in_line = len(lane.workers) - len(lane.idle)
+        recent = change.observe(now, lane.calls, lane.busy, cpu, len(lane.workers), delay, in_line)
         if recent is None or self.demand is None:
             return
         with QuickTurns(LOADING):  # the threads keep the GIL from who loads what that takes, and starts it

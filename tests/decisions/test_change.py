@@ -87,3 +87,18 @@ def test_threads_that_wait_for_cores_which_others_have_stand_in_no_line():
     assert not any(change.observe(0.11 * n, 20 * n, 0.22 * n, 0.11 * n, 32, 0.11 * n) for n in spells)
     change = Change(shared=True)
     assert any(change.observe(0.11 * n, 20 * n, 0.22 * n, 0.11 * n, 32) for n in spells)
+
+
+def test_threads_that_stand_in_line_for_the_gil_are_late_for_it():
+    """They wake every 5 ms to ask for it, and have no core at once where another one has it: 16 of them for half a
+    second in each second."""
+    change, spells = Change(shared=True), range(1, 11)
+    found = [change.observe(0.11 * n, 30 * n, 1.7 * n, 0.11 * n, 32, 0.055 * n, 16) for n in spells]
+    assert any(found)
+
+
+def test_a_thread_that_has_the_gil_for_a_whole_call_was_late_before_it():
+    """So that its call takes no longer than it computes, though another one had the core before."""
+    change, spells = Change(shared=True), range(1, 11)
+    found = [change.observe(0.11 * n, 30 * n, 0.11 * n, 0.11 * n, 32, 0.055 * n) for n in spells]
+    assert any(found)
