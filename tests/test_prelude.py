@@ -788,3 +788,20 @@ def test_what_a_first_call_waits_for_after_it_has_loaded_modules_is_waiting(tmp_
     assert results == list(range(30))
     assert results.report.backend == "threads", results.report.decisions
     assert results.report.demand.cpu_share < 0.3
+
+
+@pytest.mark.timeout(60)
+def test_calls_that_become_a_thousand_times_as_long_are_not_behind_each_other():
+    """A stretch of short calls has few of those that are left, so few are made here if those are long."""
+
+    def call(long: int) -> int:
+        if long:
+            time.sleep(0.002)
+        return sum(range(100))
+
+    here = []
+    for _ in range(4):  # by chance few of them may be in a stretch that is too long
+        results = lw.map(call, [0] * 15_000 + [1] * 150)
+        assert results == [4950] * 15_150
+        here.append(max(span.first + span.calls for span in results.report.spans if span.backend == "serial") - 15_000)
+    assert max(here) <= 75

@@ -59,6 +59,11 @@ GLANCE = 2.5e-4
 """Seconds that a stretch of calls is meant to last at most, by the pace of those before it, where nobody looks on: what
 comes next may take a thousand times as long."""
 
+LATER, LEAST = 16, 2.5e-5
+"""Nor has such a stretch more than this part of the calls that are left, unless it is to be over in so many seconds: if
+those that come next take a thousand times as long, the others can still be shared out. Over a whole map that takes
+less than a hundred stretches more, each of which costs 1 µs."""
+
 SLOWER = 4.0
 """Times as long as those before it a stretch of calls takes that the job becomes another one with."""
 
@@ -259,6 +264,7 @@ class Prelude:
             if self._watch is None:
                 lasts = until - now if contained else min(GLANCE, until - now)
                 size = min(8 * size if contained else max(8, at), int(lasts / each) if each else end)
+                size = min(size, max((end - at) // LATER, int(LEAST / each) if each else end))
             else:
                 size = min(at // SHARE, int(STRETCH / each) if each else end)
             size = max(1, size)
