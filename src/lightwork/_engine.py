@@ -275,6 +275,8 @@ class Run:
             else:
                 if self.dispatch.in_flight(number):
                     timeout = 0.0
+                    for other in self._live.values():
+                        other.crew.deliver()
                 # Alone it waits for what is due, a call that is to be made again, say.
                 self._take_in(number, live, timeout if len(self._live) == 1 else 0.0)
         awaited = [number for number in others if self.dispatch.in_flight(number)] or list(others)[-1:]

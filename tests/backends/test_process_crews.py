@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,7 @@ from tests.backends.deadly_jobs import (
     sleep_in_c,
     start_child_and_hang,
     take,
+    tell_length,
 )
 
 DEATHS = {
@@ -74,6 +77,25 @@ def test_a_death_costs_the_running_call_alone(how, stage):
             own = stage == "running" or (stage, how) == ("pickling the result", "sys.exit")
             expected = {"raise": ValueError, "sys.exit": SystemExit}[how] if own else UnpicklableError
             assert type(crew.failures[batch][1]) is expected
+
+
+@pytest.mark.timeout(60)
+def test_what_a_socket_does_not_take_at_once_arrives_before_the_caller_computes(tmp_path):
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    arrived = select.poll()
+    with Driver(ProcessBackend()) as crew, told.open("r+b", buffering=0) as reader:
+        arrived.register(reader, select.POLLIN)
+        worker = crew.start()
+        crew.ready()
+        batch = crew.send(worker, partial(tell_length, str(told), bytes(20_000_000)), [1])
+        deadline = time.monotonic() + 20
+        # Nobody waits for events, as while the caller's thread makes calls of its own.
+        while not arrived.poll(0) and time.monotonic() < deadline:
+            crew.crew.deliver()
+        assert arrived.poll(0), "the worker has not begun: the rest of its batch is still here"
+        crew.until(lambda: batch in crew.ended)
+        assert crew.values[batch] == {0: 20_000_001}
 
 
 @pytest.mark.parametrize("how", ["raise", "sys.exit"])

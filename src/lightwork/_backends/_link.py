@@ -73,6 +73,10 @@ class Link:
             self.writing = self._sender.pending
             self._mind_room(self.sock, self.writing)
 
+    def has_only_that(self) -> bool:
+        """Whether what is being sent is for its only batch, so that it makes no call meanwhile."""
+        return len(self.record.batches) == 1
+
     def place(self, number: int, buffers: Sequence[Buffer]) -> list[tuple[int, int]] | None:
         """Puts the buffers of its ``number``-th batch into its arena, if that can be; returns their places."""
         if self.ledger is None or self.ledger.arena is None or not buffers or self.ledger.words[5] != READS:

@@ -52,6 +52,11 @@ EASE = 2.0
 PATIENCE = 2.0
 """Seconds that ``close`` waits for workers that were killed; only one stuck in the kernel takes longer."""
 
+READS = 0.001
+"""Seconds within which a worker that is sent more than its socket takes at once takes some of it."""
+DELIVERED = 0.1
+"""Seconds in which it is to have all of it, or else whoever computes goes on."""
+
 _OUTCOMES = frozenset({_wire.RESULTS, _wire.RESULT_ROW})
 
 
@@ -183,6 +188,19 @@ class RemoteCrew(Crew):
         """Nothing of the batch can be sent."""
         outcomes = Outcomes(batch.id, 0, [None] * len(batch.items), failures)
         self._events.append(Finished(worker, outcomes, last=True))
+
+    def deliver(self) -> None:
+        # A socket takes 200 kB, and the rest is sent in ``wait``: a function with more than that around it would reach
+        # its worker piece by piece, one after each call that the caller's thread makes meanwhile.
+        until = self._now() + DELIVERED
+        while any(link.writing and link.has_only_that() for link in self._links.values()) and self._now() < until:
+            arrived = self._sockets.wait(READS)
+            if not arrived:
+                break  # it has no core, or does not read
+            self._touching = True
+            for ready in arrived:
+                ready()
+            self._touching = False
 
     def wait(self, timeout: float | None) -> list[Event]:
         if self._touching:

@@ -105,6 +105,10 @@ class Crew(ABC):
         What cannot be sent (unpicklable arguments, say) is reported as ``Finished`` with failures.
         """
 
+    def deliver(self) -> None:  # noqa: B027 - most have nothing on its way
+        """Before its caller computes: waits as long as workers that have nothing else to do are taking what ``send``
+        left on its way to them."""
+
     @abstractmethod
     def wait(self, timeout: float | None) -> list[Event]:
         """Events since the last call; blocks for the first one, at most ``timeout`` seconds (None: for ever).
