@@ -24,6 +24,7 @@ from lightwork._worth import (
     HANDED,
     SETTLED,
     computes,
+    is_slow,
     pace,
     says_little,
     settles,
@@ -124,7 +125,10 @@ class Prelude:
         self.seconds = self.alone = self.cpu = 0.0
         self.paid = 0, 0.0, 0.0
         """Calls, seconds and CPU seconds of what says nothing of the calls to come: of a first call that loaded
-        modules, of all that were made before calls became longer."""
+        modules, or took far longer than the next one, of all that were made before calls became longer."""
+        self._first: tuple[int, float, float] | None = None
+        """The same of the first call of those that count, where it took long and another one is to tell whether that
+        was its own."""
         self._pauses: Pauses | None = None
         self._collected = None if GIL or total == 1 else gc.get_stats()
         """How often garbage was collected before the calls that count; nobody asks where that stops no threads."""
@@ -244,7 +248,7 @@ class Prelude:
                 return  # the list became shorter, which is not for this function to judge
             each, lately = (now - before) / done, (*lately[1:], (at, before))
             loaded = not at and len(sys.modules) > modules
-            if self._pays(done, now) if loaded else self._changes(at, done, before, now):
+            if self._pays(done, now) if loaded else self._changes(at, done, before, now, end):
                 until = now + ALONE
             at += done
             if now >= until:
@@ -273,23 +277,40 @@ class Prelude:
         """The first calls have loaded modules, unless it was the thread that looks on: returns whether it was they."""
         if self._watch is not None and self._watch.loading and not self._watch.imported:
             return False
-        self.paid = calls, now - self.began, time.thread_time() - self.cpu_began
-        if self._watch is not None:
-            self._watch.leave_out(*self.paid)
-        self._pauses_begin()
+        self._begin_anew(*self._made(calls, now))
         return True
 
-    def _changes(self, at: int, calls: int, before: float, now: float) -> bool:
-        """Whether ``calls``, from ``before`` to ``now``, took far longer than the ``at`` ones until then, so that what
-        the job is by now is left to those that come next. Seldom: a giant now and then is part of the job."""
-        lasted = now - before
+    def _changes(self, at: int, calls: int, before: float, now: float, end: int) -> bool:
+        """Whether the ``at`` calls until then say nothing of those to come, now that ``calls`` more have been made,
+        from ``before`` to ``now``: because the first one took far longer, or these did."""
+        lasted, first = now - before, self._first
+        if at == self.paid[0]:
+            if lasted >= ALONE:
+                self._first = self._made(at + calls, now)
+            return False
+        if first is not None:
+            self._first = None
+            if is_slow(first[1] - self.paid[1], lasted / calls, end - at - calls):
+                self._begin_anew(*first)
+                return True
+        # What the job is by now is left to those that come next. Seldom: a giant now and then is part of the job.
         if lasted < ALONE or self._watch is not None or lasted * at <= SLOWER * (before - self.began) * calls:
             return False
         if at + calls < 2 * self.paid[0]:
             return False
-        self.paid = at + calls, now - self.began, time.thread_time() - self.cpu_began
-        self._pauses_begin()
+        self._begin_anew(*self._made(at + calls, now))
         return True
+
+    def _made(self, calls: int, now: float) -> tuple[int, float, float]:
+        """So many calls until now, their seconds and CPU seconds."""
+        return calls, now - self.began, time.thread_time() - self.cpu_began
+
+    def _begin_anew(self, calls: int, seconds: float, cpu: float) -> None:
+        """These calls say nothing of those to come."""
+        self.paid = calls, seconds, cpu
+        if self._watch is not None:
+            self._watch.leave_out(calls, seconds, cpu)
+        self._pauses_begin()
 
     def _pauses_begin(self) -> None:
         """What was collected until now says nothing of the calls to come."""

@@ -154,14 +154,19 @@ class Watch:
             return True
 
     def leave_out(self, calls: int, seconds: float, cpu: float) -> None:
-        """The first calls took so long because they loaded modules: they say nothing of those to come."""
+        """The first calls, which took so long, say nothing of those to come: they loaded modules, say."""
         self._mind_fork()
         with self._gate:
-            self._done, self._began, self._cpu_began = calls, self._began + seconds, self._cpu_began + cpu
+            apart, computed, delayed, _ = self._apart
+            self._done, self._began, self._cpu_began = (
+                calls,
+                self._began + seconds - apart,
+                self._cpu_began + cpu - computed,
+            )
             delay, self.rival = self._stolen()
             self._apart = seconds, cpu, delay, self.rival
             if self.delay is not None:
-                self.delay += delay
+                self.delay += delay - delayed
 
     def load(self) -> bool:
         """Has this thread load what decisions take, while the caller's calls wait; returns whether that is done."""

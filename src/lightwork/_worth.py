@@ -22,6 +22,13 @@ FIRST, MANY = 0.01, 32
 imports, caches and fresh memory often make the first one many times as long as those to come. Another one is at most a
 thirtieth of what they take."""
 
+SPARED = 0.04
+"""Seconds of such a call that say nothing, in any case: in a map of 60 ms one may take 25 for memory that the kernel
+clears. What is decided later for that is late by half of this or so, and less than a tenth of what is worth sharing."""
+
+SLOWED = 4.0
+"""Times as long as the next one a first call takes that says nothing of those to come, where they are many."""
+
 QUICKER = 0.8
 """Times as long as those before it a call takes at most that says: what slowed the first ones down is not over yet."""
 
@@ -68,7 +75,12 @@ def too_bulky(call: float, down: float, up: float, cores: int) -> bool:
 
 def says_little(lasted: float, left: int) -> bool:
     """Whether a first call that computed for so long is no reason yet to ask who could make the ``left`` ones."""
-    return left >= MANY and lasted * MANY < FIRST * left
+    return left >= MANY and lasted < max(SPARED, FIRST * left / MANY)
+
+
+def is_slow(first: float, each: float, left: int) -> bool:
+    """Whether a first call that took so long says nothing of the ``left`` ones, now that another one took ``each``."""
+    return left >= MANY and first > SLOWED * each
 
 
 def shareable(each: float, mean: float, paused: float) -> float:

@@ -220,3 +220,14 @@ def slow_to_break(thing: Thing) -> Thing:
 def naps(thing: Thing) -> Thing:
     time.sleep(0.02)
     return make(thing)
+
+
+class Maker:
+    """Makes something for a worker to hold, and marks that it did."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __call__(self) -> object:
+        mark(self.path, 1)
+        return object()

@@ -19,25 +19,16 @@ class _Slow:
         jobs.mark(self.path, 1)
 
 
-class _Maker:
-    def __init__(self, path):
-        self.path = path
-
-    def __call__(self):
-        jobs.mark(self.path, 1)
-        return object()
-
-
 def test_a_map_waits_for_what_takes_long_to_close(way, tmp_path):
     made, closed = tmp_path / "made", tmp_path / "closed"
-    get = lw.per_worker(_Maker(str(made)), _Slow(str(closed)))
+    get = lw.per_worker(jobs.Maker(str(made)), _Slow(str(closed)))
     assert lw.map(way.fn(lambda x: get() and x), range(20), backend=way.name, max_workers=2) == list(range(20))
     assert len(jobs.marks(closed)) == len(jobs.marks(made)) >= 1
 
 
 def test_so_does_the_end_of_an_executor(way, tmp_path):
     made, closed = tmp_path / "made", tmp_path / "closed"
-    get = lw.per_worker(_Maker(str(made)), _Slow(str(closed)))
+    get = lw.per_worker(jobs.Maker(str(made)), _Slow(str(closed)))
     with lw.Executor(2, backend=way.name) as executor:
         assert list(executor.map(way.fn(lambda x: get() and x), range(20))) == list(range(20))
     assert len(jobs.marks(closed)) == len(jobs.marks(made)) >= 1

@@ -567,7 +567,7 @@ def test_bad_input_is_refused_at_once(way, call, error, message):
 
 def test_per_worker_makes_one_for_each_worker_and_closes_it(way, tmp_path):
     made, closed = tmp_path / "made", tmp_path / "closed"
-    get = lw.per_worker(_Maker(str(made)), _Closer(str(closed)))
+    get = lw.per_worker(jobs.Maker(str(made)), _Closer(str(closed)))
     results = lw.map(way.fn(lambda _: id(get()) == id(get())), range(40), backend=way.name, max_workers=2)
     assert all(results)
     assert 1 <= len(jobs.marks(made)) <= 2
@@ -584,16 +584,7 @@ def test_a_close_that_raises_costs_no_result_and_keeps_no_other_from_being_close
     assert len(jobs.marks(closed)) == 2
 
 
-class _Maker:
-    def __init__(self, path):
-        self.path = path
-
-    def __call__(self):
-        jobs.mark(self.path, 1)
-        return object()
-
-
-class _Closer(_Maker):
+class _Closer(jobs.Maker):
     def __call__(self, thing):
         jobs.mark(self.path, 1)
 

@@ -7,7 +7,7 @@ from itertools import accumulate
 import pytest
 
 from lightwork._loops import GIL
-from lightwork._worth import is_dear, pace, says_little, settles, shareable, soon_over
+from lightwork._worth import is_dear, is_slow, pace, says_little, settles, shareable, soon_over
 
 
 def expected(*lasted: float) -> float:
@@ -49,8 +49,19 @@ def test_one_short_first_call_of_many_says_little():
 
 
 def test_the_more_are_left_the_less_a_first_call_says():
-    assert says_little(0.03, 120)
-    assert not says_little(0.03, 60)
+    assert says_little(0.06, 240)
+    assert not says_little(0.06, 120)
+
+
+def test_a_first_call_of_many_may_pay_for_more_than_a_whole_short_map_takes():
+    assert says_little(0.03, 32)
+    assert not says_little(0.03, 31), "another one would be a large part of all"
+
+
+def test_a_first_call_is_none_of_those_to_come_where_the_next_one_of_many_is_over_far_sooner():
+    assert is_slow(0.025, 0.001, 58)
+    assert not is_slow(0.025, 0.01, 58), "so much do calls differ"
+    assert not is_slow(0.025, 0.001, 8), "of few calls a giant is a large part"
 
 
 def test_many_calls_that_still_become_quicker_are_not_judged_yet():
