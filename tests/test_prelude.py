@@ -840,3 +840,29 @@ def test_calls_that_become_a_thousand_times_as_long_are_not_behind_each_other():
         assert results == [4950] * 15_150
         here.append(max(span.first + span.calls for span in results.report.spans if span.backend == "serial") - 15_000)
     assert max(here) <= 75
+
+
+@pytest.mark.timeout(60)
+def test_a_first_call_that_is_left_out_while_another_thread_looks_at_it_harms_nobody(monkeypatch):
+    """That thread may get no core, or not the GIL, between two of its steps, until several calls are over."""
+    from lightwork import _watch
+
+    go_on, second = _watch.Imports.go_on, threading.Event()
+    looked = []
+
+    def late(imports, now, since):
+        if not looked:
+            looked.append(now)
+            second.wait(10)
+        return go_on(imports, now, since)
+
+    def fn(x: int) -> int:
+        if x == 2:
+            second.set()
+            time.sleep(0.02)  # the look goes on meanwhile
+        busy(0.015 if x == 0 else 0.001)
+        return x
+
+    monkeypatch.setattr(_watch.Imports, "go_on", late)
+    assert lw.map(fn, range(200)) == list(range(200))
+    assert looked

@@ -163,7 +163,7 @@ class Watch:
                 self._began + seconds - apart,
                 self._cpu_began + cpu - computed,
             )
-            delay, self.rival = self._stolen()
+            delay, self.rival = self._stolen_so_far()
             self._apart = seconds, cpu, delay, self.rival
             if self.delay is not None:
                 self.delay += delay - delayed
@@ -178,12 +178,15 @@ class Watch:
     def alone(self, seconds: float, cpu: float) -> float:
         """What calls that have taken so long, by both clocks, would have taken without what this thread loads."""
         self._mind_fork()
-        try:
-            delay, rival = self._stolen()
-        except OSError:  # it has ended, and left word of all that it took
-            delay, rival = self._stolen()
+        delay, rival = self._stolen_so_far()
         apart, computed, delayed, lost = self._apart
         return apart + alone(seconds - apart, cpu - computed, delay - delayed, rival - lost)
+
+    def _stolen_so_far(self) -> tuple[float, float]:
+        try:
+            return self._stolen()
+        except OSError:  # the other thread has ended, and left word of all that it took
+            return self._stolen()
 
     def dismiss(self) -> Taken | None:
         """Ends the watch; returns what goes on where the map was taken over. Raises what went wrong with that."""
@@ -249,7 +252,8 @@ class Watch:
                     self._load_all(False)  # while that call waits this keeps it from nothing
                 continue
             pause = max(LOOK, (SLOWER - 1) * lasted)
-            so_far, left, begun = now - self._began, self._total - done - 1, done + 1 - self._done
+            # Calls may have ended, and been left out, since they were counted.
+            so_far, left, begun = now - self._began, self._total - done - 1, max(1, done + 1 - self._done)
             busy = computes(so_far, self._caller_cpu() - self._cpu_began)
             if busy and too_little_to_ask(left * so_far / begun):
                 if left > 0:  # it is enough then, if this call goes on
