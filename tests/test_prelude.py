@@ -809,6 +809,24 @@ def test_a_list_may_become_shorter_while_another_thread_is_asked_to_load(monkeyp
         lw.map(fn, items)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("options", [{}, {"backend": "serial"}, {"backend": "threads", "max_workers": 2}], ids=str)
+@pytest.mark.parametrize("at", [1, 5])
+def test_no_call_is_made_with_an_item_that_was_taken_out_of_the_list(options, at):
+    items, called = list(range(60)), []
+
+    def fn(x: int) -> int:
+        called.append(x)
+        busy(0.01 if x == at else 0.0005)
+        if x == at:
+            items.clear()
+        return x
+
+    with pytest.raises(RuntimeError, match="became shorter"):
+        lw.map(fn, items, **options)
+    assert None not in called and len(called) == len(set(called)) < 60
+
+
 def test_what_a_first_call_waits_for_after_it_has_loaded_modules_is_waiting(tmp_path, monkeypatch):
     (tmp_path / "loaded_by_the_first_call.py").write_text("for _ in range(200_000): pass\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -470,7 +470,7 @@ class AutoRun(Run):
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""
         newest = max(self.dispatch.lanes)
-        if newest == self.first or self.dispatch.lanes[newest].calls:
+        if newest == self.first or self.dispatch.lanes[newest].calls or self.dispatch.short:
             return
         back = "the calling thread" if self.trial == self.chosen else self._live[self.chosen].backend.name
         self.decide(f"came back to {back}", f"no worker could be started: {self.dispatch.broken}")

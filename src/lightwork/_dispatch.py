@@ -129,6 +129,8 @@ class Dispatch:
         self.total: int | None = None
         self.failure: Failure | None = None
         self.broken: BaseException | None = None
+        self.short = False
+        """Whether items were taken out of the list, so that no further call may begin."""
         self._backlog = Backlog()
         self._attempts = Attempts()
         self._chunks: list[Chunk] = []
@@ -398,6 +400,7 @@ class Dispatch:
         block = backlog.blocks[0]
         if len(block.items) < block.end:
             self.broken = self.broken or RuntimeError("the list of items became shorter while its items were mapped")
+            self.short = True
             block.fill_up()
         size: int | None = None
         if not lane.whole or lane.batching.fixed is not None or limit is not None:

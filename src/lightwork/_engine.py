@@ -154,10 +154,11 @@ class Run:
         self.absorb(0.0 if hungry else timeout)
 
     def prepare(self) -> bool:
-        """Draws input and hands out work; returns whether more input could be drawn at once."""
+        """Draws input and hands out work; returns whether there is something to do at once: more input could be drawn,
+        or the run is broken."""
         hungry = self._draw()
         self.hand_out()
-        return hungry
+        return hungry or self.dispatch.broken is not None
 
     def hand_out(self) -> None:
         """Hands out work that was drawn."""
@@ -223,6 +224,8 @@ class Run:
         return most
 
     def _send(self, instruction: Send) -> bool:
+        if self.dispatch.short:
+            return False  # nobody is called with what never was an item: the run is broken
         batch = instruction.batch
         again = False
         if (wanted := self.plan.on_send) is not None:
