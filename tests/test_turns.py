@@ -172,6 +172,57 @@ def test_who_loads_beside_has_quick_turns_also_where_nobody_has_loaded_threading
     assert [float(turn) for turn in found.stdout.split()] == pytest.approx([LOADING, 0.005]), found.stderr
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks")
+def test_nothing_is_collected_while_modules_are_loaded_beside_calls():
+    script = """
+        import gc, os, threading
+        from lightwork import _turns
+
+        loading, seen = _turns.Loading(), []
+
+        def load(inside=None, over=None):
+            with loading:
+                with loading:
+                    pass
+                seen.append(gc.isenabled())
+                if inside is not None:
+                    inside.set()
+                    over.wait(20)
+
+        def beside(*events):
+            thread = threading.Thread(target=load, args=events)
+            thread.start()
+            return thread
+
+        beside().join(20)
+        seen.append(gc.isenabled())
+        gc.disable()
+        beside().join(20)
+        seen.append(gc.isenabled())
+        gc.enable()
+        with loading:
+            seen.append(gc.isenabled())
+
+        _turns.FORK_WAITS = 0.01  # who forks may hold what the block waits for
+        inside, over = threading.Event(), threading.Event()
+        thread = beside(inside, over)
+        inside.wait(20)
+        if not (child := os.fork()):
+            os._exit(gc.isenabled())
+        seen.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        over.set()
+        thread.join(20)
+        print(*map(int, seen), int(gc.isenabled()))
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    beside, after, left_off, still_off, in_main_thread, held, in_child, at_last = found.stdout.split()
+    assert (beside, after) == ("0", "1"), found.stderr
+    assert (left_off, still_off) == ("0", "0")  # by the program
+    assert in_main_thread == "1"
+    assert (held, in_child, at_last) == ("0", "1", "1")
+
+
 @pytest.mark.skipif(not gil_enabled() or usable_cores() < 2, reason="computing calls go to processes for a GIL's sake")
 def test_what_drives_processes_is_loaded_in_quick_turns_beside_a_call_that_computes():
     program = """

@@ -8,6 +8,7 @@ takes 30 ms alone then takes half a second and more. With short turns it takes a
 from __future__ import annotations
 
 import _thread
+import gc
 import os
 import sys
 
@@ -209,19 +210,25 @@ FORK_WAITS = 1.0
 
 
 class Loading:
-    """A block in which modules are loaded beside calls: with quick turns, and in whose midst this process is not
-    forked. One at a time; whoever forks waits for its end. In the main thread, whose own calls wait for it and which a
-    Ctrl-C may strike, turns are as ever."""
+    """A block in which modules are loaded beside calls: with quick turns, without collections of garbage, and in whose
+    midst this process is not forked. One at a time; whoever forks waits for its end. In the main thread, whose own
+    calls wait for it and which a Ctrl-C may strike, both are as ever.
 
-    __slots__ = ("_held", "_lock", "_turns")
+    What is loaded stays, so that nothing is to be collected. The four collections that it would come to take a tenth of
+    the time; without a GIL each stops all threads for 2 ms, and calls that stand still look as if they waited.
+    """
+
+    __slots__ = ("_held", "_lock", "_paused", "_turns")
 
     def __init__(self) -> None:
         self._lock = _thread.RLock()
         self._held: int | None = None
         """The thread that forks, while it holds the lock for that: another one may be about to fork, too."""
         self._turns: list[QuickTurns | None] = []
+        self._paused = False
+        """Whether collections wait for the end of a block."""
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after)
+            os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._after_in_child)
 
     def __enter__(self) -> None:
         turns = None if _in_main_thread() else QuickTurns(LOADING)
@@ -236,10 +243,16 @@ class Loading:
             raise
         if turns is not None:
             turns.__enter__()
+            if gc.isenabled():
+                self._paused = True
+                gc.disable()
 
     def __exit__(self, *_: object) -> None:
         try:
             if (turns := self._turns.pop()) is not None:
+                if self._paused and not any(self._turns):
+                    self._paused = False
+                    gc.enable()
                 turns.__exit__()
         finally:
             self._lock.release()
@@ -252,6 +265,12 @@ class Loading:
         if self._held == _thread.get_ident():
             self._held = None
             self._lock.release()
+
+    def _after_in_child(self) -> None:
+        self._after()
+        if self._paused:  # who forked had waited long enough, and there nobody comes to the end of the block
+            self._paused = False
+            gc.enable()
 
 
 _main_thread: Callable[[], int] | None = getattr(_thread, "_get_main_thread_ident", None)

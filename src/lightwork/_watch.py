@@ -262,6 +262,8 @@ class Watch:
             if left <= 0:
                 continue
             if busy and begun == 1 and says_little(so_far, left):
+                if not GIL and not self.loading:
+                    self._load_all(busy)  # beside that call, which it keeps from nothing, and the next one may tell
                 pause = LOOK
                 continue
             if busy and (back := soon_over(lasted, (so_far - lasted) / max(1, begun - 1))):
