@@ -613,6 +613,7 @@ def test_a_slow_first_call_is_not_part_of_what_those_to_come_take(count):
     assert statistics.median(seen) < 0.0015, seen
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.skipif(gil_enabled(), reason="who loads would keep the call from what it computes with")
 def test_what_decides_is_loaded_beside_a_first_call_that_says_little():
     script = """
@@ -622,12 +623,12 @@ def test_what_decides_is_loaded_beside_a_first_call_that_says_little():
         def fn(x):
             if not x:
                 busy(0.035)
-            return "lightwork._auto" in sys.modules
+            return "lightwork._gate" in sys.modules  # what is loaded first
 
         print(lw.map(fn, range(100))[0])
     """
     # On a busy machine who looks on may come to nothing within one call.
-    assert "True\n" in {run(script).stdout for _ in range(5)}
+    assert any(run(script).stdout == "True\n" for _ in range(30))
 
 
 @pytest.mark.skipif(run_delay() is None, reason="nobody tells what other threads do")

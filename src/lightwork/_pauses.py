@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Stats = list[dict[str, Any]]
 
-ENOUGH = 2
-"""Collections before which none is made to learn what one takes: it costs half of what they did at most."""
+ENOUGH = 1
+"""Collections before which none is made to learn what one takes: it costs as much as they did at most."""
 
 
 class Pauses:
