@@ -16,7 +16,7 @@ from lightwork._clock import SystemClock
 from lightwork._demand import Meter
 from lightwork._engine import TRIAL_BATCH
 from lightwork._fingerprint import fingerprint
-from lightwork._prelude import DONE_EARLY, FEW, UNDISTURBED, Prelude
+from lightwork._prelude import DONE_EARLY, FEW, UNDISTURBED, UNSURE, Prelude
 from lightwork._report import Report
 from lightwork._scout import Scout
 from lightwork._trace import Decision, Lane, Span
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from lightwork._calls import Style
     from lightwork._scout import Watched
 
-
-BRIEF = 0.02
-"""Seconds that a call seems to have waited for which another one is made before that is believed: a computing thread
-waits about so long for a core that several others want."""
 
 SOME, SURELY = 0.1, 0.7
 """CPU shares of a call below which it did wait, and above which it did not."""
@@ -204,12 +200,12 @@ class Opening:
         """Whether the prelude's calls may have waited for a core, or for something of their own while it was another
         thread of this process that had the GIL: what comes next tells."""
         prelude = self._prelude
-        if prelude is None or not prelude.calls:
+        if prelude is None or not prelude.calls or prelude.doubted:
             return False
         calls, alone, cpu = prelude.like()
         if prelude.delay is not None and cpu < SOME * alone:
             return False  # somebody looked on, and they hardly computed
-        return alone - cpu < BRIEF * calls and cpu < SURELY * (prelude.seconds - prelude.paid[1])
+        return alone - cpu < UNSURE * calls and cpu < SURELY * (prelude.seconds - prelude.paid[1])
 
     def forget(self) -> None:
         """Lets go of the results, of which others know by way of this: they are to go with the caller's list."""

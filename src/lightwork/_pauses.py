@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     Stats = list[dict[str, Any]]
 
-ENOUGH = 1
-"""Collections before which none is made to learn what one takes: it costs as much as they did at most."""
+UNSURE = 1.5
+"""Times as long as the one that was timed the others may have taken: what they go through was in the caches of one and
+not of the other, and other programs want the memory. Where that is all of the calls' time there is little to share."""
 
 
 class Pauses:
@@ -35,17 +36,20 @@ class Pauses:
         """Those until then were no part of the calls that count."""
         self._before = _collections(before)
 
-    def share(self, lasted: float) -> float:
-        """The part of ``lasted`` seconds of calls that went by in collections."""
+    def share(self, computed: float) -> float:
+        """The part of calls that have ``computed`` for so many seconds that collections may have taken.
+
+        Not of the time on the clock: on a crowded machine that says how long they stood in line for a core.
+        """
         count = _collections(gc.get_stats()) - self._before
-        if count < ENOUGH or not gc.isenabled():
+        if not count or not gc.isenabled():
             return 0.0
         if not self.cpu:
             began, cpu = time.perf_counter(), time.thread_time()
             gc.collect(0)
             self.seconds, self.cpu = time.perf_counter() - began, time.thread_time() - cpu
             self._before += 1
-        return min(1.0, count * self.cpu / lasted)
+        return min(1.0, UNSURE * count * self.cpu / computed) if computed > 0 else 0.0
 
 
 def _collections(stats: Stats) -> int:

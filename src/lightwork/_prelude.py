@@ -72,6 +72,10 @@ SHARE, STRETCH = 16, 1e-4
 """A watched stretch has this part of the calls before it at most, and as many as fit into so many seconds by the last
 one's pace: giants among them are kept from others. Between two stretches 1 µs goes by."""
 
+UNSURE = 0.02
+"""Seconds that a call seems to have waited for which another one is made before that is believed: a computing thread
+waits about so long for a core that several others want."""
+
 PATIENT = 0.05
 """Seconds that another thread has for loading what decisions take while this one goes on with calls that compute: twice
 what it takes. On a crowded machine it may not get a core for long."""
@@ -129,6 +133,8 @@ class Prelude:
         self._first: tuple[int, float, float] | None = None
         """The same of the first call of those that count, where it took long and another one is to tell whether that
         was its own."""
+        self.doubted = False
+        """Whether calls were left out because they may have stood in line for a core, and the next ones have told."""
         self._pauses: Pauses | None = None
         self._collected = None if GIL or total == 1 else gc.get_stats()
         """How often garbage was collected before the calls that count; nobody asks where that stops no threads."""
@@ -206,8 +212,8 @@ class Prelude:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
             self.watcher, self._held = watch.own_cpu, watch.held
             self.taken = watch.dismiss()
-        if (pauses := self._pauses) is not None:
-            self.alone, self.cpu = max(0.0, self.alone - pauses.seconds), max(0.0, self.cpu - pauses.cpu)
+        seconds, cpu = self._own
+        self.alone, self.cpu = max(0.0, self.alone - seconds), max(0.0, self.cpu - cpu)
         self._watch = None  # it has the results, which are to have this
         self._load = self._take_over = _nobody
         ended = self.taken is not None or self.failure is not None or self.interrupt is not None
@@ -252,7 +258,7 @@ class Prelude:
                 until = now + ALONE
             at += done
             if now >= until:
-                own = self._pauses.seconds if self._pauses is not None else 0.0
+                own = self._own[0]
                 calls, lasted = at - self.paid[0], now - self.began - self.paid[1] - own
                 expected = pace(each, lasted / calls, *lately)
                 quicker = settles(each, end - at, *lately[-2:])
@@ -261,7 +267,7 @@ class Prelude:
                     if expected * calls > lasted:
                         self._leave_out(*lately[0])
                     return
-                if self._pauses is not None and self._pauses.seconds > own:
+                if self._own[0] > own:
                     now = clock()  # that was no call's
                 until = now + pause
             # What has begun is nobody else's, and the next calls may take longer.
@@ -303,13 +309,19 @@ class Prelude:
 
     def _made(self, calls: int, now: float) -> tuple[int, float, float]:
         """So many calls until now, their seconds and CPU seconds."""
-        return calls, now - self.began, time.thread_time() - self.cpu_began
+        seconds, cpu = self._own
+        return calls, now - self.began - seconds, time.thread_time() - self.cpu_began - cpu
+
+    @property
+    def _own(self) -> tuple[float, float]:
+        """Seconds and CPU seconds of this thread since the beginning that were no call's."""
+        return (self._pauses.seconds, self._pauses.cpu) if self._pauses is not None else (0.0, 0.0)
 
     def _begin_anew(self, calls: int, seconds: float, cpu: float) -> None:
         """These calls say nothing of those to come."""
         self.paid = calls, seconds, cpu
         if self._watch is not None:
-            self._watch.leave_out(calls, seconds, cpu)
+            self._watch.leave_out(calls, seconds + self._own[0], cpu + self._own[1])
         self._pauses_begin()
 
     def _pauses_begin(self) -> None:
@@ -319,15 +331,15 @@ class Prelude:
             if self._pauses is not None:
                 self._pauses.begin(self._collected)
 
-    def _paused(self, lasted: float) -> float:
-        """The part of the calls' ``lasted`` seconds for which collections stop all threads."""
+    def _paused(self, computed: float) -> float:
+        """The part of calls that have ``computed`` for so long for which collections may have stopped all threads."""
         if self._collected is None:
             return 0.0
         if self._pauses is None:
             from lightwork._pauses import Pauses
 
             self._pauses = Pauses(self._collected)
-        return self._pauses.share(lasted)
+        return self._pauses.share(computed)
 
     def _leave_out(self, calls: int, until: float) -> None:
         """So many calls, made ``until`` then, say nothing of those to come, for calls grow."""
@@ -340,14 +352,16 @@ class Prelude:
         """For how many seconds ``calls`` that have ``lasted`` so many, and with so many ``left`` of ``each`` so long,
         are for this thread still: there is nothing for others in them, or what tells that is being loaded. None: no
         longer. ``quicker``: whether they still become that; ``result``: what the latest one gave."""
-        if computes(lasted, time.thread_time() - self.cpu_began - self.paid[2]):
+        computed = time.thread_time() - self.cpu_began - self.paid[2] - self._own[1]
+        if computes(lasted, computed):
+            self.doubted = False
             if calls == 1 and says_little(lasted, left):
                 return 0.0
             asked = self._asked is not None
             little = too_little if asked else too_little_to_ask
             if each < HANDED or little(left * each):
                 return UNDISTURBED if self._watch is None else ALONE
-            if little(left * shareable(each, lasted / calls, self._paused(lasted))):
+            if little(left * shareable(each, lasted / calls, self._paused(computed))):
                 return UNDISTURBED if self._watch is None else ALONE
             if quicker and not asked:
                 return 0.0
@@ -366,6 +380,10 @@ class Prelude:
                 self._asked = lasted
             if lasted - self._asked > PATIENT:
                 return None
+        elif self._watch is None and not self.doubted and lasted - computed < UNSURE * calls:
+            self.doubted = True
+            self._begin_anew(calls + self.paid[0], lasted + self.paid[1], computed + self.paid[2])
+            return 0.0
         return 0.0 if self._watch is not None and not self._watch.load() else None
 
     @property
