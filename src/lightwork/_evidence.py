@@ -142,7 +142,7 @@ class Evidence:
         watched = self._canary_busy
         if running is not None:
             watched += min(running.lasted, now - self._canary_since)
-        if self._canary is None or watched < CANARY_SECONDS:
+        if self._canary is None or (watched < CANARY_SECONDS and not self._canary.sure):
             return
         self._gil_share = share = self._canary.held_share()
         if share is not None and MIXED[0] < share < MIXED[1] and watched < LONGER * CANARY_SECONDS:
