@@ -21,7 +21,7 @@ import pytest
 
 import lightwork as lw
 from lightwork import _context
-from lightwork._machine import usable_cores
+from lightwork._machine import gil_enabled, usable_cores
 from tests.conformance import jobs
 
 BLOCK = bytes(range(256)) * 4096 * 4
@@ -880,6 +880,28 @@ def test_calls_that_threads_make_slower_come_back_to_the_calling_thread(tmp_path
     results = until(CAME_BACK, tmp_path, run, 400, lambda results: made_by("serial", results) > 250)
     assert results == list(range(400))
     assert "calls a second" in next(one.why for one in results.report.decisions if one.what == CAME_BACK)
+
+
+@pytest.mark.skipif(gil_enabled() or usable_cores() < 2, reason="counts of references are in nobody's way")
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("travels", [True, False])
+def test_calls_that_threads_make_slower_without_a_gil_go_to_processes_where_they_can(travels):
+    shared = [float(number) for number in range(3000)]
+    tied = None if travels else threading.Lock()
+
+    def total(x):
+        assert tied is None or not tied.locked()
+        return x + sum(each for _ in range(40) for each in shared)
+
+    once = 40 * sum(shared)
+    for _ in range(5):  # on a machine that is too busy it may not show
+        results = lw.map(total, range(400), max_workers=2)
+        assert results == [x + once for x in range(400)]
+        if any(what.startswith("changed over again" if travels else CAME_BACK) for what in told(results)):
+            break
+    else:
+        raise AssertionError(results.report)
+    assert (made_by("processes", results) > 100) is travels, results.report
 
 
 @pytest.mark.timeout(90)

@@ -751,7 +751,9 @@ def test_what_waiting_was_is_told_by_one_more_call_where_that_is_short(seconds, 
 
     opening = Opening(abs, [-1, -2], 2, "one", Terms(), [])
     like = 1, alone, cpu
-    opening._prelude = types.SimpleNamespace(calls=1, delay=0.0, seconds=seconds, paid=(0, 0.0, 0.0), like=lambda: like, doubted=False)
+    opening._prelude = types.SimpleNamespace(
+        calls=1, delay=0.0, seconds=seconds, paid=(0, 0.0, 0.0), like=lambda: like, doubted=False
+    )
     assert opening._unclear() is unclear
 
 

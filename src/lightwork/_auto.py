@@ -39,7 +39,12 @@ from lightwork.errors import UnpicklableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, Protocol
+
+    class MakePolicy(Protocol):
+        """For calls that wait, or compute; ``apart``: those that share no memory are to be among the candidates."""
+
+        def __call__(self, waits: bool, apart: bool = False) -> Policy: ...
 
 
 FIRST_LOOK = 0.002
@@ -70,7 +75,7 @@ class AutoRun(Run):
     def __init__(
         self,
         plan: Plan,
-        policy: Callable[[bool], Policy],
+        policy: MakePolicy,
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Any],
         opening: Opening | None = None,
@@ -86,6 +91,8 @@ class AutoRun(Run):
         self._refused: dict[str, str] = {}
         self._speculation = Speculation(usable)
         self._for_waiting = False
+        self._apart: str | None = None
+        """Why calls are not for workers that share this process's memory, as was seen when they had them."""
         self._stays: str | None = None
         self.change: Change | None = None
         """Whether the work has changed since the choice; None as long as there is none to be opened again."""
@@ -321,7 +328,11 @@ class AutoRun(Run):
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
         if self._made_policy is None or (self._for_waiting and not waits):
             with loading:  # a call that the scout looks into may fork
-                self._made_policy, self._for_waiting = self._make_policy(waits), waits
+                self._made_policy, self._for_waiting = self._make_policy(waits, self._apart is not None), waits
+            if self._apart is not None:
+                for candidate in self._made_policy.candidates:
+                    if candidate.capabilities.shares_memory:
+                        self._made_policy = self._made_policy.refuse(candidate.name, self._apart)
             if self._stays is not None:
                 self._keep_out_of_processes(self._stays)
         return self._made_policy
@@ -417,11 +428,15 @@ class AutoRun(Run):
             return
         self._settled = True
         first.patience = TRIAL_BATCH
-        self._take_over(*self.switch(verdict, f"changed over to {verdict.workers} {verdict.switch}"))
+        self.take_over(*self.switch(verdict, f"changed over to {verdict.workers} {verdict.switch}"))
         if self._running is None and self.handover.lane is None:
             first.meter = None
 
-    def _take_over(self, number: int, backend: Backend) -> None:
+    def keep_apart(self, why: str) -> None:
+        """From now on none of those that share this process's memory is chosen; others may be."""
+        self._apart, self._made_policy = why, None
+
+    def take_over(self, number: int, backend: Backend) -> None:
         """Has the calls go to the lane ``number`` from now on, or from when a worker is there."""
         self.change = Change(backend.capabilities.shares_memory)
         self.chosen = self.trial = number

@@ -229,10 +229,10 @@ def load(computes: bool = False) -> None:
             __import__("lightwork._wire_cost")
 
 
-def _rivals(names: Sequence[str], waits: bool) -> list[Backend]:
+def _rivals(names: Sequence[str], waits: bool, apart: bool = False) -> list[Backend]:
     """The backends that there is a choice of. Nobody does better than threads where calls wait, nor where there is no
-    GIL, and what they do not need takes its time to load."""
-    suffices = waits or not gil_enabled()
+    GIL, unless they are better ``apart``; and what they do not need takes its time to load."""
+    suffices = not apart and (waits or not gil_enabled())
     found = []
     for name in names:
         found.append(made := backend(name))
@@ -263,8 +263,8 @@ def _auto(
         plan = replace(plan, backend=backend("threads"))
     mine = cores()
 
-    def policy(waits: bool) -> Policy:
-        others = _rivals(names, waits) if settings.max_workers != 1 else []
+    def policy(waits: bool, apart: bool = False) -> Policy:
+        others = _rivals(names, waits, apart) if settings.max_workers != 1 else []
         candidates = tuple(
             Candidate(made.name, made.capabilities, made.unavailable())
             for made in others

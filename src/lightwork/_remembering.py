@@ -62,7 +62,7 @@ class RememberingRun(AutoRun):
             self._settled = True
             backend, workers = self._usable(verdict.switch), verdict.workers
             number = self.open(backend, workers, self._grow(backend, workers))
-            self._take_over(number, backend)
+            self.take_over(number, backend)
             self.decide(f"began with {counted(workers, backend.name)}", f"remembered from {past}: {verdict.why}")
 
     def _note(self, number: int, live: Live, event: Finished) -> None:

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         def seen(self, elapsed: float) -> Seen: ...
         def find_out(self, ask: Ask) -> bool: ...
         def switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]: ...
+        def keep_apart(self, why: str) -> None: ...
+        def take_over(self, number: int, backend: Backend) -> None: ...
         def close_lane(self, number: int) -> None: ...
         def rest(self, number: int, resting: bool) -> None: ...
         def try_here(self) -> None: ...
@@ -172,12 +174,29 @@ def try_caller(run: Rechoosing, back: WayBack) -> None:
     if judgement == "not faster":
         give_up(run, back)
     elif judgement == "faster":
-        run.decide("came back to the calling thread", _paces(run, back))
+        why, shared = _paces(run, back), run.backend_of(run.chosen).capabilities.shares_memory
         back.come_home(now, calls)
         run.change = run.further = None
         run.rest(run.chosen, False)
         run.close_lane(run.chosen)
-        run.stay_here()
+        if not (shared and back.computes and not run.policy.gil and _parted(run, back, why)):
+            run.decide("came back to the calling thread", why)
+            run.stay_here()
+
+
+def _parted(run: Rechoosing, back: WayBack, why: str) -> bool:
+    """Whether calls that compute, and in threads keep each other from that though there is no GIL (by the counts of
+    references to what they share), go to processes from here, which share nothing."""
+    run.keep_apart("there its calls keep each other from going on")
+    if run.evidence.wire is None:
+        run.find_out(Ask.WIRE)
+    known, each = run.measure(), 1 / back.here
+    verdict = _advised_of(run, known, each, each * known.cpu_share, threads=False, given=False)
+    if verdict.switch is None:
+        return False
+    verdict = replace(verdict, why=f"{why}; {verdict.why}")
+    run.take_over(*run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}"))
+    return True
 
 
 def give_up(run: Rechoosing, back: WayBack) -> None:
@@ -210,7 +229,7 @@ def _paces(run: Rechoosing, back: WayBack) -> str:
 def _advised_of(run: Rechoosing, known: Demand, wall: float, cpu: float, threads: bool, given: bool = True) -> Verdict:
     """The choice for what is left if its calls, of which so much was ``known``, take so long, and compute for ``cpu``
     seconds of that; in ``threads`` they have filled the GIL. ``given``: see ``_advised``."""
-    held = cpu if threads and run.policy.gil else min(cpu, known.gil_share * cpu)
+    held = 0.0 if not run.policy.gil else cpu if threads else min(cpu, known.gil_share * cpu)
     run.demand = replace(known, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0)
     run.evidence.gil_known = run.evidence.effects_known = True
     return _advised(run, run.clock.now() - run.began, given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightwork._auto import AutoRun
 from lightwork._backends._remote import VISIBLE
@@ -13,9 +13,12 @@ from lightwork._calls import Batch, Event, Finished, Outcomes, Revoked, Terms, T
 from lightwork._demand import Meter, Wire
 from lightwork._growth import Growth
 from lightwork._plan import Plan
-from lightwork._policy import Ask, Policy
+from lightwork._policy import Ask
 from lightwork._scout import LOOK, SLOWER
 from lightwork._world import TURN, World
+
+if TYPE_CHECKING:
+    from lightwork._auto import MakePolicy
 
 _CAPABILITIES: dict[str, Any] = {
     "coroutines": False,
@@ -299,6 +302,11 @@ class Canary:
     def start(self) -> None:
         """Nothing to do, as below."""
 
+    @property
+    def sure(self) -> bool:
+        """Its knocks are not simulated: it watches for as long as one that has found the GIL free."""
+        return False
+
     def held_share(self) -> float:
         return self._share
 
@@ -313,7 +321,7 @@ class Simulation(AutoRun):
         self,
         world: World,
         plan: Plan,
-        policy: Callable[[bool], Policy],
+        policy: MakePolicy,
         usable: Callable[[str], Backend],
         grow: Callable[[Backend, int], Growth | None],
     ) -> None:

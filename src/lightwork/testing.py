@@ -45,8 +45,8 @@ def simulate(workload: Workload, machine: SimulatedMachine) -> SimulatedRun:
     world = World(workload, machine)
     backends = {"threads": SimulatedWorkers(world, "threads"), "processes": SimulatedWorkers(world, "processes")}
 
-    def policy(waits: bool) -> Policy:
-        names = ["threads"] if waits else list(backends)
+    def policy(waits: bool, apart: bool = False) -> Policy:
+        names = ["threads"] if waits or not (machine.gil or apart) else list(backends)
         candidates = tuple(Candidate(name, backends[name].capabilities) for name in names)
         return Policy(candidates, machine.cores, machine.gil)
 

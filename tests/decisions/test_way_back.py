@@ -101,8 +101,17 @@ def test_short_work_is_not_tried():
 
 
 @pytest.mark.parametrize("cores", [2, 4, 16])
-def test_simulated_calls_that_contend_go_back_to_the_loop(cores):
+def test_simulated_calls_that_contend_in_threads_go_to_processes(cores):
     work = Workload([0.0] * 400, [0.004] * 400, gil=0.0, crowding=2.0 * cores)
+    run = simulate(work, SimulatedMachine(cores=cores, gil=False))
+    assert any(decision.startswith("changed over again") for decision in run.decisions), run
+    assert run.calls["processes"] > 250
+    assert run.seconds < 0.65 * work.seconds
+
+
+@pytest.mark.parametrize("cores", [2, 4, 16])
+def test_simulated_calls_that_contend_and_are_dear_to_send_go_back_to_the_loop(cores):
+    work = Workload([0.0] * 400, [0.004] * 400, gil=0.0, crowding=2.0 * cores, wire=0.004)
     run = simulate(work, SimulatedMachine(cores=cores, gil=False))
     assert any("came back to the calling thread" in decision for decision in run.decisions), run
     assert run.calls["serial"] > 300
