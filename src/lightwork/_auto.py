@@ -229,7 +229,7 @@ class AutoRun(Run):
                 if lasted > UNCLEAR or not SOME * lasted < cpu < MOST * lasted:
                     self._consider()
                 if not self._settled:
-                    return CANARY_SECONDS if self.evidence.listening else None
+                    return CANARY_SECONDS / 2 if self.evidence.listening else None
             if self.back is not None and self.back.trying:
                 if lasted < self.back.allowed:
                     return None
