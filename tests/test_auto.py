@@ -885,7 +885,7 @@ def test_calls_that_threads_make_slower_come_back_to_the_calling_thread(tmp_path
 @pytest.mark.skipif(gil_enabled() or usable_cores() < 2, reason="counts of references are in nobody's way")
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("travels", [True, False])
-def test_calls_that_threads_make_slower_without_a_gil_go_to_processes_where_they_can(travels):
+def test_calls_that_are_no_quicker_in_threads_without_a_gil_go_to_processes_where_they_can(travels):
     shared = [float(number) for number in range(3000)]
     tied = None if travels else threading.Lock()
 
@@ -897,11 +897,11 @@ def test_calls_that_threads_make_slower_without_a_gil_go_to_processes_where_they
     for _ in range(5):  # on a machine that is too busy it may not show
         results = lw.map(total, range(400), max_workers=2)
         assert results == [x + once for x in range(400)]
-        if any(what.startswith("changed over again" if travels else CAME_BACK) for what in told(results)):
-            break
-    else:
-        raise AssertionError(results.report)
-    assert (made_by("processes", results) > 100) is travels, results.report
+        if not travels:
+            assert not made_by("processes", results), results.report
+        elif made_by("processes", results) > 100:
+            return
+    assert not travels, results.report
 
 
 @pytest.mark.timeout(90)

@@ -92,7 +92,7 @@ class AutoRun(Run):
         self._speculation = Speculation(usable)
         self._for_waiting = False
         self._apart: str | None = None
-        """Why calls are not for workers that share this process's memory, as was seen when they had them."""
+        """Why calls that compute are not for workers that share this process's memory, as was seen."""
         self._stays: str | None = None
         self.change: Change | None = None
         """Whether the work has changed since the choice; None as long as there is none to be opened again."""
@@ -326,10 +326,12 @@ class AutoRun(Run):
     def policy(self) -> Policy:
         """Who decides. Made at the first look: short jobs do without loading the other backends."""
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
-        if self._made_policy is None or (self._for_waiting and not waits):
+        others = self._for_waiting or self._apart is not None
+        if self._made_policy is None or (others and waits != self._for_waiting):
+            apart = self._apart is not None and not waits
             with loading:  # a call that the scout looks into may fork
-                self._made_policy, self._for_waiting = self._make_policy(waits, self._apart is not None), waits
-            if self._apart is not None:
+                self._made_policy, self._for_waiting = self._make_policy(waits, apart), waits
+            if self._apart is not None and apart:
                 for candidate in self._made_policy.candidates:
                     if candidate.capabilities.shares_memory:
                         self._made_policy = self._made_policy.refuse(candidate.name, self._apart)
@@ -432,8 +434,9 @@ class AutoRun(Run):
         if self._running is None and self.handover.lane is None:
             first.meter = None
 
-    def keep_apart(self, why: str) -> None:
-        """From now on none of those that share this process's memory is chosen; others may be."""
+    def keep_apart(self, why: str | None) -> None:
+        """From now on none of those that share this process's memory is chosen for calls that compute, but others are;
+        None: no longer."""
         self._apart, self._made_policy = why, None
 
     def take_over(self, number: int, backend: Backend) -> None:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         def seen(self, elapsed: float) -> Seen: ...
         def find_out(self, ask: Ask) -> bool: ...
         def switch(self, verdict: Verdict, what: str) -> tuple[int, Backend]: ...
-        def keep_apart(self, why: str) -> None: ...
+        def keep_apart(self, why: str | None) -> None: ...
         def take_over(self, number: int, backend: Backend) -> None: ...
         def close_lane(self, number: int) -> None: ...
         def rest(self, number: int, resting: bool) -> None: ...
@@ -171,30 +171,43 @@ def try_caller(run: Rechoosing, back: WayBack) -> None:
             give_up(run, back)
         return
     judgement = back.judge(now, calls)
+    if judgement is None or (back.contend and _parts(run, back)):
+        return
     if judgement == "not faster":
         give_up(run, back)
-    elif judgement == "faster":
-        why, shared = _paces(run, back), run.backend_of(run.chosen).capabilities.shares_memory
-        back.come_home(now, calls)
-        run.change = run.further = None
-        run.rest(run.chosen, False)
-        run.close_lane(run.chosen)
-        if not (shared and back.computes and not run.policy.gil and _parted(run, back, why)):
-            run.decide("came back to the calling thread", why)
-            run.stay_here()
+        return
+    run.decide("came back to the calling thread", _paces(run, back))
+    _go_home(run, back)
+    run.change = None
+    run.stay_here()
 
 
-def _parted(run: Rechoosing, back: WayBack, why: str) -> bool:
+def _go_home(run: Rechoosing, back: WayBack) -> None:
+    back.come_home(run.clock.now() - run.began, run.dispatch.lanes[run.first].calls)
+    run.further = None
+    run.rest(run.chosen, False)
+    run.close_lane(run.chosen)
+
+
+def _parts(run: Rechoosing, back: WayBack) -> bool:
     """Whether calls that compute, and in threads keep each other from that though there is no GIL (by the counts of
     references to what they share), go to processes from here, which share nothing."""
+    shared = run.backend_of(run.chosen).capabilities.shares_memory
+    if run.policy.gil or not shared or not back.computes or back.elsewhere:
+        return False
+    back.elsewhere = True
+    before = run.demand
     run.keep_apart("there its calls keep each other from going on")
     if run.evidence.wire is None:
         run.find_out(Ask.WIRE)
     known, each = run.measure(), 1 / back.here
     verdict = _advised_of(run, known, each, each * known.cpu_share, threads=False, given=False)
     if verdict.switch is None:
+        run.demand = before
+        run.keep_apart(None)
         return False
-    verdict = replace(verdict, why=f"{why}; {verdict.why}")
+    verdict = replace(verdict, why=f"{_paces(run, back)}; {verdict.why}")
+    _go_home(run, back)
     run.take_over(*run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}"))
     return True
 

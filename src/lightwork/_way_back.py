@@ -237,6 +237,11 @@ class WayBack(Slotted):
             return "faster"
         return "not faster" if over or self.here * unsure < enough else None
 
+    @property
+    def contend(self) -> bool:
+        """Whether the trial has shown that all workers together end hardly more calls than one would alone."""
+        return 0.0 < self.there < HARDLY * self.here
+
     def _unsure(self, calls: int) -> float:
         """By what factor the pace of so many calls, over that of the workers, is in doubt."""
         variation = max(self._lengths.variation, self._own.variation if self._own.calls else 0.0)

@@ -110,6 +110,14 @@ def test_simulated_calls_that_contend_in_threads_go_to_processes(cores):
 
 
 @pytest.mark.parametrize("cores", [2, 4, 16])
+def test_simulated_calls_that_wait_later_go_to_threads_though_others_contended_there(cores):
+    work = Workload([0.0] * 400 + [0.05] * 600, [0.004] * 400 + [0.0] * 600, gil=0.0, crowding=2.0 * cores)
+    run = simulate(work, SimulatedMachine(cores=cores, gil=False))
+    assert run.calls["processes"] > 150, run
+    assert run.calls["threads"] > 400, run
+
+
+@pytest.mark.parametrize("cores", [2, 4, 16])
 def test_simulated_calls_that_contend_and_are_dear_to_send_go_back_to_the_loop(cores):
     work = Workload([0.0] * 400, [0.004] * 400, gil=0.0, crowding=2.0 * cores, wire=0.004)
     run = simulate(work, SimulatedMachine(cores=cores, gil=False))
