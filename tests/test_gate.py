@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import lightwork as lw
+from lightwork._backends.interpreters import InterpreterBackend
 from lightwork._gate import guarded, opened, outside, strike
 
 
@@ -140,3 +141,20 @@ def test_it_strikes_while_an_item_is_pickled():
     with pytest.raises(lw.Interrupted) as caught:
         lw.map(id, [1, 2, Slow(), 4], backend="processes", max_workers=1, chunksize=1)
     assert lw.partial(caught.value).keys() <= {0, 1}
+
+
+@pytest.mark.timeout(60)
+def test_no_sub_interpreter_looks_at_handlers_which_are_the_main_ones_objects():
+    """It would change the counts of their references under another GIL, until one is freed."""
+    if (reason := InterpreterBackend().unavailable()) is not None:
+        pytest.skip(reason)
+
+    def fn(x):
+        from lightwork import _gate
+
+        _gate.signal = None  # in that interpreter: what asks fails
+        with _gate.guarded():
+            return lambda: x  # which pickle refuses, and cloudpickle does not
+
+    results = lw.map(fn, range(4), backend="interpreters", max_workers=1)
+    assert [result() for result in results] == [0, 1, 2, 3]

@@ -6,10 +6,14 @@ next place where it costs nothing, which is never far: a wait for workers or the
 (``opened``), or the user's own code (``outside``). A second one strikes at once, wherever it is.
 
 Only where SIGINT has Python's own handler: who has set another one has said what is to happen.
+
+Signals are the main interpreter's: in another one nothing here is done, nor asked. Their handlers are that one's objects
+there, too, and each look at one changes the count of its references, under another GIL: sooner or later it is freed.
 """
 
 from __future__ import annotations
 
+from lightwork._beside import IN_MAIN
 from lightwork._lean import get_ident, partial, signal
 
 TYPE_CHECKING = False
@@ -46,11 +50,11 @@ class guarded:
 
     def __enter__(self) -> None:
         self._guards = False
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        if not IN_MAIN or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             return
         try:
             signal.signal(signal.SIGINT, _keep)
-        except ValueError:  # not the main thread, or a sub-interpreter's
+        except ValueError:  # not the main thread
             return
         self._guards, _gate.thread, _gate.shut = True, get_ident(), True
 
@@ -131,6 +135,8 @@ def of_a_signal(error: BaseException) -> bool:
 
 def _handled(trace: TracebackType | None) -> bool:
     """Whether a signal's handler was on the way to what was raised."""
+    if not IN_MAIN:
+        return False
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     codes = {_code(handler) for handler in handlers if callable(handler)} - {None}
     while trace is not None:

@@ -9,6 +9,7 @@ import sys
 import threading
 
 from lightwork import _machine, _platform
+from lightwork._beside import IN_MAIN
 
 HOUSEKEEPERS = {"lightwork-canary", "lightwork-memory", "lightwork-output"}
 """Threads of lightwork's that run nothing of the user's."""
@@ -50,7 +51,9 @@ def is_alive(token: int) -> bool:
 def is_alone() -> bool:
     """Whether nothing happens in Python in this process but what the calling thread does: no other thread has anything
     to do with it, and no signal has a handler. (A library's own threads, of a BLAS say, would have to come to Python
-    first; a process with NumPy should not lose the error for that.)"""
+    first; a process with NumPy should not lose the error for that.) Of other interpreters nobody tells."""
+    if not IN_MAIN:
+        return False
     idents = {thread.ident for thread in threading.enumerate() if thread.name in HOUSEKEEPERS}
     if len(sys._current_frames().keys() - idents) > 1:
         return False
