@@ -904,6 +904,27 @@ def test_calls_that_are_no_quicker_in_threads_without_a_gil_go_to_processes_wher
     assert not travels, results.report
 
 
+class Pickled:
+    times = 0
+
+    def __reduce__(self):
+        Pickled.times += 1
+        return (Pickled, ())
+
+
+@pytest.mark.timeout(60)
+def test_nothing_is_pickled_where_no_process_is_allowed():
+    """Whether or not threads are any quicker."""
+    shared, one, before = [float(number) for number in range(3000)], Pickled(), Pickled.times
+
+    def total(x):
+        assert one is not None
+        return x + sum(each for _ in range(40) for each in shared)
+
+    lw.map(total, range(300), max_workers=2, backend=["serial", "threads"])
+    assert Pickled.times == before
+
+
 @pytest.mark.timeout(90)
 def test_a_lazy_map_comes_back_too_and_keeps_its_order(tmp_path):
     def run(fn):

@@ -312,6 +312,18 @@ def test_a_thread_whose_calls_go_on_in_another_tells_nothing_more():
     assert "lightwork-canary" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.skipif(not _machine.gil_enabled(), reason="there is nothing to hold")
+def test_a_knock_that_waits_for_the_gil_counts_however_many_found_it_free():
+    """A long call under the GIL is seen by that one alone."""
+    canary = Canary()
+    canary._used = lambda: 0.11  # 10 ms in knocks that found it free, and 100 since
+    canary._knocks, canary._total, canary._before = 4 * _machine.usable_cores(), 0.01, 0.01
+    assert canary.sure and canary.held_share() == 0.0
+    canary._due = time.perf_counter() - 0.1
+    assert not canary.sure
+    assert canary.held_share() == pytest.approx(0.1 / 0.11)
+
+
 def test_too_little_evidence():
     canary = Canary()
     assert canary.held_share() == (None if _machine.gil_enabled() else 0.0)

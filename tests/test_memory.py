@@ -162,6 +162,24 @@ def test_a_function_that_changes_what_others_see_stays_whatever_is_remembered(fi
     assert {lane.backend for lane in report.lanes} == {"serial"} and sum(range(20)) == TOTAL
 
 
+SHARED = [float(number) for number in range(3000)]
+
+
+def grow_and_sum(item):
+    getattr(item, "app" + "end")(1)  # as no look at the code shows
+    return item[0] + sum(each for _ in range(40) for each in SHARED)
+
+
+@pytest.mark.timeout(60)
+def test_calls_that_change_their_argument_reach_no_process_where_they_begin_with_threads(file):
+    """Without a GIL they are no quicker in threads, and processes would be; and none is made here first, to be seen."""
+    remember(file, grow_and_sum, past(Demand(wait=0.0, cpu=0.002, gil=0.0)))
+    items = [[number] for number in range(300)]
+    with lw.config(memory=file):
+        lw.map(grow_and_sum, items, max_workers=2)
+    assert [len(item) for item in items] == [2] * 300
+
+
 # when it is wrong
 
 

@@ -91,6 +91,8 @@ class AutoRun(Run):
         self._refused: dict[str, str] = {}
         self._speculation = Speculation(usable)
         self._for_waiting = False
+        self.parted = False
+        """Whether it was asked already who shares nothing."""
         self._apart: str | None = None
         """Why calls that compute are not for workers that share this process's memory, as was seen."""
         self._stays: str | None = None
@@ -602,8 +604,11 @@ class AutoRun(Run):
         )
 
     def _send(self, instruction: Send) -> bool:
-        if not self.dispatch.done and instruction.worker[0] == self.first:
-            self.evidence.begins_with(instruction.batch)
+        if instruction.worker[0] == self.first:
+            if not self.dispatch.done:
+                self.evidence.begins_with(instruction.batch)
+            else:
+                self.evidence.goes_on_with(instruction.batch)
         return super()._send(instruction)
 
     def _note(self, number: int, live: Live, event: Finished) -> None:
@@ -615,7 +620,7 @@ class AutoRun(Run):
         if self.back is not None and number == (self.first if self.back.home else self.chosen):
             self.back.note(outcomes.count + sent.untimed, outcomes.seconds, outcomes.cpu)
         elif self.back is not None and self.back.trying and number == self.first:
-            self.back.note_own(outcomes.count, outcomes.seconds)
+            self.back.note_own(outcomes.count, outcomes.seconds, outcomes.cpu)
         if number == self.first:
             if self.evidence.note(sent.batch, outcomes) and self.evidence.effects_known:
                 self._keep_out_of_processes(CHANGED)

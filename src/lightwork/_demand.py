@@ -392,9 +392,12 @@ class Canary:
     @property
     def sure(self) -> bool:
         """Whether all knocks said the same, so many that it need not be watched for longer."""
-        if self._held:
-            return self._quick and self._held == self._total
-        return self._knocks >= _FREE * _machine.usable_cores()
+        return self._agree(*self._sum())
+
+    def _agree(self, held: float, total: float, knocks: int) -> bool:
+        if held:
+            return self._quick and held == total
+        return knocks >= _FREE * _machine.usable_cores()
 
     def held_share(self) -> float | None:
         """The part of the computing that held the GIL, 0 to 1; None as long as too little was seen.
@@ -403,9 +406,9 @@ class Canary:
         """
         if not _machine.gil_enabled():
             return 0.0
-        if self.sure:
-            return 1.0 if self._held else 0.0
         held, total, knocks = self._sum()
+        if self._agree(held, total, knocks):
+            return 1.0 if held else 0.0
         return held / total if any(knocks >= many and total >= long for many, long in _ENOUGH) else None
 
     def _sum(self) -> tuple[float, float, int]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 CANARY_SECONDS = 0.012
-"""How much computing the canary watches before it is asked."""
+"""How much computing the canary watches before it is asked, where it is not sure before."""
 
 CANARY_PATIENCE = 0.1
 """Seconds after which the choice is made without the canary's word."""
@@ -66,8 +66,10 @@ class Evidence:
         self.effects: str | None = None
         """What ties the function to the calling thread, if something does; where ``effects_known``."""
         self.effects_known = False
-        self.item_changed = False
-        """Whether a call has changed its argument."""
+        self.item_changed = self.item_known = False
+        """Whether a call has changed its argument, and whether that was looked at in this run."""
+        self.remembered = False
+        """Whether the run has begun with what was remembered: no call was made here first, to be looked at."""
         self._print = print
         self._gil_share: float | None = None
         self._canary: Canary | None = None
@@ -166,11 +168,11 @@ class Evidence:
     # whether others can make them
 
     def travels(self, fn: Fn | None, done: int, inside: bool) -> bool:
-        """Whether there is evidence that calls are good for other processes: one is ``done``, or, as long as none is,
-        the item of the one that the caller is ``inside`` cannot be changed and the function is said to return something
-        plain."""
+        """Whether there is evidence that calls are good for other processes: one is ``done`` here, or, as long as none
+        is, the item of the one that the caller is ``inside`` cannot be changed and the function is said to return
+        something plain."""
         if done:
-            return True
+            return self.item_known or not self.remembered
         if not inside or not self.sample[0] or not immutable(self.sample[0][0]):
             return False
         try:
@@ -213,6 +215,14 @@ class Evidence:
         """The first calls of all are about to be made here."""
         if self._unfilled is None:
             self._unfilled = unfilled(batch.fn)
+        self._look_at(batch)
+
+    def goes_on_with(self, batch: Batch) -> None:
+        """Further calls are about to be made here."""
+        if self.remembered and not self.item_known and self._print is None:
+            self._look_at(batch)
+
+    def _look_at(self, batch: Batch) -> None:
         self._print = batch.first + batch.start, fingerprint(batch.items[batch.start])
 
     def note(self, batch: Batch, outcomes: Outcomes) -> bool:
@@ -225,6 +235,6 @@ class Evidence:
         at = -1 if self._print is None else self._print[0] - batch.first
         if self._print is None or not position <= at < outcomes.position:
             return False
-        self.item_changed = fingerprint(batch.items[at]) != self._print[1]
+        self.item_changed, self.item_known = fingerprint(batch.items[at]) != self._print[1], True
         self._print = None
         return self.item_changed

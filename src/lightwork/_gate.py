@@ -7,8 +7,8 @@ next place where it costs nothing, which is never far: a wait for workers or the
 
 Only where SIGINT has Python's own handler: who has set another one has said what is to happen.
 
-Signals are the main interpreter's: in another one nothing here is done, nor asked. Their handlers are that one's objects
-there, too, and each look at one changes the count of its references, under another GIL: sooner or later it is freed.
+Signals are the main interpreter's: in another one nothing here is done, nor asked. There, too, their handlers are that
+one's objects, and each look at one changes the count of its references, under another GIL: sooner or later it is freed.
 """
 
 from __future__ import annotations

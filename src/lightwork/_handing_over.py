@@ -154,7 +154,9 @@ class HandOver:
     def conclude(self, run: Sharing) -> None:
         """The run is over."""
         if self.lane is not None and run.dispatch.finished and not run.dispatch.lanes[self.lane].calls:
-            run.decide("made all calls in the calling thread", "they were over before a worker had ended one")
+            others = any(lane.calls for number, lane in run.dispatch.lanes.items() if number != run.first)
+            what = f"made all {'further ' if others else ''}calls in the calling thread"
+            run.decide(what, "they were over before a worker had ended one")
 
     def make_room(self, run: Sharing, newest: int) -> None:
         """Has one worker less as long as the caller's thread computes itself: three on two cores would share them, and

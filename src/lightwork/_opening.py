@@ -96,7 +96,8 @@ class Opening:
             self._turn = Turn(self.worker, batch, Outcomes(batch.id, 0, results, placed=0))
             self._turn.begun = prelude.begun
             self._turn.apart, seconds, cpu = prelude.paid
-            self.scout.look_at(self._turn, prelude.began + seconds, prelude.cpu_began + cpu)
+            own, own_cpu = prelude.own
+            self.scout.look_at(self._turn, prelude.began + seconds + own, prelude.cpu_began + cpu + own_cpu)
 
     def play(self) -> None:
         """Makes calls until all are made, or others may help."""

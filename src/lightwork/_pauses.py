@@ -26,10 +26,12 @@ class Pauses:
     """Collections since ``before``, which is what ``gc.get_stats`` gave. ``seconds`` and ``cpu``: of the one that was
     made to be timed."""
 
-    __slots__ = ("_before", "cpu", "seconds")
+    __slots__ = ("_before", "at", "cpu", "seconds")
 
     def __init__(self, before: Stats) -> None:
         self.seconds = self.cpu = 0.0
+        self.at: float | None = None
+        """When that was."""
         self.begin(before)
 
     def begin(self, before: Stats) -> None:
@@ -44,10 +46,10 @@ class Pauses:
         count = _collections(gc.get_stats()) - self._before
         if not count or not gc.isenabled():
             return 0.0
-        if not self.cpu:
-            began, cpu = time.perf_counter(), time.thread_time()
+        if self.at is None:
+            self.at, cpu = time.perf_counter(), time.thread_time()
             gc.collect(0)
-            self.seconds, self.cpu = time.perf_counter() - began, time.thread_time() - cpu
+            self.seconds, self.cpu = time.perf_counter() - self.at, time.thread_time() - cpu
             self._before += 1
         return min(1.0, UNSURE * count * self.cpu / computed) if computed > 0 else 0.0
 

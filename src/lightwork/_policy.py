@@ -223,7 +223,7 @@ class Policy(Record, frozen=True):
         if demand.cpu <= 0.5 * demand.wall:
             return "mostly waits, and waits can overlap"
         if not self.gil and any(c.refused and c.capabilities.shares_memory for c in self.candidates):
-            return "computes, and processes share nothing that would keep them from that"
+            return "computes, and where nothing is shared nothing keeps others from that"
         if not self.gil:
             return "computes, and on this free-threaded build threads compute side by side"
         if demand.gil > 0.9 * demand.cpu and demand.wait > 0.2 * demand.wall:

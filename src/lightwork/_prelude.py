@@ -134,7 +134,7 @@ class Prelude:
         """The same of the first call of those that count, where it took long and another one is to tell whether that
         was its own."""
         self.doubted = False
-        """Whether calls were left out because they may have stood in line for a core, and the next ones have told."""
+        """Whether calls were left out because they may have stood in line for a core: the next ones tell."""
         self._pauses: Pauses | None = None
         self._collected = None if GIL or total == 1 else gc.get_stats()
         """How often garbage was collected before the calls that count; nobody asks where that stops no threads."""
@@ -212,7 +212,7 @@ class Prelude:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
             self.watcher, self._held = watch.own_cpu, watch.held
             self.taken = watch.dismiss()
-        seconds, cpu = self._own
+        seconds, cpu = self.own
         self.alone, self.cpu = max(0.0, self.alone - seconds), max(0.0, self.cpu - cpu)
         self._watch = None  # it has the results, which are to have this
         self._load = self._take_over = _nobody
@@ -258,7 +258,7 @@ class Prelude:
                 until = now + ALONE
             at += done
             if now >= until:
-                own = self._own[0]
+                own = self.own[0]
                 calls, lasted = at - self.paid[0], now - self.began - self.paid[1] - own
                 expected = pace(each, lasted / calls, *lately)
                 quicker = settles(each, end - at, *lately[-2:])
@@ -267,7 +267,7 @@ class Prelude:
                     if expected * calls > lasted:
                         self._leave_out(*lately[0])
                     return
-                if self._own[0] > own:
+                if self.own[0] > own:
                     now = clock()  # that was no call's
                 until = now + pause
             # What has begun is nobody else's, and the next calls may take longer.
@@ -309,11 +309,11 @@ class Prelude:
 
     def _made(self, calls: int, now: float) -> tuple[int, float, float]:
         """So many calls until now, their seconds and CPU seconds."""
-        seconds, cpu = self._own
+        seconds, cpu = self.own
         return calls, now - self.began - seconds, time.thread_time() - self.cpu_began - cpu
 
     @property
-    def _own(self) -> tuple[float, float]:
+    def own(self) -> tuple[float, float]:
         """Seconds and CPU seconds of this thread since the beginning that were no call's."""
         return (self._pauses.seconds, self._pauses.cpu) if self._pauses is not None else (0.0, 0.0)
 
@@ -321,7 +321,7 @@ class Prelude:
         """These calls say nothing of those to come."""
         self.paid = calls, seconds, cpu
         if self._watch is not None:
-            self._watch.leave_out(calls, seconds + self._own[0], cpu + self._own[1])
+            self._watch.leave_out(calls, seconds + self.own[0], cpu + self.own[1])
         self._pauses_begin()
 
     def _pauses_begin(self) -> None:
@@ -345,14 +345,17 @@ class Prelude:
         """So many calls, made ``until`` then, say nothing of those to come, for calls grow."""
         paid, seconds, cpu = self.paid
         if calls > paid:
-            share = (until - self.began - seconds) / (time.perf_counter() - self.began - seconds)
-            self.paid = calls, until - self.began, cpu + share * (time.thread_time() - self.cpu_began - cpu)
+            _, lasted, computed = self._made(self.calls, time.perf_counter())
+            before = self._pauses is not None and self._pauses.at is not None and self._pauses.at < until
+            until -= self.began + (self.own[0] if before else 0.0)
+            share = (until - seconds) / (lasted - seconds)
+            self.paid = calls, until, cpu + share * (computed - cpu)
 
     def _goes_on(self, calls: int, lasted: float, each: float, left: int, quicker: bool, result: Any) -> float | None:
         """For how many seconds ``calls`` that have ``lasted`` so many, and with so many ``left`` of ``each`` so long,
         are for this thread still: there is nothing for others in them, or what tells that is being loaded. None: no
         longer. ``quicker``: whether they still become that; ``result``: what the latest one gave."""
-        computed = time.thread_time() - self.cpu_began - self.paid[2] - self._own[1]
+        computed = time.thread_time() - self.cpu_began - self.paid[2] - self.own[1]
         if computes(lasted, computed):
             self.doubted = False
             if calls == 1 and says_little(lasted, left):
@@ -383,7 +386,7 @@ class Prelude:
         elif self._watch is None and not self.doubted and lasted - computed < UNSURE * calls:
             self.doubted = True
             self._begin_anew(calls + self.paid[0], lasted + self.paid[1], computed + self.paid[2])
-            return 0.0
+            return 0.0 if calls == 1 else ALONE  # several are told from others by several
         return 0.0 if self._watch is not None and not self._watch.load() else None
 
     @property

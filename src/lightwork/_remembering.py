@@ -59,6 +59,7 @@ class RememberingRun(AutoRun):
             verdict = begin(self.policy, past, self.total, self.evidence.effects, True)
         if verdict.switch is not None:
             self._unchecked, self.demand, self._kept = past, past.demand, True
+            self.evidence.remembered = True
             self._settled = True
             backend, workers = self._usable(verdict.switch), verdict.workers
             number = self.open(backend, workers, self._grow(backend, workers))

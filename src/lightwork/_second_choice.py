@@ -10,6 +10,7 @@ import math
 from lightwork._change import ENOUGH, Change
 from lightwork._policy import CLEARLY, CROWD, Ask
 from lightwork._record import replace
+from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         tried: tuple[float, int]
         handover: HandOver
         further: int | None
+        parted: bool
 
         @property
         def total(self) -> int | None: ...
@@ -191,25 +193,30 @@ def _go_home(run: Rechoosing, back: WayBack) -> None:
 
 def _parts(run: Rechoosing, back: WayBack) -> bool:
     """Whether calls that compute, and in threads keep each other from that though there is no GIL (by the counts of
-    references to what they share), go to processes from here, which share nothing."""
+    references to what they share), go to processes from here, which share nothing. Asked once: what is taken for that
+    may be something else, as a busy machine."""
+    change, evidence, before = run.change, run.evidence, run.demand
     shared = run.backend_of(run.chosen).capabilities.shares_memory
-    if run.policy.gil or not shared or not back.computes or back.elsewhere:
+    if run.parted or run.policy.gil or change is None or not shared or not computes(1.0, back.own_cpu):
         return False
-    back.elsewhere = True
-    before = run.demand
+    if not evidence.effects_known:
+        return False
+    run.parted = True
     run.keep_apart("there its calls keep each other from going on")
-    if run.evidence.wire is None:
-        run.find_out(Ask.WIRE)
-    known, each = run.measure(), 1 / back.here
-    verdict = _advised_of(run, known, each, each * known.cpu_share, threads=False, given=False)
-    if verdict.switch is None:
-        run.demand = before
-        run.keep_apart(None)
-        return False
-    verdict = replace(verdict, why=f"{_paces(run, back)}; {verdict.why}")
-    _go_home(run, back)
-    run.take_over(*run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}"))
-    return True
+    if any(one.refused is None and one.capabilities.needs_pickling for one in run.policy.candidates):
+        if evidence.wire is None:
+            run.find_out(Ask.WIRE)
+        each = 1 / back.here
+        verdict = _advised_of(run, run.measure(), each, min(each, each * back.own_cpu), threads=False, given=False)
+        if verdict.switch is not None:
+            verdict = replace(verdict, why=f"{_paces(run, back)}; {verdict.why}")
+            _go_home(run, back)
+            run.take_over(*run.switch(verdict, f"changed over again, to {verdict.workers} {verdict.switch}"))
+            run.change = change.changed()
+            return True
+    run.demand = before
+    run.keep_apart(None)
+    return False
 
 
 def give_up(run: Rechoosing, back: WayBack) -> None:

@@ -304,7 +304,7 @@ class Canary:
 
     @property
     def sure(self) -> bool:
-        """Its knocks are not simulated: it watches for as long as one that has found the GIL free."""
+        """Its knocks are not simulated: it watches for all of its time."""
         return False
 
     def held_share(self) -> float:

@@ -110,9 +110,11 @@ class WayBack(Slotted):
         "before",
         "calls",
         "computes",
+        "contend",
         "elsewhere",
         "here",
         "home",
+        "own_cpu",
         "there",
         "trying",
         "workers",
@@ -133,7 +135,10 @@ class WayBack(Slotted):
         """How many there were, when it began to try."""
         self.allowed = self._asked = 0.0
         """Seconds that the trial may take."""
-        self.trying = self.home = False
+        self.trying = self.home = self.contend = False
+        """``contend``: whether the last trial has shown that all workers together end hardly more calls than one would
+        alone; ``own_cpu``: CPU seconds of a second of the calls that it took."""
+        self.own_cpu = 0.0
         self.elsewhere = False
         """Whether it was asked already who else would do better than the first workers."""
         self._took_over: float | None = None
@@ -163,10 +168,13 @@ class WayBack(Slotted):
             # How long calls wait for each other does not make them differ.
             self._lengths.add(calls, cpu if self.computes else seconds)
 
-    def note_own(self, calls: int, seconds: float) -> None:
-        """The caller's thread, which tries, made so many in so long: what others have of the cores differs, too."""
+    def note_own(self, calls: int, seconds: float, cpu: float) -> None:
+        """The caller's thread, which tries, made so many in so long, ``cpu`` of it computing: what others have of the
+        cores differs, too."""
         if calls and seconds > 0:
+            before = self._own.seconds
             self._own.add(calls, seconds)
+            self.own_cpu = (self.own_cpu * before + cpu) / self._own.seconds
 
     # the workers have the calls
 
@@ -211,7 +219,7 @@ class WayBack(Slotted):
 
     def begin_trial(self, now: float, calls: int) -> None:
         """The caller's thread, which has ended ``calls``, gets the next ones; the workers end what they have."""
-        self.trying, self.here = True, 0.0
+        self.trying, self.here, self.contend, self.own_cpu = True, 0.0, False, 0.0
         self._own = Lengths()
         self._asked, self._since, self._calls = now, None, calls
 
@@ -231,16 +239,11 @@ class WayBack(Slotted):
         self.here = ended / lasted
         known = min(self.calls, ended)
         both = (known + ended) / (known / self.before + lasted)
-        unsure = self._unsure(known + ended)
-        enough = CLEARLY * self.there
+        enough, unsure = CLEARLY * self.there, self._unsure(known + ended)
+        self.contend = self.there * unsure < HARDLY * self.here
         if min(self.here, both / unsure) > enough:
             return "faster"
         return "not faster" if over or self.here * unsure < enough else None
-
-    @property
-    def contend(self) -> bool:
-        """Whether the trial has shown that all workers together end hardly more calls than one would alone."""
-        return 0.0 < self.there < HARDLY * self.here
 
     def _unsure(self, calls: int) -> float:
         """By what factor the pace of so many calls, over that of the workers, is in doubt."""

@@ -194,7 +194,7 @@ def test_whether_the_callers_thread_was_faster(steps, known, each, computes, wor
             assert back.regrets(now, ours) in (True, False)
         elif back.trying:
             ours += calls
-            back.note_own(calls, seconds)
+            back.note_own(calls, seconds, cpu)
             judgement = back.judge(now, ours)
             assert judgement in (None, "faster", "not faster")
             if judgement == "faster":
