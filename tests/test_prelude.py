@@ -886,8 +886,8 @@ def test_a_first_call_that_is_left_out_while_another_thread_looks_at_it_harms_no
     """That thread may get no core, or not the GIL, between two of its steps, until several calls are over."""
     from lightwork import _watch
 
-    go_on, second = _watch.Imports.go_on, threading.Event()
-    looked = []
+    go_on, asked = _watch.Imports.go_on, _watch.too_little_to_ask
+    second, reckoned, looked = threading.Event(), threading.Event(), []
 
     def late(imports, now, since):
         if not looked:
@@ -898,10 +898,15 @@ def test_a_first_call_that_is_left_out_while_another_thread_looks_at_it_harms_no
     def fn(x: int) -> int:
         if x == 2:
             second.set()
-            time.sleep(0.02)  # the look goes on meanwhile
+            reckoned.wait(1)  # the look goes on meanwhile
         busy(0.015 if x == 0 else 0.001)
         return x
 
+    def after(seconds):
+        reckoned.set()
+        return asked(seconds)
+
     monkeypatch.setattr(_watch.Imports, "go_on", late)
+    monkeypatch.setattr(_watch, "too_little_to_ask", after)
     assert lw.map(fn, range(200)) == list(range(200))
-    assert looked
+    assert looked and reckoned.is_set()

@@ -330,13 +330,13 @@ class AutoRun(Run):
         waits = self.demand is not None and not computes(self.demand.wall, self.demand.cpu)
         others = self._for_waiting or self._apart is not None
         if self._made_policy is None or (others and waits != self._for_waiting):
-            apart = self._apart is not None and not waits
+            apart = None if waits else self._apart
             with loading:  # a call that the scout looks into may fork
-                self._made_policy, self._for_waiting = self._make_policy(waits, apart), waits
-            if self._apart is not None and apart:
+                self._made_policy, self._for_waiting = self._make_policy(waits, apart is not None), waits
+            if apart is not None:
                 for candidate in self._made_policy.candidates:
                     if candidate.capabilities.shares_memory:
-                        self._made_policy = self._made_policy.refuse(candidate.name, self._apart)
+                        self._made_policy = self._made_policy.refuse(candidate.name, apart)
             if self._stays is not None:
                 self._keep_out_of_processes(self._stays)
         return self._made_policy

@@ -395,6 +395,7 @@ class Canary:
         return self._agree(*self._sum())
 
     def _agree(self, held: float, total: float, knocks: int) -> bool:
+        """The same, of what ``_sum`` gave."""
         if held:
             return self._quick and held == total
         return knocks >= _FREE * _machine.usable_cores()

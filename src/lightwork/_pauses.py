@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Stats = list[dict[str, Any]]
 
-UNSURE = 1.5
+MARGIN = 1.5
 """Times as long as the one that was timed the others may have taken: what they go through was in the caches of one and
 not of the other, and other programs want the memory. Where that is all of the calls' time there is little to share."""
 
@@ -51,7 +51,7 @@ class Pauses:
             gc.collect(0)
             self.seconds, self.cpu = time.perf_counter() - self.at, time.thread_time() - cpu
             self._before += 1
-        return min(1.0, UNSURE * count * self.cpu / computed) if computed > 0 else 0.0
+        return min(1.0, MARGIN * count * self.cpu / computed) if computed > 0 else 0.0
 
 
 def _collections(stats: Stats) -> int:

@@ -345,7 +345,7 @@ class Prelude:
         """So many calls, made ``until`` then, say nothing of those to come, for calls grow."""
         paid, seconds, cpu = self.paid
         if calls > paid:
-            _, lasted, computed = self._made(self.calls, time.perf_counter())
+            _, lasted, computed = self._made(calls, time.perf_counter())
             before = self._pauses is not None and self._pauses.at is not None and self._pauses.at < until
             until -= self.began + (self.own[0] if before else 0.0)
             share = (until - seconds) / (lasted - seconds)

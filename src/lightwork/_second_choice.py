@@ -185,6 +185,7 @@ def try_caller(run: Rechoosing, back: WayBack) -> None:
 
 
 def _go_home(run: Rechoosing, back: WayBack) -> None:
+    """The workers, which have nothing any more, get no further calls."""
     back.come_home(run.clock.now() - run.began, run.dispatch.lanes[run.first].calls)
     run.further = None
     run.rest(run.chosen, False)
@@ -197,9 +198,9 @@ def _parts(run: Rechoosing, back: WayBack) -> bool:
     may be something else, as a busy machine."""
     change, evidence, before = run.change, run.evidence, run.demand
     shared = run.backend_of(run.chosen).capabilities.shares_memory
-    if run.parted or run.policy.gil or change is None or not shared or not computes(1.0, back.own_cpu):
+    if run.parted or run.policy.gil or change is None or not shared:
         return False
-    if not evidence.effects_known:
+    if not evidence.effects_known or not computes(1.0, back.own_share):
         return False
     run.parted = True
     run.keep_apart("there its calls keep each other from going on")
@@ -207,7 +208,7 @@ def _parts(run: Rechoosing, back: WayBack) -> bool:
         if evidence.wire is None:
             run.find_out(Ask.WIRE)
         each = 1 / back.here
-        verdict = _advised_of(run, run.measure(), each, min(each, each * back.own_cpu), threads=False, given=False)
+        verdict = _advised_of(run, run.measure(), each, min(each, each * back.own_share), threads=False, given=False)
         if verdict.switch is not None:
             verdict = replace(verdict, why=f"{_paces(run, back)}; {verdict.why}")
             _go_home(run, back)

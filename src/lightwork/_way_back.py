@@ -100,6 +100,7 @@ class WayBack(Slotted):
         "_due",
         "_lengths",
         "_own",
+        "_own_cpu",
         "_since",
         "_slow",
         "_spell",
@@ -114,7 +115,6 @@ class WayBack(Slotted):
         "elsewhere",
         "here",
         "home",
-        "own_cpu",
         "there",
         "trying",
         "workers",
@@ -137,8 +137,9 @@ class WayBack(Slotted):
         """Seconds that the trial may take."""
         self.trying = self.home = self.contend = False
         """``contend``: whether the last trial has shown that all workers together end hardly more calls than one would
-        alone; ``own_cpu``: CPU seconds of a second of the calls that it took."""
-        self.own_cpu = 0.0
+        alone."""
+        self._own_cpu = 0.0
+        """CPU seconds of the calls that it took."""
         self.elsewhere = False
         """Whether it was asked already who else would do better than the first workers."""
         self._took_over: float | None = None
@@ -172,9 +173,13 @@ class WayBack(Slotted):
         """The caller's thread, which tries, made so many in so long, ``cpu`` of it computing: what others have of the
         cores differs, too."""
         if calls and seconds > 0:
-            before = self._own.seconds
             self._own.add(calls, seconds)
-            self.own_cpu = (self.own_cpu * before + cpu) / self._own.seconds
+            self._own_cpu += cpu
+
+    @property
+    def own_share(self) -> float:
+        """The part of its calls' time that the caller's thread computed in the trial."""
+        return self._own_cpu / self._own.seconds if self._own.seconds else 0.0
 
     # the workers have the calls
 
@@ -219,7 +224,7 @@ class WayBack(Slotted):
 
     def begin_trial(self, now: float, calls: int) -> None:
         """The caller's thread, which has ended ``calls``, gets the next ones; the workers end what they have."""
-        self.trying, self.here, self.contend, self.own_cpu = True, 0.0, False, 0.0
+        self.trying, self.here, self.contend, self._own_cpu = True, 0.0, False, 0.0
         self._own = Lengths()
         self._asked, self._since, self._calls = now, None, calls
 
