@@ -90,6 +90,17 @@ def test_what_others_have_timed_and_are_not_sure_of_counts_as_long_as_there_is_n
     assert meter.demand().wall == pytest.approx(0.01) and meter.demand().cpu_share == pytest.approx(1)
 
 
+def test_what_seemed_to_wait_counts_where_the_next_call_waits_too():
+    clocks = Clocks()
+    meter = clocks.meter()
+    meter.know(2, 0.016, 0.006, sure=False)
+    meter.begin()
+    clocks.pass_(0.01)
+    meter.end()
+    assert meter.demand().calls == 3
+    assert meter.demand().wall == pytest.approx(0.026 / 3) and meter.demand().cpu == pytest.approx(0.002)
+
+
 def test_what_the_thread_has_to_wait_for_between_two_groups_was_not_lost_to_the_calls():
     clocks = Clocks()
     meter = clocks.meter()

@@ -16,6 +16,7 @@ from lightwork._lean import Lock, deque
 from lightwork._record import Record, replace
 from lightwork._stats import relative_mad
 from lightwork._turns import QuickTurns
+from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class Meter:
         self._process, self._children = process_cpu, children_cpu
         self.first: tuple[int, float, float] | None = None
         """Calls, wall and CPU seconds of the first group."""
+        self._unsure = False
+        """Whether it counts only if the next one waits."""
         self.calls, self.seconds, self.cpu = 0, 0.0, 0.0
         self.anew = False
         """Whether calls became far longer, so that what was observed before them counts no more. For who looks at that
@@ -154,10 +157,12 @@ class Meter:
 
     def know(self, calls: int, seconds: float, cpu: float, sure: bool = True) -> None:
         """The first group was timed by somebody else: ``seconds`` are what it would have taken alone, if that is
-        ``sure``; else they count only until there is another group."""
+        ``sure``; else they may have been less, and count only until there is another group, or if that waits, too."""
         self.first = (calls, seconds, cpu)
-        if calls > 1 and sure:  # the first of them can have paid for little
-            self.calls, self.seconds, self.cpu = calls, seconds, cpu
+        if calls > 1:  # the first of them can have paid for little
+            if sure:
+                self.calls, self.seconds, self.cpu = self.first
+            self._unsure = not sure
 
     def begin(self) -> None:
         """The calls of a group begin now, in this thread."""
@@ -176,6 +181,10 @@ class Meter:
             self.first, self._first_lost = (calls, taken, cpu), lost
         else:
             group = calls, taken, cpu, lost
+            if self._unsure:
+                self._unsure = False
+                if not computes(taken, cpu):
+                    self.calls, self.seconds, self.cpu = self.first
             odd = taken >= _LONG and taken * self.calls > _LONGER * self.seconds * calls
             if odd and self._odd is not None:
                 self.calls, self.seconds, self.cpu, self._lost = self._odd
