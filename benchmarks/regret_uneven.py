@@ -120,6 +120,11 @@ def unknown_length(scale: float) -> Work:
 
 
 @job
+def short_unknown_length(scale: float) -> Work:
+    return Work(burn, counted(count(300, scale), 500))
+
+
+@job
 def unknown_length_waiting(scale: float) -> Work:
     return Work(nap, (0.02 for _ in range(count(100, scale))))
 

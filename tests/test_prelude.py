@@ -107,6 +107,7 @@ def test_a_first_short_map_loads_nothing_of_what_longer_ones_take():
     expected = {
         f"lightwork.{name}"
         for name in [
+            "_at_hand",
             "_awaitable",
             "_beside",
             "_clock",

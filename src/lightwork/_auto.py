@@ -362,6 +362,7 @@ class AutoRun(Run):
             evidence.effects_known,
             evidence.travels(self._fn, done, self.inside),
             self._drawing(),
+            self.dispatch.fed,
             tuple((c.name, self._usable(c.name).begun()) for c in self.policy.candidates if c.refused is None),
         )
 

@@ -90,6 +90,8 @@ class Seen(Record, frozen=True):
     """Whether there is evidence that arguments and results are good for other processes."""
     input: float = 0.0
     """Seconds that the input takes to give an item: a plain loop waits for it, workers do calls meanwhile."""
+    drawn: int = 0
+    """Items that have come of an input without a length."""
     begun: tuple[tuple[str, float], ...] = ()
     """For how many seconds backends have been starting: so much of that is over."""
 
@@ -125,8 +127,10 @@ class Policy(Record, frozen=True):
     def advise(self, seen: Seen) -> Verdict:
         """The answer for now."""
         demand = seen.demand
-        # Of input without a length nothing is known but how far it has come.
-        left = AS_MUCH_AGAIN * max(seen.done, 1) if seen.total is None else seen.total - seen.done
+        if seen.total is not None:
+            left = seen.total - seen.done
+        else:  # nothing is known but how far it has come, and what of it is there already
+            left = max(AS_MUCH_AGAIN * max(seen.done, 1), seen.drawn - seen.done)
         again = max(2 * seen.elapsed, WORTHWHILE)
         if left <= 0:
             return Verdict(why="everything was done")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from lightwork._at_hand import Begun
 from lightwork._gate import outside
 
 TYPE_CHECKING = False
@@ -33,17 +34,26 @@ class Source:
         only = iterables[0] if len(iterables) == 1 else None
         there = type(only) in (list, tuple, range) and self.total is not None
         self.whole: Sequence[Any] | None = only if there else None  # type: ignore[assignment]
-        self._items: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
+        self._begun = only if isinstance(only, Begun) else None
+        self._items: Iterator[Any]
+        if self._begun is not None:
+            self._items = self._begun.rest
+        else:
+            self._items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
         self._strict = strict and len(iterables) > 1
         self.drawn, self.drawing, self.took = 0, 0.0, 0.0
         """Items that were drawn, seconds that this took, and those of the last time."""
 
     def let_go(self) -> None:
         """The map is over: nothing will be drawn."""
-        self.whole, self._items, self.error = None, iter(()), None
+        self.whole, self._begun, self._items, self.error = None, None, iter(()), None
 
     def pull(self, room: int, clock: Clock) -> Sequence[Any]:
-        """The next items, at most ``room``; sets ``ended``, and ``error`` where the input raised."""
+        """The next items, at most ``room`` but for those that are there; sets ``ended``, and ``error`` where the input
+        raised."""
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            return self._count(begun.drawn, begun.took)
         wanted = min(room, self._helping)
         began = clock.now()
         items: list[Any] = []
@@ -56,7 +66,10 @@ class Source:
             self.ended = True
             return items
         self.ended = len(items) < wanted
-        took = self.took = clock.now() - began
+        return self._count(items, clock.now() - began)
+
+    def _count(self, items: Sequence[Any], took: float) -> Sequence[Any]:
+        self.took = took
         self.drawn, self.drawing = self.drawn + len(items), self.drawing + took
         self._helping = self._helping * 2 if took < FAST_PULL else max(1, self._helping // 4)
         return items

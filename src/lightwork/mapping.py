@@ -6,6 +6,7 @@ Light to import: what carries out a map is loaded by the first one, and where th
 from __future__ import annotations
 
 from lightwork import _context
+from lightwork._at_hand import at_hand
 from lightwork._prelude import Prelude, prelude
 from lightwork._typing import TypeVar
 
@@ -154,22 +155,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-_NONE: dict[None, None] = {}
-_AT_HAND = (
-    *(dict, set, frozenset, str, bytes, bytearray),
-    *(type(_NONE.keys()), type(_NONE.values()), type(_NONE.items())),
-)
-"""Containers whose items are there, though not by position: a list of them is soon made."""
-
-
 def _collect(
     fn: Callable[..., Any], iterables: Sequence[Iterable[Any]], style: Style, options: dict[str, Any]
 ) -> Results[Any]:
     results: Results[Any] = Results()
     first = None
     if style == "one" and not options:
-        if type(iterables[0]) in _AT_HAND:
-            iterables = [list(iterables[0])]
+        iterables = [at_hand(iterables[0])]
 
         def take_over(first: Prelude) -> Collection:
             from lightwork._collecting import Collection

@@ -19,6 +19,7 @@ from lightwork._lanes import Lane, Worker
 from lightwork._live import Live
 from lightwork._pace import Pace
 from lightwork._policy import Ask, Candidate, Policy, Seen
+from lightwork._record import replace
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
 
@@ -82,6 +83,13 @@ def test_more_of_an_input_without_a_length_is_chosen_for_as_soon_as_that_pays(wa
         assert verdict.again > at
         at = verdict.again
     assert at < max(asked + wall, 1.2 * soonest + wall)
+
+
+def test_what_has_come_of_an_input_without_a_length_will_be_called_with():
+    demand = Demand(wait=0.0, cpu=0.005, gil=0.005)
+    now = Seen(0.03, 6, None, demand, True, True, None, True)
+    assert policy().advise(now).switch is None
+    assert policy().advise(replace(now, drawn=200)).switch == "processes"
 
 
 @pytest.mark.parametrize("left", [0.085, 0.1, 0.16])

@@ -1,0 +1,133 @@
+"""Input without a length, most of which is there at once; and what comes of that which is not."""
+
+from __future__ import annotations
+
+import array
+import collections
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+
+import lightwork as lw
+from lightwork._at_hand import AT_ONCE, at_hand
+from tests.test_prelude import run
+
+
+class ByIndex:
+    """Iterated over by the old protocol."""
+
+    def __getitem__(self, position: int) -> int:
+        if position == 5:
+            raise IndexError
+        return position * position
+
+
+MADE: dict[str, Callable[[], Iterable[Any]]] = {
+    "generator": lambda: (n * n for n in range(1000)),
+    "empty": lambda: (n for n in ()),
+    "one": lambda: iter([7]),
+    "map": lambda: map(str, range(10)),
+    "zip": lambda: zip("abc", range(3), strict=True),
+    "enumerate": lambda: enumerate("abc"),
+    "chain": lambda: itertools.chain([1], (2, 3)),
+    "dict": lambda: {1: 2, 3: 4},
+    "values": lambda: {1: 2, 3: 4}.values(),
+    "items": lambda: {1: 2, 3: 4}.items(),
+    "deque": lambda: collections.deque(range(100)),
+    "array": lambda: array.array("d", range(100)),
+    "by index": ByIndex,
+    "long": lambda: (n for n in range(200_000)),
+    "long deque": lambda: collections.deque(range(200_000)),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_it_is_mapped_in_its_own_order(kind):
+    results = lw.map(repr, MADE[kind]())
+    assert results == [repr(item) for item in MADE[kind]()]
+    assert results.report.calls == len(results)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MADE if "long" not in kind])
+def test_what_comes_at_once_is_a_sequence(kind):
+    for _ in range(20):  # on a busy machine a millisecond may go by with nothing done
+        if isinstance(found := at_hand(MADE[kind]()), (list, tuple, range)):
+            break
+    assert list(found) == list(MADE[kind]()) and isinstance(found, (list, tuple, range))
+
+
+def test_what_is_a_sequence_stays_what_it_is():
+    for items in ([1, 2], (1, 2), range(2)):
+        assert at_hand(items) is items
+
+
+def test_endless_input_is_not_waited_for():
+    began = time.perf_counter()
+    found = iter(at_hand(itertools.count()))
+    assert time.perf_counter() - began < 100 * AT_ONCE
+    assert list(itertools.islice(found, 100_000)) == list(range(100_000))
+
+
+def test_what_comes_slowly_is_called_as_it_comes():
+    """The second item comes when the first one was called with, and so on, as it would be in a loop."""
+    called = threading.Semaphore(0)
+
+    def items() -> Iterator[int]:
+        time.sleep(2 * AT_ONCE)
+        yield 0
+        for n in range(1, 5):
+            assert called.acquire(timeout=20)
+            time.sleep(2 * AT_ONCE)
+            yield n
+
+    def call(item: int) -> int:
+        called.release()
+        return item
+
+    assert lw.map(call, items()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 100])
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_what_came_before_the_input_raised_is_called_with(count, error):
+    def items() -> Iterator[int]:
+        yield from range(count)
+        raise error("from the input")
+
+    with pytest.raises(error) as caught:
+        lw.map(str, items())
+    if error is ValueError:
+        assert lw.partial(caught.value) == {n: str(n) for n in range(count)}
+        assert str(caught.value) == "from the input"
+
+
+def test_a_length_that_is_known_stays_known():
+    report = lw.map(abs, collections.deque(range(200_000))).report
+    assert report.counted and report.calls == 200_000
+    found = at_hand(collections.deque(range(200_000)))
+    assert len(found) == 200_000 and sum(found) == sum(range(200_000))  # type: ignore[arg-type]
+
+
+def test_a_first_short_map_of_a_generator_loads_nothing_of_what_longer_ones_take():
+    script = """
+        import lightwork as lw, sys
+
+        lw.map(abs, (n for n in range(1000)))
+        lw.map(abs, map(int, "123"))
+        print(*sorted(name for name in sys.modules if name.startswith("lightwork.")))
+    """
+    for _ in range(20):  # on a busy machine it may be no short map
+        found = run(script)
+        if "lightwork._auto" not in found.stdout:
+            break
+    assert "lightwork._prelude" in found.stdout and "lightwork._collecting" not in found.stdout, found.stderr
+
+
+def test_how_much_there_is_to_do_is_known_though_the_input_has_no_length():
+    """Each of four calls waits for the others: nobody would know of those."""
+    together = threading.Barrier(4)
+    assert sorted(lw.map(lambda _: together.wait(20), (n for n in range(4)))) == [0, 1, 2, 3]
