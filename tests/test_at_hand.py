@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import lightwork as lw
-from lightwork._at_hand import AT_ONCE, at_hand
+from lightwork._at_hand import AT_ONCE, Begun, at_hand
 from tests.test_prelude import run
 
 
@@ -55,19 +55,19 @@ def test_it_is_mapped_in_its_own_order(kind):
 @pytest.mark.parametrize("kind", [kind for kind in MADE if "long" not in kind])
 def test_what_comes_at_once_is_a_sequence(kind):
     for _ in range(20):  # on a busy machine a millisecond may go by with nothing done
-        if isinstance(found := at_hand(MADE[kind]()), (list, tuple, range)):
+        if isinstance(found := at_hand([MADE[kind]()]), (list, tuple, range)):
             break
     assert list(found) == list(MADE[kind]()) and isinstance(found, (list, tuple, range))
 
 
 def test_what_is_a_sequence_stays_what_it_is():
     for items in ([1, 2], (1, 2), range(2)):
-        assert at_hand(items) is items
+        assert at_hand([items]) is items
 
 
 def test_endless_input_is_not_waited_for():
     began = time.perf_counter()
-    found = iter(at_hand(itertools.count()))
+    found = iter(at_hand([itertools.count()]))
     assert time.perf_counter() - began < 100 * AT_ONCE
     assert list(itertools.islice(found, 100_000)) == list(range(100_000))
 
@@ -105,11 +105,22 @@ def test_what_came_before_the_input_raised_is_called_with(count, error):
         assert str(caught.value) == "from the input"
 
 
+class Slow:
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[int]:
+        for n in range(3):
+            time.sleep(2 * AT_ONCE)
+            yield n
+
+
 def test_a_length_that_is_known_stays_known():
-    report = lw.map(abs, collections.deque(range(200_000))).report
-    assert report.counted and report.calls == 200_000
-    found = at_hand(collections.deque(range(200_000)))
-    assert len(found) == 200_000 and sum(found) == sum(range(200_000))  # type: ignore[arg-type]
+    report = lw.map(abs, Slow()).report
+    assert report.counted and report.calls == 3
+    found = at_hand([Slow(), range(7)])
+    assert isinstance(found, Begun) and found.total == 3
+    assert list(found) == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_first_short_map_of_a_generator_loads_nothing_of_what_longer_ones_take():
@@ -118,6 +129,8 @@ def test_a_first_short_map_of_a_generator_loads_nothing_of_what_longer_ones_take
 
         lw.map(abs, (n for n in range(1000)))
         lw.map(abs, map(int, "123"))
+        lw.map(pow, range(1000), iter(range(2000)))
+        lw.starmap(pow, [(2, 3), [4, 5]])
         print(*sorted(name for name in sys.modules if name.startswith("lightwork.")))
     """
     for _ in range(20):  # on a busy machine it may be no short map
@@ -125,6 +138,37 @@ def test_a_first_short_map_of_a_generator_loads_nothing_of_what_longer_ones_take
         if "lightwork._auto" not in found.stdout:
             break
     assert "lightwork._prelude" in found.stdout and "lightwork._collecting" not in found.stdout, found.stderr
+
+
+def test_of_several_iterables_the_shortest_counts():
+    for second in ([1, 2, 3], iter([1, 2, 3])):
+        assert lw.map(pow, itertools.repeat(5), second) == [5, 25, 125]
+    assert lw.map(pow, [], [1]) == [] == lw.map(pow, itertools.count(), ())
+
+
+@pytest.mark.parametrize("count", [4, 5000])
+def test_calls_with_several_arguments_fail_as_others_do(count):
+    def divided(one: int, other: int) -> float:
+        return one / other
+
+    for call in (lambda: lw.map(divided, range(count), [1, 2, 0] * count), lambda: lw.starmap(divided, pairs)):
+        pairs = [(n, (1, 2, 0)[n % 3]) for n in range(count)]
+        with pytest.raises(ZeroDivisionError) as caught:
+            call()
+        assert "item 2" in caught.value.__notes__[0]
+        assert lw.partial(caught.value) == {0: 0.0, 1: 0.5}
+    with pytest.raises(TypeError, match="divided") as caught:
+        lw.starmap(divided, [(1, 2), (3,)])
+    assert "item 1" in caught.value.__notes__[0]
+    with pytest.raises(TypeError) as caught:
+        lw.starmap(divided, [(1, 2), 3])  # type: ignore[list-item]
+    assert "item 1" in caught.value.__notes__[0]
+
+
+def test_a_long_call_with_several_arguments_does_not_hold_up_the_others():
+    together = threading.Barrier(4)
+    found = lw.map(lambda a, b: (together.wait(20), a + b)[1], [0, 1, 2, 3], (n for n in (0, 10, 20, 30)))
+    assert found == [0, 11, 22, 33]
 
 
 def test_how_much_there_is_to_do_is_known_though_the_input_has_no_length():

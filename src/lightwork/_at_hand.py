@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
 
@@ -26,16 +26,20 @@ _CONTAINERS = (
 """Of which a list is soon made."""
 
 
-def at_hand(iterable: Iterable[Any]) -> Iterable[Any]:
-    """A sequence of all its items where these come at once, else what gives the same items."""
-    kind = type(iterable)
-    if kind in (list, tuple, range):
-        return iterable
-    if kind in _CONTAINERS:
-        return list(iterable)
+def at_hand(iterables: Sequence[Iterable[Any]]) -> Iterable[Any]:
+    """The items, or the tuples of one item of each: a sequence of all of them where they come at once, else what gives
+    them one after another."""
+    only = iterables[0]
+    if len(iterables) == 1:
+        kind = type(only)
+        if kind in (list, tuple, range):
+            return only
+        if kind in _CONTAINERS:
+            return list(only)
     began = time.perf_counter()
     drawn: list[Any] = []
-    rest, helping, took = iter(iterable), 1, 0.0
+    rest = iter(only) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - the shortest ends a map
+    helping, took = 1, 0.0
     try:
         while took < AT_ONCE:
             # ``extend`` keeps what came before the input raised.
@@ -46,23 +50,32 @@ def at_hand(iterable: Iterable[Any]) -> Iterable[Any]:
             took = time.perf_counter() - began
     except BaseException as error:  # noqa: BLE001 - the caller's iterator, or a Ctrl-C: raised again in its place
         rest = _raising(error)
-    return Begun(iterable, drawn, rest, took)
+    return Begun(drawn, rest, took, length(iterables))
 
 
 class Begun:
-    """What an ``iterable`` gives, of which these items were ``drawn`` already, which ``took`` so many seconds. To be
-    iterated over once."""
+    """Items of which these were ``drawn`` already, which ``took`` so many seconds, and the ``rest``: ``total`` in all,
+    if that is known. To be iterated over once."""
 
-    __slots__ = ("_whole", "drawn", "rest", "took")
+    __slots__ = ("drawn", "rest", "took", "total")
 
-    def __init__(self, whole: Iterable[Any], drawn: list[Any], rest: Iterator[Any], took: float) -> None:
-        self._whole, self.drawn, self.rest, self.took = whole, drawn, rest, took
-
-    def __len__(self) -> int:
-        return len(self._whole)  # type: ignore[arg-type] # a TypeError where it has none, as it should be
+    def __init__(self, drawn: list[Any], rest: Iterator[Any], took: float, total: int | None) -> None:
+        self.drawn, self.rest, self.took, self.total = drawn, rest, took, total
 
     def __iter__(self) -> Iterator[Any]:
         return chain(self.drawn, self.rest)
+
+
+def length(iterables: Sequence[Iterable[Any]]) -> int | None:
+    """How many items there are, one of each iterable; None where nobody can tell: an iterator's, or that of a range
+    with more items than can be counted."""
+    lengths = []
+    for iterable in iterables:
+        try:
+            lengths.append(len(iterable))  # type: ignore[arg-type]
+        except (TypeError, OverflowError):
+            return None
+    return min(lengths) if lengths else 0
 
 
 def _raising(error: BaseException) -> Iterator[Any]:

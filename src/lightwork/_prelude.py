@@ -11,7 +11,7 @@ import _thread
 import gc
 import sys
 import time
-from itertools import islice
+from itertools import islice, starmap
 
 from lightwork import _context
 from lightwork._awaitable import is_coroutine_function
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
+    from lightwork._calls import Style
     from lightwork._pauses import Pauses
     from lightwork._report import Report
     from lightwork._watch import Taken
@@ -99,11 +100,12 @@ class Prelude:
         fn: Callable[..., Any],
         items: Sequence[Any],
         total: int,
+        style: Style,
         results: list[Any],
         load: Load,
         take_over: TakeOver,
     ) -> None:
-        self.total = total
+        self.total, self._style = total, style
         self.unfilled = unfilled(fn) if total > 1 else ()
         self.seed = _context.entropy()
         # Where nobody has loaded it, or another thread is just about to, this one holds nothing.
@@ -232,7 +234,8 @@ class Prelude:
         return over
 
     def _play(self, fn: Callable[..., Any], items: Sequence[Any], results: list[Any]) -> None:
-        looped, clock, modules = inline(fn), time.perf_counter, len(sys.modules)
+        one, clock, modules = self._style == "one", time.perf_counter, len(sys.modules)
+        looped = one and inline(fn)
         contained = looped and self_contained(fn)
         left, at, size, end = iter(items), 0, 1, self.total
         most = SLICE if contained and type(items) is not range else end
@@ -245,8 +248,9 @@ class Prelude:
             if looped:
                 loop(fn, stretch(items, left, at, size, contained), results)
             else:
+                rest = islice(left, size)
                 # ``extend`` keeps what it has got when a call raises.
-                results.extend(map(fn, islice(left, size)))
+                results.extend(map(fn, rest) if one else starmap(fn, rest))
                 if len(results) < min(at + size, len(items)):
                     raise StopIteration  # map took the function's own for the end
             before, now, done = now, clock(), len(results) - at
@@ -414,7 +418,7 @@ DONE_EARLY = "it was done before another backend could pay"
 
 
 def prelude(
-    fn: Callable[..., Any], items: Iterable[Any], results: list[Any], load: Load, take_over: TakeOver
+    fn: Callable[..., Any], items: Iterable[Any], style: Style, results: list[Any], load: Load, take_over: TakeOver
 ) -> Prelude | None:
     """One for these calls, where nobody has said how they are to run and they may all be plain ones.
 
@@ -429,4 +433,4 @@ def prelude(
         total = len(items)  # type: ignore[arg-type]
     except OverflowError:  # a range with more items than can be counted
         return None
-    return Prelude(fn, items, total, results, load, take_over)  # type: ignore[arg-type]
+    return Prelude(fn, items, total, style, results, load, take_over)  # type: ignore[arg-type]

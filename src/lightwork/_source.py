@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from lightwork._at_hand import Begun
+from lightwork._at_hand import Begun, length
 from lightwork._gate import outside
 
 TYPE_CHECKING = False
@@ -25,16 +25,15 @@ class Source:
 
     def __init__(self, iterables: Sequence[Iterable[Any]], style: Style, strict: bool = False) -> None:
         self.style = style
-        self.total = _length(iterables)
-        """None where nobody can tell: an iterator's, or that of a range with more items than can be counted."""
+        only = iterables[0] if len(iterables) == 1 else None
+        self._begun = only if isinstance(only, Begun) else None
+        self.total = self._begun.total if self._begun is not None else length(iterables)
         self.error: BaseException | None = None
         self.ended = False
         self._helping = 1 << 16 if all(type(one) in _READY for one in iterables) else 1
         # What is there already needs no drawing: batches are slices of it.
-        only = iterables[0] if len(iterables) == 1 else None
         there = type(only) in (list, tuple, range) and self.total is not None
         self.whole: Sequence[Any] | None = only if there else None  # type: ignore[assignment]
-        self._begun = only if isinstance(only, Begun) else None
         self._items: Iterator[Any]
         if self._begun is not None:
             self._items = self._begun.rest
@@ -85,13 +84,3 @@ def _said_of_the_callers(error: ValueError) -> ValueError:
 
 _READY = (list, tuple, range, dict, set, frozenset, str, bytes, bytearray)
 """Containers whose items are there: drawing from them never waits."""
-
-
-def _length(iterables: Sequence[Iterable[Any]]) -> int | None:
-    lengths = []
-    for iterable in iterables:
-        try:
-            lengths.append(len(iterable))  # type: ignore[arg-type]
-        except (TypeError, OverflowError):
-            return None
-    return min(lengths) if lengths else 0

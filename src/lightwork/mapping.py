@@ -160,8 +160,8 @@ def _collect(
 ) -> Results[Any]:
     results: Results[Any] = Results()
     first = None
-    if style == "one" and not options:
-        iterables = [at_hand(iterables[0])]
+    if style != "full" and not options:
+        iterables = [at_hand(iterables)]
 
         def take_over(first: Prelude) -> Collection:
             from lightwork._collecting import Collection
@@ -171,7 +171,7 @@ def _collect(
         def load(computes: bool) -> None:
             _load(computes, fn, iterables)
 
-        first = prelude(fn, iterables[0], results, load, take_over)
+        first = prelude(fn, iterables[0], style, results, load, take_over)
     if first is not None:
         try:
             over = first.play(fn, iterables[0], results)  # type: ignore[arg-type]
