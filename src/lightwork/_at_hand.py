@@ -6,8 +6,9 @@ condition. Drawing all that they have takes less than a look at whether they hav
 
 from __future__ import annotations
 
-import time
 from itertools import chain, islice
+
+from lightwork._clock import SystemClock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def at_hand(iterables: Sequence[Iterable[Any]]) -> Iterable[Any]:
             return only
         if kind in _CONTAINERS:
             return list(only)
-    began = time.perf_counter()
+    began = SystemClock.now()
     drawn: list[Any] = []
     rest = iter(only) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - the shortest ends a map
     helping, took = 1, 0.0
@@ -47,7 +48,7 @@ def at_hand(iterables: Sequence[Iterable[Any]]) -> Iterable[Any]:
             if len(drawn) < 2 * helping - 1:
                 return drawn
             helping *= 2
-            took = time.perf_counter() - began
+            took = SystemClock.now() - began
     except BaseException as error:  # noqa: BLE001 - the caller's iterator, or a Ctrl-C: raised again in its place
         rest = _raising(error)
     return Begun(drawn, rest, took, length(iterables))

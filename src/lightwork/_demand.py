@@ -16,7 +16,6 @@ from lightwork._lean import Lock, deque
 from lightwork._record import Record, replace
 from lightwork._stats import relative_mad
 from lightwork._turns import QuickTurns
-from lightwork._worth import computes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ class Meter:
 
     def know(self, calls: int, seconds: float, cpu: float, sure: bool = True) -> None:
         """The first group was timed by somebody else: ``seconds`` are what it would have taken alone, if that is
-        ``sure``; else they may have been less, and count only until there is another group, or if that waits, too."""
+        ``sure``; else they may have been less, and count only until there is another group, or if that mostly waits, too."""
         self.first = (calls, seconds, cpu)
         if calls > 1:  # the first of them can have paid for little
             if sure:
@@ -183,7 +182,7 @@ class Meter:
             group = calls, taken, cpu, lost
             if self._unsure:
                 self._unsure = False
-                if not computes(taken, cpu):
+                if 2 * cpu < taken:
                     self.calls, self.seconds, self.cpu = self.first
             odd = taken >= _LONG and taken * self.calls > _LONGER * self.seconds * calls
             if odd and self._odd is not None:
