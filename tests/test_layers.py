@@ -29,8 +29,8 @@ FLOORS: dict[str, str] = {
     "decisions": "_account _advice _attempts _backlog _batching _bytecode _captured _change _changers _dispatch "
     "_effects _fills _fingerprint _flow _growth _headroom _instructions _lanes _model _pace _past _policy "
     "_report _shared _submitted _way_back _worth",
-    "engine": "_at_hand _auto _engine _evidence _handing_over _live _memory _opening _plan _prelude _remembering _scout "
-    "_second_choice _source _speculation _watch _watchdog",
+    "engine": "_at_hand _auto _engine _evidence _handing_over _live _memory _opening _plan _prelude _remembering "
+    "_scout _second_choice _source _speculation _watch _watchdog",
     "report": "report.*",
     "surface": "_collecting _config _doctor _futures _gathering _items _json_lines _lazy_signatures _mapped _measuring "
     "_options _outstanding _preparing _reasons _routing _service _signatures _simulated _target _verdicts "

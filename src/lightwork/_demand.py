@@ -156,7 +156,7 @@ class Meter:
 
     def know(self, calls: int, seconds: float, cpu: float, sure: bool = True) -> None:
         """The first group was timed by somebody else: ``seconds`` are what it would have taken alone, if that is
-        ``sure``; else they may have been less, and count only until there is another group, or if that mostly waits, too."""
+        ``sure``; else they count only until there is another group, or where that mostly waits, too."""
         self.first = (calls, seconds, cpu)
         if calls > 1:  # the first of them can have paid for little
             if sure:
