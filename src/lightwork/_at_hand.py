@@ -51,6 +51,8 @@ def at_hand(iterables: Sequence[Iterable[Any]]) -> Iterable[Any]:
             took = SystemClock.now() - began
     except BaseException as error:  # noqa: BLE001 - the caller's iterator, or a Ctrl-C: raised again in its place
         rest = _raising(error)
+        if not isinstance(error, Exception):
+            drawn = []  # it ends the map: nobody waits for the calls that came before it
     return Begun(drawn, rest, took, length(iterables))
 
 

@@ -18,7 +18,7 @@ from lightwork._demand import Canary, Demand, Meter
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, Run
 from lightwork._evidence import CANARY_SECONDS, Evidence, Running
-from lightwork._growth import MANY
+from lightwork._growth import MANY, Growth
 from lightwork._handing_over import HandOver
 from lightwork._live import Live
 from lightwork._opening import Opening
@@ -77,7 +77,7 @@ class AutoRun(Run):
         plan: Plan,
         policy: MakePolicy,
         usable: Callable[[str], Backend],
-        grow: Callable[[Backend, int], Any],
+        grow: Callable[[Backend, int], Growth | None],
         opening: Opening | None = None,
         clock: Clock | None = None,
         meter: Meter | None = None,
@@ -375,7 +375,7 @@ class AutoRun(Run):
     def find_out(self, ask: Ask) -> bool:
         """Fetches an answer for the policy; False where it takes further calls of the job."""
         evidence, inside = self.evidence, self.inside
-        if not self._speculation.begun and self.demand is not None and computes(self.demand.wall, self.demand.cpu):
+        if not self._speculation.begun and self.demand is not None and computes(self.demand.wall, self.demand.own):
             self._speculation.begin(self.policy.candidates, self._fn, list(evidence.sample[0]))
         stays = None
         if ask is Ask.EFFECTS:
@@ -483,10 +483,26 @@ class AutoRun(Run):
             growth.both = self.demand.cpu_share < MOSTLY_COMPUTING
             if few or not growth.both:
                 growth.many = MANY  # later calls may wait
+        self.mind_children(growth)
         with loading:  # some load what drives their workers only now
             number = self.open(backend, workers, growth)
         self.decide(what, verdict.why)
         return number, backend
+
+    @property
+    def _in_children(self) -> bool:
+        """Whether it is child processes that compute: what the GIL binds is little then, and known."""
+        return self.demand is not None and computes(self.demand.wall, self.demand.in_children)
+
+    def mind_children(self, growth: Growth | None) -> None:
+        """Where calls have child processes compute, what these use counts as the calls' own."""
+        if not self._in_children:
+            return
+        from lightwork._offspring import family_cpu
+
+        self.process_cpu = family_cpu
+        if growth is not None:
+            growth.family, growth.ceiling = True, float(self.policy.cores)
 
     def _come_back(self) -> None:
         """The crew that took over cannot start: its calls, which never began, go on where they began."""
@@ -598,7 +614,7 @@ class AutoRun(Run):
         return replace(
             super().report(),
             demand=self.demand,
-            gil_known=self.evidence.gil_known,
+            gil_known=self.evidence.gil_known or self._in_children,
             wire_known=self.evidence.wire is not None,
             stays=self.evidence.effects,
             refused=tuple(self._refused.items()),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from lightwork._offspring import Offspring
+
 
 # --- what one call asks
 
@@ -46,11 +48,24 @@ class Demand(Record, frozen=True):
     """Relative median absolute deviation of the calls' times."""
     hidden: float = 0.0
     """The part of ``cpu`` that ran beside the calling thread: of a BLAS, say. Not part of ``wall``."""
+    beside: float = 0.0
+    """The part of ``cpu`` that is not the calling thread's own: what is hidden, and what its child processes compute
+    while it waits for them."""
 
     @property
     def wall(self) -> float:
         """Seconds that one call takes when it is alone."""
         return self.wait + self.cpu - self.hidden
+
+    @property
+    def own(self) -> float:
+        """Seconds that the calling thread computes."""
+        return self.cpu - self.beside
+
+    @property
+    def in_children(self) -> float:
+        """Seconds that child processes compute while the calling thread waits for them."""
+        return self.beside - self.hidden
 
     @property
     def cpu_share(self) -> float:
@@ -66,7 +81,12 @@ class Demand(Record, frozen=True):
         """That of calls which are alike but take ``wall`` seconds. What travels is the same."""
         times = wall / self.wall if self.wall > 0 else 1.0
         return replace(
-            self, wait=times * self.wait, cpu=times * self.cpu, gil=times * self.gil, hidden=times * self.hidden
+            self,
+            wait=times * self.wait,
+            cpu=times * self.cpu,
+            gil=times * self.gil,
+            hidden=times * self.hidden,
+            beside=times * self.beside,
         )
 
     def __str__(self) -> str:
@@ -153,6 +173,8 @@ class Meter:
         # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
         self._stretch: tuple[float, float, float] | None = None
         self._beside = self._beside_wall = 0.0
+        self.offspring: Offspring | None = None
+        """Of the thread that makes the calls, where they seem to wait."""
 
     def know(self, calls: int, seconds: float, cpu: float, sure: bool = True) -> None:
         """The first group was timed by somebody else: ``seconds`` are what it would have taken alone, if that is
@@ -216,10 +238,8 @@ class Meter:
         calls, taken, own, lost = self._typical()
         taken = alone(taken, own, *lost)
         wall, own = taken / calls, min(own, taken) / calls
-        beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
-        if beside < _OUR_OWN * wall:
-            beside = 0.0
         # A child's work fills the time that this thread waits; what is more than that ran side by side.
+        beside = self.beside(wall, own)
         cpu = own + beside
         hidden = max(0.0, cpu - wall)
         share = held_share if held_share is not None else float(_machine.gil_enabled())
@@ -234,11 +254,25 @@ class Meter:
             calls=calls,
             spread=relative_mad(self._recent) if self._recent else 0.0,
             hidden=hidden,
+            beside=beside,
         )
+
+    def beside(self, wall: float, own: float) -> float:
+        """CPU seconds beside a call of so many seconds, of which this thread computed for its ``own``."""
+        beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
+        if self.offspring is not None and not beside and 2 * own < wall:
+            beside = wall * self.offspring.share()
+        return beside if beside >= _OUR_OWN * wall else 0.0
 
     def _since(self) -> tuple[float, float]:
         delay, rival = self._before
         return max(0.0, (self._run_delay() or 0.0) - delay), self._rival() - rival
+
+    @property
+    def own(self) -> float:
+        """CPU seconds that such a call took of this thread."""
+        calls, taken, own, _ = self._typical()
+        return min(own, taken) / calls
 
     @property
     def lasted(self) -> float:

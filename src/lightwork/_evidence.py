@@ -91,25 +91,27 @@ class Evidence:
         known = self.meter.demand(self._gil_share, self.wire) if self.meter.first is not None else None
         before = known.calls if known is not None else 0
         calls = before + running.done + 1
-        wall, used, hidden = running.lasted, min(running.cpu, running.lasted), 0.0
+        wall, own = running.lasted, running.cpu
         if known is not None:
-            wall, used = wall + before * known.wall, used + before * (known.cpu - known.hidden)
-            hidden = known.hidden
-        return self._demand(wall / calls, used / calls, calls, hidden)
+            wall, own = wall + before * known.wall, own + before * self.meter.own
+        wall, own = wall / calls, own / calls
+        return self._demand(wall, own, calls, self.meter.beside(wall, own))
 
-    def _demand(self, wall: float, used: float, calls: int, hidden: float = 0.0) -> Demand:
+    def _demand(self, wall: float, own: float, calls: int, beside: float = 0.0) -> Demand:
         share = self._gil_share if self._gil_share is not None else float(gil_enabled())
-        wire = self.wire
+        wire, own = self.wire, min(own, wall)
+        cpu = own + beside
         return Demand(
-            wait=max(0.0, wall - used),
-            cpu=used + hidden,
-            gil=share * used,
+            wait=max(0.0, wall - cpu),
+            cpu=cpu,
+            gil=share * own,
             wire_caller=wire.caller if wire else 0.0,
             wire_worker=wire.worker if wire else 0.0,
             bytes_out=wire.bytes_out if wire else 0,
             bytes_back=wire.bytes_back if wire else 0,
             calls=calls,
-            hidden=hidden,
+            hidden=max(0.0, cpu - wall),
+            beside=beside,
         )
 
     # whether they hold the GIL

@@ -237,6 +237,7 @@ class Growth(Slotted):
         "both",
         "ceiling",
         "cores",
+        "family",
         "limit",
         "many",
         "workers",
@@ -248,6 +249,8 @@ class Growth(Slotted):
         self.both = True
         """Whether calls may wait and compute: of calls that only compute a busy machine makes such ones, it seems,
         where it is not known how long their threads had to wait for cores."""
+        self.family = False
+        """Whether it is child processes that compute, so that what is used beside the workers is their calls', too."""
         self.ceiling = ceiling
         self.limit = limit
         self.workers = workers
@@ -308,7 +311,8 @@ class Growth(Slotted):
         if not hungry or not self.looks(calls):
             self._still.forget()
             return
-        sure = self.both or delay is not None
+        # Of processes that run the kernel says only now and then what they have used.
+        sure = (self.both or delay is not None) and not self.family
         used = self._still.level(now, cpu + (delay or 0.0), calls, sure, left)
         if used is not None and (level := used / self.ceiling) < (IDLE if sure else STILL):
             # No more than will keep the cores busy: calls that end one after another may be in each other's way.
@@ -337,6 +341,8 @@ class Growth(Slotted):
         spell = self._spells.end(now, calls, busy, cpu, process_cpu, least, enough)
         if spell is None or self.workers >= self.limit:
             return self.workers
+        if self.family:
+            spell.used = spell.used_by_all
         (workers, before), self._last = self._last or (0, spell), (self.workers, spell)
         if self._vain is not None and spell.unlike(self._vain) and before.unlike(self._vain):
             self._until, self._vain = 0, None

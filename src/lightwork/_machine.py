@@ -173,21 +173,21 @@ def available_memory(proc: str = "/proc") -> int | None:
 
     Limits are those of the first look. The bare calls are for speed: this is asked before workers are started.
     """
-    available = _number_after(b"\nMemAvailable:", _bytes(f"{proc}/meminfo"))
+    available = _number_after(b"\nMemAvailable:", first_bytes(f"{proc}/meminfo"))
     if available is None:
         return None
     available *= 1024
     for limit, now, stat, cached in _memory_groups(proc):
         try:
-            used = int(_bytes(now))
+            used = int(first_bytes(now))
         except ValueError:
             continue
-        used -= _number_after(cached, b"\n" + _bytes(stat)) or 0
+        used -= _number_after(cached, b"\n" + first_bytes(stat)) or 0
         available = min(available, max(0, limit - max(0, used)))
     return available
 
 
-def _bytes(path: str) -> bytes:
+def first_bytes(path: str) -> bytes:
     """The first pages of a file; empty where there is none."""
     try:
         file = os.open(path, os.O_RDONLY)
@@ -345,7 +345,10 @@ def busy_threads(besides: Collection[int], most: int) -> int:
     found = 0
     try:
         for name in islice(os.listdir("/proc/self/task"), LOOKED_AT):
-            if int(name) not in besides and _bytes(f"/proc/self/task/{name}/stat").rpartition(b") ")[2][:1] == b"R":
+            if (
+                int(name) not in besides
+                and first_bytes(f"/proc/self/task/{name}/stat").rpartition(b") ")[2][:1] == b"R"
+            ):
                 found += 1
                 if found >= most:
                     break

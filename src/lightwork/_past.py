@@ -80,22 +80,24 @@ def differs(past: Past, walls: Sequence[float], cpus: Sequence[float]) -> str | 
         return None
     if not then.wall / FACTOR <= wall <= FACTOR * then.wall:
         return f"the first calls took {seconds(wall)} each, and {seconds(then.wall)} were remembered"
-    share = min(1.0, cpu / wall)
-    if abs(share - then.cpu_share) > CHANGED and computes(wall, cpu) != computes(then.wall, then.cpu - then.hidden):
-        now, before = ("compute", "wait") if share > then.cpu_share else ("wait", "compute")
+    share, own = min(1.0, cpu / wall), then.own / then.wall  # of the thread that makes them
+    if abs(share - own) > CHANGED and computes(wall, cpu) != computes(then.wall, then.own):
+        now, before = ("compute", "wait") if share > own else ("wait", "compute")
         return f"the first calls {now}, and calls that {before} were remembered"
     return None
 
 
 def seen_since(before: Demand, walls: Sequence[float], cpus: Sequence[float]) -> Demand:
     """The demand of calls that took ``walls`` and ``cpus`` seconds each; what was not timed is that of ``before``."""
-    wall, cpu = median(walls), median(cpus)
+    wall, own = median(walls), median(cpus)
+    beside = before.in_children * wall / before.wall if before.wall else 0.0
     return replace(
         before,
-        wait=max(0.0, wall - cpu),
-        cpu=cpu,
-        gil=cpu * before.gil_share,
+        wait=max(0.0, wall - own - beside),
+        cpu=own + beside,
+        gil=own * min(1.0, before.gil / before.own) if before.own > 0 else 0.0,
         hidden=0.0,
+        beside=beside,
         calls=len(walls),
         spread=relative_mad(walls),
     )

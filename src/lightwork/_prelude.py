@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lightwork._calls import Style
+    from lightwork._offspring import Offspring
     from lightwork._pauses import Pauses
     from lightwork._report import Report
     from lightwork._watch import Taken
@@ -126,6 +127,7 @@ class Prelude:
         """When that was asked for, counted from the beginning."""
         self._delay: float | None = None
         self._held = False
+        self._offspring: Offspring | None = None
         self.watcher: Callable[[], float] | None = None
         """CPU seconds of the thread that looked on, and that may still be loading what it began to."""
         self.seconds = self.alone = self.cpu = 0.0
@@ -187,6 +189,11 @@ class Prelude:
         return self._watch.held if self._watch else self._held
 
     @property
+    def offspring(self) -> Offspring | None:
+        """What its calls have child processes compute, where they seemed to wait."""
+        return self._watch.offspring if self._watch else self._offspring
+
+    @property
     def rival(self) -> float:
         """For how long the other one had had, or wanted, the GIL by then."""
         return self._watch.rival if self._watch else 0.0
@@ -212,7 +219,7 @@ class Prelude:
         self.cpu = time.thread_time() - self.cpu_began
         if (watch := self._watch) is not None:
             self.alone, self._delay = watch.alone(self.seconds, self.cpu), watch.delay
-            self.watcher, self._held = watch.own_cpu, watch.held
+            self.watcher, self._held, self._offspring = watch.own_cpu, watch.held, watch.offspring
             self.taken = watch.dismiss()
         seconds, cpu = self.own
         self.alone, self.cpu = max(0.0, self.alone - seconds), max(0.0, self.cpu - cpu)

@@ -62,7 +62,9 @@ class RememberingRun(AutoRun):
             self.evidence.remembered = True
             self._settled = True
             backend, workers = self._usable(verdict.switch), verdict.workers
-            number = self.open(backend, workers, self._grow(backend, workers))
+            growth = self._grow(backend, workers)
+            self.mind_children(growth)
+            number = self.open(backend, workers, growth)
             self.take_over(number, backend)
             self.decide(f"began with {counted(workers, backend.name)}", f"remembered from {past}: {verdict.why}")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
+    from lightwork._offspring import Offspring
     from lightwork._report import Report
 
     class Taken(Protocol):
@@ -126,6 +127,8 @@ class Watch:
         self.delay: float | None = None
         """Seconds for which the caller's thread had been ready and had no core when this one began to load, or when the
         calls ended that were left out."""
+        self.offspring: Offspring | None = None
+        """What the calls have child processes compute, where they seem to wait."""
         self.rival = 0.0
         """Seconds for which this thread had had, or wanted, the GIL by then."""
         self._caller = _thread.get_native_id()
@@ -280,6 +283,10 @@ class Watch:
     def _load_all(self, busy: bool) -> None:
         self.loading = True
         with loading, Punctual():
+            if not busy and self.offspring is None:
+                from lightwork._offspring import Offspring
+
+                self.offspring = Offspring(self._caller)
             self._load_beside(busy)
         if busy and GIL:
             self._listen()

@@ -66,6 +66,14 @@ def test_one_slow_first_call_is_no_difference():
     assert differs(past(WAITS), [5.0, 0.02, 0.02], [0.0001] * 3) is None
 
 
+def test_what_child_processes_compute_is_not_missed_in_the_threads_clocks():
+    demand = Demand(wait=0.002, cpu=0.018, gil=0.0005, beside=0.0175)
+    assert differs(past(demand), [0.02] * 3, [0.0005] * 3) is None
+    since = seen_since(demand, [0.04] * 3, [0.001] * 3)
+    assert since.wall == pytest.approx(0.04) and since.beside == pytest.approx(0.035)
+    assert since.gil == pytest.approx(0.001) and since.wait == pytest.approx(0.004)
+
+
 def test_other_calls_differ():
     assert "200 ms" in str(differs(past(WAITS), [0.2] * 3, [0.0001] * 3))
     assert "20.0 ms were remembered" in str(differs(past(COUNTS), [0.001] * 3, [0.001] * 3))

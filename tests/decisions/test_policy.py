@@ -110,6 +110,15 @@ def test_a_start_that_is_over_is_still_no_gift():
         assert policy().advise(long_ago).switch is None
 
 
+def test_where_child_processes_compute_the_gil_is_not_asked_about_and_there_are_as_many_threads_as_cores():
+    demand = Demand(wait=0.0005, cpu=0.0095, gil=0.0005, beside=0.009)
+    verdict = policy(4).advise(seen(demand, gil_known=False))
+    assert (verdict.switch, verdict.workers) == ("threads", 4)
+    assert "child processes compute" in verdict.why
+    half = Demand(wait=0.005, cpu=0.005, gil=0.0005, beside=0.0045)
+    assert 8 <= policy(4).advise(seen(half, gil_known=False)).workers <= 14
+
+
 def test_one_core_gains_nothing_from_computing_elsewhere():
     assert policy(cores=1).advise(seen(COUNTS)).switch is None
     assert policy(cores=1).advise(seen(WAITS)).switch == "threads"
@@ -250,6 +259,18 @@ def test_threads_that_are_known_not_to_have_waited_for_cores_wait_for_something_
     assert growth.workers == 2
     growth.look(0.03, True, 0.002, 0.010)
     assert growth.workers == 6
+
+
+def test_where_children_compute_no_more_threads_are_of_use_though_these_only_wait():
+    growth = Growth(2.0, 128, 2, 0, 64)
+    growth.family = True
+    used = iter(0.038 * turn for turn in range(1, 100))  # both cores, nearly
+    growth.look(0.0, True, 0.0, 0.0)
+    growth.look(0.02, True, 0.0, 0.0)  # the kernel has not said yet
+    for turn in range(1, 9):
+        growth.look(0.02 * turn, True, 0.038 * turn, 0.0)
+        growth.observe(0.02 * turn, 2 * turn, 0.04 * turn, 0.0001 * turn, lambda: 0.0, lambda: next(used))
+    assert growth.workers == 2
 
 
 def test_threads_that_others_keep_from_the_cores_are_no_waiting_ones():
