@@ -441,6 +441,21 @@ def test_a_database_of_something_else_is_left_alone(file):
     base.close()
 
 
+def test_a_file_of_the_version_before_is_read(file):
+    run(file)
+    base = sqlite3.connect(file, isolation_level=None)
+    [(demand,)] = base.execute("select demand from past").fetchall()
+    old = {name: value for name, value in json.loads(demand).items() if name != "children"}
+    base.execute("update past set demand = ?", (json.dumps(old),))
+    base.execute("pragma user_version = 1")
+    base.close()
+    told, decision = warned(file)
+    assert not told and "began with" in decision
+    base = sqlite3.connect(file)
+    assert base.execute("pragma user_version").fetchone() == (2,)
+    base.close()
+
+
 def test_a_file_of_a_later_version_is_left_alone(file):
     run(file)
     base = sqlite3.connect(file, isolation_level=None)

@@ -63,7 +63,7 @@ def learnt(report: Ran) -> Demand | None:
     known = report.demand
     if known is None or known.hidden:
         return known
-    if known.in_children:  # no worker's clock tells of those
+    if computes(known.wall, known.children):  # no worker's clock tells of those
         here = [lane for lane in report.lanes if lane.backend == "serial" and lane.calls]
         lasted = max((lane.busy / lane.calls for lane in here), default=0.0)
         return known.lasting(max(known.wall, lasted))

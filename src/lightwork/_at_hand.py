@@ -6,7 +6,7 @@ condition. Drawing all that they have takes less than a look at whether they hav
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import chain
 
 from lightwork._clock import SystemClock
 
@@ -29,7 +29,7 @@ _CONTAINERS = (
 
 def at_hand(iterables: Sequence[Iterable[Any]]) -> Iterable[Any]:
     """The items, or the tuples of one item of each: a sequence of all of them where they come at once, else what gives
-    them one after another."""
+    them one after another. An item that does not come is waited for, though others are there."""
     only = iterables[0]
     if len(iterables) == 1:
         kind = type(only)
@@ -37,36 +37,45 @@ def at_hand(iterables: Sequence[Iterable[Any]]) -> Iterable[Any]:
             return only
         if kind in _CONTAINERS:
             return list(only)
-    began = SystemClock.now()
-    drawn: list[Any] = []
-    rest = iter(only) if len(iterables) == 1 else zip(*iterables)  # noqa: B905 - the shortest ends a map
-    helping, took = 1, 0.0
-    try:
-        while took < AT_ONCE:
-            # ``extend`` keeps what came before the input raised.
-            drawn.extend(islice(rest, helping))
-            if len(drawn) < 2 * helping - 1:
-                return drawn
-            helping *= 2
-            took = SystemClock.now() - began
-    except BaseException as error:  # noqa: BLE001 - the caller's iterator, or a Ctrl-C: raised again in its place
-        rest = _raising(error)
-        if not isinstance(error, Exception):
-            drawn = []  # it ends the map: nobody waits for the calls that came before it
-    return Begun(drawn, rest, took, length(iterables))
+    begun = Begun(iterables)
+    return begun.drawn if begun.draw() else begun
 
 
 class Begun:
-    """Items of which these were ``drawn`` already, which ``took`` so many seconds, and the ``rest``: ``total`` in all,
-    if that is known. To be iterated over once."""
+    """The items of iterables, of which some are ``drawn`` already, which ``took`` so many seconds, and the ``rest``:
+    ``total`` in all, if that is known. To be gone through once."""
 
     __slots__ = ("drawn", "rest", "took", "total")
 
-    def __init__(self, drawn: list[Any], rest: Iterator[Any], took: float, total: int | None) -> None:
-        self.drawn, self.rest, self.took, self.total = drawn, rest, took, total
+    def __init__(self, iterables: Sequence[Iterable[Any]]) -> None:
+        self.total = length(iterables)
+        self.drawn: list[Any] = []
+        self.took = 0.0
+        # The shortest ends a map.
+        self.rest: Iterator[Any] = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)  # noqa: B905
 
     def __iter__(self) -> Iterator[Any]:
         return chain(self.drawn, self.rest)
+
+    def draw(self) -> bool:
+        """Draws what comes at once; returns whether that is all."""
+        now, drawn = SystemClock.now, self.drawn
+        began = now()
+        until = began + AT_ONCE
+        try:
+            for item in self.rest:
+                drawn.append(item)
+                if now() >= until:
+                    break
+            else:
+                return True
+        except BaseException as error:  # noqa: BLE001 - the caller's iterator, or a Ctrl-C: raised again in its place
+            self.rest = _raising([error])
+            if not isinstance(error, Exception):
+                self.drawn = []  # it ends the map: nobody waits for the calls that came before it
+            drawn = []  # its traceback has this frame, and is not to keep the items
+        self.took = now() - began
+        return False
 
 
 def length(iterables: Sequence[Iterable[Any]]) -> int | None:
@@ -81,7 +90,7 @@ def length(iterables: Sequence[Iterable[Any]]) -> int | None:
     return min(lengths) if lengths else 0
 
 
-def _raising(error: BaseException) -> Iterator[Any]:
-    """Raises that when it is asked for an item."""
+def _raising(error: list[BaseException]) -> Iterator[Any]:
+    """Raises that when it is asked for an item, and keeps nothing of it."""
     yield from ()
-    raise error
+    raise error.pop()

@@ -133,6 +133,8 @@ class AutoRun(Run):
             self._scout.run = self
             meter = meter or self._scout.meter()
         crew.meter = opening.meter if opening else meter or Meter()
+        if self._scout is not None and crew.meter.offspring is None and not (opening and opening.computes):
+            crew.meter.offspring = self._scout.offspring()
         self.evidence = Evidence(crew.meter, opening.print if opening else None, opening.unfilled if opening else None)
         if opening is not None and opening.held_gil:
             self.evidence.heard()
@@ -375,7 +377,7 @@ class AutoRun(Run):
     def find_out(self, ask: Ask) -> bool:
         """Fetches an answer for the policy; False where it takes further calls of the job."""
         evidence, inside = self.evidence, self.inside
-        if not self._speculation.begun and self.demand is not None and computes(self.demand.wall, self.demand.own):
+        if not self._speculation.begun and self.demand is not None and computes(self.demand.wall, self.demand.here):
             self._speculation.begin(self.policy.candidates, self._fn, list(evidence.sample[0]))
         stays = None
         if ask is Ask.EFFECTS:
@@ -492,15 +494,15 @@ class AutoRun(Run):
     @property
     def _in_children(self) -> bool:
         """Whether it is child processes that compute: what the GIL binds is little then, and known."""
-        return self.demand is not None and computes(self.demand.wall, self.demand.in_children)
+        return self.demand is not None and computes(self.demand.wall, self.demand.children)
 
     def mind_children(self, growth: Growth | None) -> None:
         """Where calls have child processes compute, what these use counts as the calls' own."""
-        if not self._in_children:
+        offspring = self.evidence.meter.offspring
+        if offspring is None or not self._in_children:
+            vars(self).pop("process_cpu", None)  # the run's own again
             return
-        from lightwork._offspring import family_cpu
-
-        self.process_cpu = family_cpu
+        self.process_cpu = offspring.family_cpu
         if growth is not None:
             growth.family, growth.ceiling = True, float(self.policy.cores)
 

@@ -31,6 +31,11 @@ class SystemClock:
     now = staticmethod(time.perf_counter)
 
 
+def since_boot() -> float:
+    """Seconds since this machine began, on which scale Linux says when processes did; elsewhere 0."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else 0.0
+
+
 class ManualClock:
     """A clock that stands still until a test moves it."""
 

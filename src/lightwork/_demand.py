@@ -48,9 +48,8 @@ class Demand(Record, frozen=True):
     """Relative median absolute deviation of the calls' times."""
     hidden: float = 0.0
     """The part of ``cpu`` that ran beside the calling thread: of a BLAS, say. Not part of ``wall``."""
-    beside: float = 0.0
-    """The part of ``cpu`` that is not the calling thread's own: what is hidden, and what its child processes compute
-    while it waits for them."""
+    children: float = 0.0
+    """The part of ``cpu`` that child processes use while the calling thread waits for them."""
 
     @property
     def wall(self) -> float:
@@ -58,14 +57,9 @@ class Demand(Record, frozen=True):
         return self.wait + self.cpu - self.hidden
 
     @property
-    def own(self) -> float:
-        """Seconds that the calling thread computes."""
-        return self.cpu - self.beside
-
-    @property
-    def in_children(self) -> float:
-        """Seconds that child processes compute while the calling thread waits for them."""
-        return self.beside - self.hidden
+    def here(self) -> float:
+        """The part of ``cpu`` that this process uses."""
+        return self.cpu - self.children
 
     @property
     def cpu_share(self) -> float:
@@ -86,7 +80,7 @@ class Demand(Record, frozen=True):
             cpu=times * self.cpu,
             gil=times * self.gil,
             hidden=times * self.hidden,
-            beside=times * self.beside,
+            children=times * self.children,
         )
 
     def __str__(self) -> str:
@@ -172,7 +166,7 @@ class Meter:
         self._t = self._c = 0.0
         # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
         self._stretch: tuple[float, float, float] | None = None
-        self._beside = self._beside_wall = 0.0
+        self._beside = self._by_children = self._beside_wall = 0.0
         self.offspring: Offspring | None = None
         """Of the thread that makes the calls, where they seem to wait."""
 
@@ -221,7 +215,8 @@ class Meter:
         if self._stretch is not None and now - self._stretch[0] > _WHOLE_PROCESS_EVERY:
             other, children = self._process() - self._thread(), self._children()
             began, other_before, children_before = self._stretch
-            self._beside += max(0.0, other - other_before) + max(0.0, children - children_before)
+            self._beside += max(0.0, other - other_before)
+            self._by_children += max(0.0, children - children_before)
             self._beside_wall += now - began
             self._stretch = None
         return taken
@@ -238,9 +233,8 @@ class Meter:
         calls, taken, own, lost = self._typical()
         taken = alone(taken, own, *lost)
         wall, own = taken / calls, min(own, taken) / calls
-        # A child's work fills the time that this thread waits; what is more than that ran side by side.
-        beside = self.beside(wall, own)
-        cpu = own + beside
+        beside, children = self.beside(wall, own)
+        cpu = own + beside + children
         hidden = max(0.0, cpu - wall)
         share = held_share if held_share is not None else float(_machine.gil_enabled())
         return Demand(
@@ -254,15 +248,19 @@ class Meter:
             calls=calls,
             spread=relative_mad(self._recent) if self._recent else 0.0,
             hidden=hidden,
-            beside=beside,
+            children=min(children, cpu - hidden),
         )
 
-    def beside(self, wall: float, own: float) -> float:
-        """CPU seconds beside a call of so many seconds, of which this thread computed for its ``own``."""
-        beside = wall * self._beside / self._beside_wall if self._beside_wall else 0.0
-        if self.offspring is not None and not beside and 2 * own < wall:
-            beside = wall * self.offspring.share()
-        return beside if beside >= _OUR_OWN * wall else 0.0
+    def beside(self, wall: float, own: float) -> tuple[float, float]:
+        """CPU seconds beside a call of so many seconds, of which this thread computed for its ``own``: of other
+        threads, and of child processes. They fill the time that it waits; what is more than that ran side by side."""
+        beside = children = 0.0
+        if self._beside_wall:
+            beside = wall * self._beside / self._beside_wall
+            children = wall * self._by_children / self._beside_wall
+        if self.offspring is not None and not children and 2 * own < wall:
+            children = wall * self.offspring.share()
+        return (beside, children) if beside + children >= _OUR_OWN * wall else (0.0, 0.0)
 
     def _since(self) -> tuple[float, float]:
         delay, rival = self._before

@@ -97,10 +97,10 @@ class Evidence:
         wall, own = wall / calls, own / calls
         return self._demand(wall, own, calls, self.meter.beside(wall, own))
 
-    def _demand(self, wall: float, own: float, calls: int, beside: float = 0.0) -> Demand:
+    def _demand(self, wall: float, own: float, calls: int, others: tuple[float, float] = (0.0, 0.0)) -> Demand:
         share = self._gil_share if self._gil_share is not None else float(gil_enabled())
         wire, own = self.wire, min(own, wall)
-        cpu = own + beside
+        cpu = own + sum(others)
         return Demand(
             wait=max(0.0, wall - cpu),
             cpu=cpu,
@@ -111,7 +111,7 @@ class Evidence:
             bytes_back=wire.bytes_back if wire else 0,
             calls=calls,
             hidden=max(0.0, cpu - wall),
-            beside=beside,
+            children=min(others[1], wall),
         )
 
     # whether they hold the GIL
@@ -235,8 +235,8 @@ class Evidence:
         position, place = outcomes.start, outcomes.placed or 0
         self.sample = (batch.items[position : position + 2], outcomes.values[place : place + 2])
         at = -1 if self._print is None else self._print[0] - batch.first
-        if self._print is None or not position <= at < outcomes.position:
-            return False
+        if self._print is None or not position <= at < min(outcomes.position, len(batch.items)):
+            return False  # or it was taken out of the list meanwhile
         self.item_changed, self.item_known = fingerprint(batch.items[at]) != self._print[1], True
         self._print = None
         return self.item_changed

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-VERSION = 1
-"""Of the tables; a file of another version is left alone."""
+VERSION, BEFORE = 2, 1
+"""Of the tables; a file of another version is left alone. In one of the version before nothing is known of what child
+processes compute, which is to say that none did."""
 
 PATIENCE = 0.25
 """Seconds to wait for another process that is writing."""
@@ -184,6 +185,9 @@ def _connected(path: str) -> sqlite3.Connection:
         base.execute("pragma synchronous = off")
         if version == 0:
             version = _made(base)
+        elif version == BEFORE:
+            base.execute(f"pragma user_version = {VERSION}")
+            version = VERSION
         if version != VERSION:
             raise _OtherVersion(f"it is of version {version} of lightwork's memory, and this lightwork knows {VERSION}")
     except BaseException:

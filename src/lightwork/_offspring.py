@@ -5,56 +5,112 @@ from __future__ import annotations
 
 import os
 
-from lightwork._clock import SystemClock, process_cpu
-from lightwork._machine import children_cpu, first_bytes
+from lightwork._clock import SystemClock, process_cpu, since_boot
+from lightwork._machine import children_cpu, first_bytes, usable_cores
 
-MOST = 256
-"""Processes that are looked at."""
+MOST = 32
+"""Processes that are looked at, the youngest first: a look takes 50 µs for each."""
+
+FRESH = 0.002
+"""Seconds for which a look is good."""
 
 TIMES = 3
 """Looks until no process has ended meanwhile, at most."""
 
+TICK = 0.02
+"""Seconds by which a process may be younger than the kernel's ticks say."""
+
 
 class Offspring:
-    """Of the calls that the thread of this native id makes, from now on."""
+    """Children that the thread of this native id has begun ``since`` then, a time of the system clock, and theirs.
 
-    __slots__ = ("_before", "_since", "_thread")
+    Those that it had before are no call's.
+    """
 
-    def __init__(self, thread: int) -> None:
-        self._thread, self._since = thread, SystemClock.now()
-        self._before = _used(thread)
+    __slots__ = ("_before", "_began", "_born", "_ended", "_gone", "_looked", "_old", "_share", "_thread")
+
+    def __init__(self, thread: int, since: float | None = None) -> None:
+        self._thread = str(thread)
+        self._began = self._looked = now = SystemClock.now()
+        self._born = since_boot() - (0.0 if since is None else now - since)
+        self._old: dict[str, float] = {}
+        """Those that the thread had before: CPU seconds of each when it was last seen."""
+        self._gone = 0.0
+        """The same of those of them that have ended."""
+        self._share = 0.0
+        self._ended = children_cpu()
+        self._before = self._used(self._thread)
 
     def share(self) -> float:
-        """CPU seconds of child processes in each second until now."""
-        lasted = SystemClock.now() - self._since
-        return max(0.0, _used(self._thread) - self._before) / lasted if lasted > 0 else 0.0
+        """CPU seconds of theirs in each second until now; where they stand in line for a core, that counts as well."""
+        now = SystemClock.now()
+        if now - self._looked >= FRESH:
+            used = max(0.0, self._used(self._thread) - self._before)
+            self._looked, self._share = now, min(used / (now - self._began), float(usable_cores()))
+        return self._share
+
+    def family_cpu(self) -> float:
+        """CPU seconds of this process and of children that any of its threads has begun since."""
+        return process_cpu() + self._used(*_tasks("self"))
+
+    def _used(self, *threads: str) -> float:
+        """By children that were waited for since, and, where the kernel says, by those alive that these threads have
+        begun."""
+        for _ in range(TIMES):
+            ended, living = children_cpu(), self._used_by_living(threads)
+            if children_cpu() == ended:
+                break  # else one may have been among the living, and among those that ended, or neither
+        return ended - self._ended - self._gone + living
+
+    def _used_by_living(self, threads: tuple[str, ...]) -> float:
+        for one in list(self._old):
+            if stat := _stat(one):
+                self._old[one] = _own_ticks(stat) + _waited_for(stat)
+            else:
+                self._gone += self._old.pop(one)
+        used, left = 0.0, [(one, True) for thread in threads for one in _children("self", thread)][-MOST:]
+        for _ in range(MOST):
+            if not left:
+                break
+            one, eldest = left.pop()
+            if one in self._old or not (stat := _stat(one)):
+                continue
+            if eldest and int(stat[_BEGAN]) / _tick() + TICK < self._born:
+                self._old[one] = _own_ticks(stat) + _waited_for(stat)
+                continue
+            tasks = _tasks(one)
+            used += max(_own_ticks(stat), sum(_ran(one, task) for task in tasks)) + _waited_for(stat)
+            left += [(child, False) for task in tasks for child in _children(one, task)]
+        return used
 
 
-def family_cpu() -> float:
-    """CPU seconds of this process and its child processes."""
-    return process_cpu() + _used(*_tasks("self"))
+_USED, _CHILDREN_USED, _BEGAN = slice(11, 13), slice(13, 15), 19
+"""Of the fields of ``stat`` that come after a program's name: see ``man proc_pid_stat``."""
 
 
-def _used(*threads: str | int) -> float:
-    """CPU seconds of the children that this process has waited for, and, where the kernel says, of those alive that
-    these threads began, and of theirs."""
-    ended = children_cpu()
-    for _ in range(TIMES):
-        before, living = ended, _used_by_living(threads)
-        if (ended := children_cpu()) == before:
-            break  # else one may have been among the living, and among those that ended, or neither
-    return ended + living
+def _tick() -> int:
+    """How many of the kernel's ticks make a second."""
+    return os.sysconf("SC_CLK_TCK")
 
 
-def _used_by_living(threads: tuple[str | int, ...]) -> float:
-    used, looked_at = 0.0, 0
-    left = [child for thread in threads for child in _children("self", thread)]
-    while left and looked_at < MOST:
-        one, looked_at = left.pop(), looked_at + 1
-        tasks = _tasks(one)
-        used += _used_by(one, tasks)
-        left += [child for task in tasks for child in _children(one, task)]
-    return used
+def _stat(process: str) -> list[bytes]:
+    """Nothing where it has ended, or the kernel does not say."""
+    return first_bytes(f"/proc/{process}/stat").rpartition(b") ")[2].split()
+
+
+def _own_ticks(stat: list[bytes]) -> float:
+    """CPU seconds of all its threads, in ticks of 10 ms."""
+    return sum(map(int, stat[_USED])) / _tick()
+
+
+def _waited_for(stat: list[bytes]) -> float:
+    """CPU seconds of the children that it has waited for."""
+    return sum(map(int, stat[_CHILDREN_USED])) / _tick()
+
+
+def _ran(process: str, task: str) -> float:
+    """Seconds for which a thread that lives had a core, or stood in line for one."""
+    return sum(map(int, first_bytes(f"/proc/{process}/task/{task}/schedstat").split()[:2])) / 1e9
 
 
 def _tasks(process: str) -> list[str]:
@@ -65,15 +121,7 @@ def _tasks(process: str) -> list[str]:
         return []
 
 
-def _children(process: str, task: str | int) -> list[str]:
-    return first_bytes(f"/proc/{process}/task/{task}/children").decode().split()
-
-
-def _used_by(process: str, tasks: list[str]) -> float:
-    """CPU seconds of a process: those of threads that live are known to the nanosecond, all in ticks of 10 ms."""
-    try:
-        living = sum(int(first_bytes(f"/proc/{process}/task/{task}/schedstat").split()[0]) for task in tasks) / 1e9
-        ticks = first_bytes(f"/proc/{process}/stat").rpartition(b") ")[2].split()[11:13]
-    except (ValueError, IndexError):  # it has ended
-        return 0.0
-    return max(living, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"))
+def _children(process: str, task: str) -> list[str]:
+    """From the eldest on."""
+    told = first_bytes(f"/proc/{process}/task/{task}/children")
+    return told[: told.rfind(b" ") + 1].decode().split()  # what is cut off is another one's number

@@ -88,7 +88,10 @@ class Opening:
             )
             self._make_run = begin
         self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
-        self.meter.offspring = prelude.offspring if prelude else None
+        if prelude is not None:
+            self.meter.offspring = prelude.offspring
+        elif self.scout is not None:
+            self.meter.offspring = self.scout.offspring()
         self.worker = self.crew.start_worker()
         self._modules = 0
         self._turn: Turn | None = None

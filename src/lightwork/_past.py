@@ -80,24 +80,24 @@ def differs(past: Past, walls: Sequence[float], cpus: Sequence[float]) -> str | 
         return None
     if not then.wall / FACTOR <= wall <= FACTOR * then.wall:
         return f"the first calls took {seconds(wall)} each, and {seconds(then.wall)} were remembered"
-    share, own = min(1.0, cpu / wall), then.own / then.wall  # of the thread that makes them
-    if abs(share - own) > CHANGED and computes(wall, cpu) != computes(then.wall, then.own):
-        now, before = ("compute", "wait") if share > own else ("wait", "compute")
-        return f"the first calls {now}, and calls that {before} were remembered"
+    share, before = min(1.0, cpu / wall), (then.here - then.hidden) / then.wall  # of the thread that makes them
+    if abs(share - before) > CHANGED and computes(1.0, share) != computes(1.0, before):
+        now, once = ("compute", "wait") if share > before else ("wait", "compute")
+        return f"the first calls {now}, and calls that {once} were remembered"
     return None
 
 
 def seen_since(before: Demand, walls: Sequence[float], cpus: Sequence[float]) -> Demand:
     """The demand of calls that took ``walls`` and ``cpus`` seconds each; what was not timed is that of ``before``."""
-    wall, own = median(walls), median(cpus)
-    beside = before.in_children * wall / before.wall if before.wall else 0.0
+    wall, own = median(walls), min(median(walls), median(cpus))
+    children = min(wall - own, before.children * wall / before.wall) if before.wall else 0.0
     return replace(
         before,
-        wait=max(0.0, wall - own - beside),
-        cpu=own + beside,
-        gil=own * min(1.0, before.gil / before.own) if before.own > 0 else 0.0,
+        wait=max(0.0, wall - own - children),
+        cpu=own + children,
+        gil=own * min(1.0, before.gil / before.here) if before.here > 0 else 0.0,
         hidden=0.0,
-        beside=beside,
+        children=children,
         calls=len(walls),
         spread=relative_mad(walls),
     )

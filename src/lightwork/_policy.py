@@ -91,7 +91,7 @@ class Seen(Record, frozen=True):
     input: float = 0.0
     """Seconds that the input takes to give an item: a plain loop waits for it, workers do calls meanwhile."""
     drawn: int = 0
-    """Items that have come of an input without a length."""
+    """Items that have come by now."""
     begun: tuple[tuple[str, float], ...] = ()
     """For how many seconds backends have been starting: so much of that is over."""
 
@@ -163,13 +163,13 @@ class Policy(Record, frozen=True):
         if self.crowded and demand.cpu > CROWDED * demand.wall:
             return Verdict(why="it is called inside a parallel call, whose siblings use the other cores")
         threads = any(c.capabilities.shares_memory for c in usable)
-        binds = computes(demand.wall, demand.own)  # not where it is child processes that compute
+        binds = computes(demand.wall, demand.here)  # not where it is child processes that compute
         if binds and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
             return Verdict(ask=Ask.GIL)
         if computing and not seen.wire_known and any(c.capabilities.needs_pickling for c in usable):
             return Verdict(ask=Ask.WIRE)
         if not seen.gil_known:
-            demand = replace(demand, gil=demand.own if self.gil else 0.0)
+            demand = replace(demand, gil=demand.here if self.gil else 0.0)
         return self._choose(seen, demand, left, usable, again)
 
     def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
@@ -225,7 +225,7 @@ class Policy(Record, frozen=True):
 
     def _kind(self, demand: Demand) -> str:
         """What a call mostly does, in words."""
-        if computes(demand.wall, demand.in_children):
+        if computes(demand.wall, demand.children):
             return "has child processes compute, for which it waits"
         if demand.cpu <= 0.5 * demand.wall:
             return "mostly waits, and waits can overlap"

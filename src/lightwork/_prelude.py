@@ -231,7 +231,7 @@ class Prelude:
             leave(self.unfilled)
         if over:
             self.unfilled = ()
-            self.watcher = None  # this is the report now, which may be sent elsewhere
+            self.watcher = self._offspring = None  # this is the report now, which may be sent elsewhere
             if release := getattr(sys.modules.get("lightwork._per_worker"), "release", None):
                 try:
                     release(keep=self.held)

@@ -23,6 +23,7 @@ from lightwork._beside import start_beside
 from lightwork._clock import Clock, OwnCpu, SystemClock, alone, thread_cpu_clock
 from lightwork._demand import Meter
 from lightwork._machine import gil_enabled, run_delay
+from lightwork._offspring import Offspring
 from lightwork._turns import QuickTurns
 from lightwork._watch import Imports, loading
 
@@ -161,6 +162,10 @@ class Scout:
     def meter(self) -> Meter:
         """One for the caller's calls, which knows of this thread beside them."""
         return Meter(process_cpu=self.process_cpu, run_delay=lambda: run_delay(self._caller), rival=self._rival)
+
+    def offspring(self) -> Offspring:
+        """What the caller's calls have child processes compute from now on."""
+        return Offspring(self._caller)
 
     def _rival(self) -> float:
         """Seconds in which this thread had the GIL, or wanted it. Without one it keeps nobody from anything but a core,

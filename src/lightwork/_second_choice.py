@@ -250,9 +250,9 @@ def _paces(run: Rechoosing, back: WayBack) -> str:
 def _advised_of(run: Rechoosing, known: Demand, wall: float, cpu: float, threads: bool, given: bool = True) -> Verdict:
     """The choice for what is left if its calls, of which so much was ``known``, take so long, and compute for ``cpu``
     seconds of that; in ``threads`` they have filled the GIL. ``given``: see ``_advised``."""
-    beside = min(cpu, known.in_children)
-    held = 0.0 if not run.policy.gil else cpu - beside if threads else min(cpu, known.gil_share * cpu)
-    run.demand = replace(known, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0, beside=beside)
+    children = min(cpu, known.children)
+    held = 0.0 if not run.policy.gil else cpu - children if threads else min(cpu, known.gil_share * cpu)
+    run.demand = replace(known, wait=max(0.0, wall - cpu), cpu=cpu, gil=held, hidden=0.0, children=children)
     run.evidence.gil_known = run.evidence.effects_known = True
     return _advised(run, run.clock.now() - run.began, given)
 

@@ -52,7 +52,8 @@ class Source:
         raised."""
         if self._begun is not None:
             begun, self._begun = self._begun, None
-            return self._count(begun.drawn, begun.took)
+            drawn, begun.drawn = begun.drawn, []  # the caller's list of iterables has it to the end
+            return self._count(drawn, begun.took)
         wanted = min(room, self._helping)
         began = clock.now()
         items: list[Any] = []

@@ -286,7 +286,7 @@ class Watch:
             if not busy and self.offspring is None:
                 from lightwork._offspring import Offspring
 
-                self.offspring = Offspring(self._caller)
+                self.offspring = Offspring(self._caller, self._began)
             self._load_beside(busy)
         if busy and GIL:
             self._listen()

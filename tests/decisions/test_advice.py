@@ -55,7 +55,7 @@ def test_what_a_worker_does_to_arguments_and_results_is_no_computing():
 
 
 def test_what_child_processes_compute_is_no_waiting_and_not_under_the_gil():
-    demand = Demand(wait=0.0, cpu=0.01, gil=0.0002, beside=0.0098)  # seen when the first one had just begun
+    demand = Demand(wait=0.0, cpu=0.01, gil=0.0002, children=0.0098)  # seen when the first one had just begun
     lanes = Lane("serial", 1, 1, 0.05, 0.0002), Lane("threads", 2, 20, 1.1, 0.004)
     told = account(ran("threads", 21, 0.6, *lanes, demand=demand, gil_known=True), gil=True)
     assert told.computing == pytest.approx(21 * 0.05) and told.waiting == 0

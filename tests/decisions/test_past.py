@@ -67,10 +67,10 @@ def test_one_slow_first_call_is_no_difference():
 
 
 def test_what_child_processes_compute_is_not_missed_in_the_threads_clocks():
-    demand = Demand(wait=0.002, cpu=0.018, gil=0.0005, beside=0.0175)
+    demand = Demand(wait=0.002, cpu=0.018, gil=0.0005, children=0.0175)
     assert differs(past(demand), [0.02] * 3, [0.0005] * 3) is None
     since = seen_since(demand, [0.04] * 3, [0.001] * 3)
-    assert since.wall == pytest.approx(0.04) and since.beside == pytest.approx(0.035)
+    assert since.wall == pytest.approx(0.04) and since.children == pytest.approx(0.035)
     assert since.gil == pytest.approx(0.001) and since.wait == pytest.approx(0.004)
 
 

@@ -111,11 +111,11 @@ def test_a_start_that_is_over_is_still_no_gift():
 
 
 def test_where_child_processes_compute_the_gil_is_not_asked_about_and_there_are_as_many_threads_as_cores():
-    demand = Demand(wait=0.0005, cpu=0.0095, gil=0.0005, beside=0.009)
+    demand = Demand(wait=0.0005, cpu=0.0095, gil=0.0005, children=0.009)
     verdict = policy(4).advise(seen(demand, gil_known=False))
     assert (verdict.switch, verdict.workers) == ("threads", 4)
     assert "child processes compute" in verdict.why
-    half = Demand(wait=0.005, cpu=0.005, gil=0.0005, beside=0.0045)
+    half = Demand(wait=0.005, cpu=0.005, gil=0.0005, children=0.0045)
     assert 8 <= policy(4).advise(seen(half, gil_known=False)).workers <= 14
 
 
