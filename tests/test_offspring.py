@@ -155,6 +155,19 @@ def slow(items: list[float]) -> Iterator[float]:
         yield item
 
 
+def test_nor_is_what_this_package_begins():
+    offspring, began = of_this_thread(), time.perf_counter()
+    assert lw.map(busy, [0.2] * 4, backend="processes") == [0.2] * 4
+    assert offspring.share() * (time.perf_counter() - began) < 0.1
+
+
+def busy(seconds: float) -> float:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return seconds
+
+
 def test_what_other_children_compute_is_not_the_calls():
     with child(COMPUTES):
         time.sleep(2 * TICK)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from lightwork._clock import SystemClock, process_cpu, since_boot
+from lightwork._loaded import loaded
 from lightwork._machine import children_cpu, first_bytes, usable_cores
 
 MOST = 32
@@ -24,7 +25,7 @@ TICK = 0.02
 class Offspring:
     """Children that the thread of this native id has begun ``since`` then, a time of the system clock, and theirs.
 
-    Those that it had before are no call's.
+    Those that it had before are no call's, nor are this package's.
     """
 
     __slots__ = ("_before", "_began", "_born", "_ended", "_gone", "_looked", "_old", "_share", "_thread")
@@ -34,7 +35,7 @@ class Offspring:
         self._began = self._looked = now = SystemClock.now()
         self._born = since_boot() - (0.0 if since is None else now - since)
         self._old: dict[str, float] = {}
-        """Those that the thread had before: CPU seconds of each when it was last seen."""
+        """Those that are no call's: CPU seconds of each when it was last seen."""
         self._gone = 0.0
         """The same of those of them that have ended."""
         self._share = 0.0
@@ -68,6 +69,7 @@ class Offspring:
                 self._old[one] = _own_ticks(stat) + _waited_for(stat)
             else:
                 self._gone += self._old.pop(one)
+        own = loaded("lightwork._platform", "spawned") or ()
         used, left = 0.0, [(one, True) for thread in threads for one in _children("self", thread)][-MOST:]
         for _ in range(MOST):
             if not left:
@@ -75,7 +77,7 @@ class Offspring:
             one, eldest = left.pop()
             if one in self._old or not (stat := _stat(one)):
                 continue
-            if eldest and int(stat[_BEGAN]) / _tick() + TICK < self._born:
+            if eldest and (int(one) in own or int(stat[_BEGAN]) / _tick() + TICK < self._born):
                 self._old[one] = _own_ticks(stat) + _waited_for(stat)
                 continue
             tasks = _tasks(one)

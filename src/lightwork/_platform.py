@@ -14,7 +14,7 @@ import select
 import sys
 
 from lightwork._descriptors import FIRST, apart, closed_streams
-from lightwork._lean import RLock, signal, suppress
+from lightwork._lean import RLock, deque, signal, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -242,6 +242,10 @@ def alarm_waits(pid: int) -> bool:
     return bool(pending >> (signal.SIGALRM - 1) & 1)
 
 
+spawned: deque[int] = deque(maxlen=64)
+"""The last ones that were: no call's children."""
+
+
 def spawn(arguments: list[str], stdin: int) -> int:
     """Starts a program in a session of its own, where the kernel can do that, so that Ctrl-C does not reach it.
 
@@ -257,9 +261,11 @@ def spawn(arguments: list[str], stdin: int) -> int:
         actions.append((os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0))
     own_session = sys.platform == "linux" and not portable()
     try:
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             arguments[0], arguments, os.environ, file_actions=actions, setsigmask=[], setsid=own_session
         )
+        spawned.append(pid)
+        return pid
     except (FileNotFoundError, PermissionError):
         if (problem := _unopened(os.devnull)) is not None:
             raise problem from None  # the other one names the program
