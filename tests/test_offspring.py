@@ -47,7 +47,7 @@ def test_what_a_living_child_computes_is_seen(program):
     before = offspring.family_cpu() - time.process_time()
     with child(program):
         wait_for(lambda: offspring.share() * (time.perf_counter() - began) > 0.2)
-        assert offspring.family_cpu() - time.process_time() - before > 0.2
+        wait_for(lambda: offspring.family_cpu() - time.process_time() - before > 0.2)
 
 
 @pytest.mark.parametrize("times", [1, 4])
@@ -58,14 +58,13 @@ def test_what_one_computed_counts_when_it_has_ended(times):
     with subprocess.Popen(["/bin/sh", "-c", "; ".join([one] * times + ["read _"])], stdin=subprocess.PIPE) as shell:
         wait_for(lambda: offspring.share() * (time.perf_counter() - began) > 0.08 * times)
         shell.communicate(b"\n")
-    time.sleep(FRESH)
-    assert offspring.share() * (time.perf_counter() - began) > 0.1 * times
+    wait_for(lambda: offspring.share() * (time.perf_counter() - began) > 0.1 * times)
 
 
 def test_what_waits_is_not_said_to_compute():
     offspring, began = of_this_thread(), time.perf_counter()
     subprocess.run(["/bin/sleep", "0.3"], check=True)
-    assert offspring.share() * (time.perf_counter() - began) < 0.1
+    assert offspring.share() * (time.perf_counter() - began) < 0.2
 
 
 def test_children_of_other_threads_are_not_this_ones():
@@ -158,7 +157,7 @@ def slow(items: list[float]) -> Iterator[float]:
 def test_nor_is_what_this_package_begins():
     offspring, began = of_this_thread(), time.perf_counter()
     assert lw.map(busy, [0.2] * 4, backend="processes") == [0.2] * 4
-    assert offspring.share() * (time.perf_counter() - began) < 0.1
+    assert offspring.share() * (time.perf_counter() - began) < 0.2
 
 
 def busy(seconds: float) -> float:

@@ -3,6 +3,7 @@ than there are cores would only share these."""
 
 from __future__ import annotations
 
+import math
 import os
 
 from lightwork._clock import SystemClock, process_cpu, since_boot
@@ -21,6 +22,10 @@ TIMES = 3
 TICK = 0.02
 """Seconds by which a process may be younger than the kernel's ticks say."""
 
+UNTOLD = 0.004
+"""Seconds that a process may have run since the kernel last reckoned up what it has used, as it mostly does 250 times a
+second, and when somebody else gets the core."""
+
 
 class Offspring:
     """Children that the thread of this native id has begun ``since`` then, a time of the system clock, and theirs.
@@ -32,15 +37,17 @@ class Offspring:
 
     def __init__(self, thread: int, since: float | None = None) -> None:
         self._thread = str(thread)
-        self._began = self._looked = now = SystemClock.now()
-        self._born = since_boot() - (0.0 if since is None else now - since)
+        now = SystemClock.now()
+        self._began = now if since is None else since
+        self._born = since_boot() - (now - self._began)
+        self._looked = -math.inf
         self._old: dict[str, float] = {}
         """Those that are no call's: CPU seconds of each when it was last seen."""
         self._gone = 0.0
         """The same of those of them that have ended."""
         self._share = 0.0
         self._ended = children_cpu()
-        self._before = self._used(self._thread)
+        self._before = 0.0 if since is not None else self._used(self._thread)
 
     def share(self) -> float:
         """CPU seconds of theirs in each second until now; where they stand in line for a core, that counts as well."""
@@ -82,11 +89,13 @@ class Offspring:
                 continue
             tasks = _tasks(one)
             used += max(_own_ticks(stat), sum(_ran(one, task) for task in tasks)) + _waited_for(stat)
+            if stat[_STATE] == b"R":
+                used += UNTOLD
             left += [(child, False) for task in tasks for child in _children(one, task)]
         return used
 
 
-_USED, _CHILDREN_USED, _BEGAN = slice(11, 13), slice(13, 15), 19
+_STATE, _USED, _CHILDREN_USED, _BEGAN = 0, slice(11, 13), slice(13, 15), 19
 """Of the fields of ``stat`` that come after a program's name: see ``man proc_pid_stat``."""
 
 

@@ -152,7 +152,8 @@ class Policy(Record, frozen=True):
         ahead = left * (demand.wall + seen.input)
         # What has been started need not be waited for any more.
         started = max(c.capabilities.startup - self._start(c, seen) for c in usable)
-        if computing and too_little(ahead + started):
+        binds = computes(demand.wall, demand.here)  # not where it is child processes that compute
+        if binds and too_little(ahead + started):
             if seen.total is None:  # as it goes on there is the more left to come
                 again = min(again, seen.elapsed * (WORTH_SHARING - started) / ahead)
             return Verdict(again=again, why=f"what is left computes for about {_ms(left * demand.wall)}: too little")
@@ -163,7 +164,6 @@ class Policy(Record, frozen=True):
         if self.crowded and demand.cpu > CROWDED * demand.wall:
             return Verdict(why="it is called inside a parallel call, whose siblings use the other cores")
         threads = any(c.capabilities.shares_memory for c in usable)
-        binds = computes(demand.wall, demand.here)  # not where it is child processes that compute
         if binds and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
             return Verdict(ask=Ask.GIL)
         if computing and not seen.wire_known and any(c.capabilities.needs_pickling for c in usable):

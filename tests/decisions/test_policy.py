@@ -115,6 +115,7 @@ def test_where_child_processes_compute_the_gil_is_not_asked_about_and_there_are_
     verdict = policy(4).advise(seen(demand, gil_known=False))
     assert (verdict.switch, verdict.workers) == ("threads", 4)
     assert "child processes compute" in verdict.why
+    assert policy(4).advise(seen(demand, total=9, gil_known=False)).switch == "threads"  # which start at once
     half = Demand(wait=0.005, cpu=0.005, gil=0.0005, children=0.0045)
     assert 8 <= policy(4).advise(seen(half, gil_known=False)).workers <= 14
 
