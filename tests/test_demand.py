@@ -15,8 +15,10 @@ import time
 import pytest
 
 from lightwork import _machine
+from lightwork._calls import Batch, Outcomes
 from lightwork._clock import OwnCpu, thread_cpu_clock
 from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size, surely_held
+from lightwork._evidence import Evidence
 from lightwork._fingerprint import fingerprint
 from lightwork._wire_cost import measure_wire
 
@@ -553,3 +555,12 @@ def test_a_threads_processor_time_can_be_read_beside_it_and_after_its_end():
     thread.join()
     if hasattr(time, "pthread_getcpuclockid"):
         assert 0.02 <= own() <= took[0]
+
+
+def test_an_item_that_was_taken_out_of_the_list_before_it_could_be_looked_at_again_is_not_known():
+    items = [[n] for n in range(6)]
+    evidence = Evidence(Meter(), (5, fingerprint(items[5])))
+    batch, outcomes = Batch(0, len, "one", 0, items), Outcomes(0, 4, [1, 1])
+    del items[3:]
+    assert not evidence.note(batch, outcomes)
+    assert not evidence.item_known
