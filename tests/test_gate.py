@@ -10,7 +10,9 @@ import pytest
 
 import lightwork as lw
 from lightwork._backends.interpreters import InterpreterBackend
+from lightwork._engine import Run
 from lightwork._gate import guarded, opened, outside, strike
+from lightwork._report import Report
 
 
 def press() -> None:
@@ -158,3 +160,18 @@ def test_no_sub_interpreter_looks_at_handlers_which_are_the_main_ones_objects():
 
     results = lw.map(fn, range(4), backend="interpreters", max_workers=1)
     assert [result() for result in results] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+def test_a_ctrl_c_that_comes_when_all_is_done_keeps_all(backend, monkeypatch):
+    """While the report is written, say, which takes milliseconds where there were many calls."""
+    write = Run.report
+
+    def struck(run: Run) -> Report:
+        press()
+        return write(run)
+
+    monkeypatch.setattr(Run, "report", struck)
+    with pytest.raises(lw.Interrupted, match="3 finished calls") as caught:
+        lw.map(abs, [-1, -2, -3], backend=backend)
+    assert lw.partial(caught.value) == {0: 1, 1: 2, 2: 3}

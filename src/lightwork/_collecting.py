@@ -90,6 +90,8 @@ class Collection:
         try:
             with guarded():
                 return self._collect()
+        except KeyboardInterrupt as interrupt:
+            raise kept(interrupt, self._results) from None
         finally:
             self._let_go()
 
@@ -181,13 +183,26 @@ def fail(
 
 def interruption(run: Run, results: Sequence[Any], order: Reorder) -> Interrupted:
     """The exception for a Ctrl-C, with what was finished."""
-    finished = run.dispatch.done - run.dispatch.failed
-    text = f"interrupted after {finished:,} finished call{'s' * (finished != 1)}; lw.partial(exc) has their results"
+    text = _finished(run.dispatch.done - run.dispatch.failed)
     if run.unstoppable:
         text += f"; {run.unstoppable} call(s) could not be stopped and go on"
     exception = Interrupted(text)
     remember(exception, results, order)
     return exception
+
+
+def kept(interrupt: KeyboardInterrupt, results: Sequence[Any]) -> KeyboardInterrupt:
+    """The same with what was finished, where that Ctrl-C has come when nothing was in hand any more."""
+    if isinstance(interrupt, Interrupted):
+        return interrupt
+    finished = {index: value for index, value in enumerate(results) if not isinstance(value, Failure)}
+    exception = Interrupted(_finished(len(finished)))
+    setattr(exception, PARTIAL, finished)
+    return exception
+
+
+def _finished(calls: int) -> str:
+    return f"interrupted after {calls:,} finished call{'s' * (calls != 1)}; lw.partial(exc) has their results"
 
 
 def remember(exception: BaseException, results: Sequence[Any], order: Reorder) -> None:

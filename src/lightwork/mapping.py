@@ -192,13 +192,18 @@ def _collect(
 
     # From here, not only where work is in hand: CPython swallows a Ctrl-C that falls into what its import system does
     # when a module's lock goes away.
-    with guarded():
-        if first is not None and first.computes:
-            _foresee(fn, iterables)
-        _hasten(fn, options, iterables)
-        from lightwork._collecting import Collection
+    try:
+        with guarded():
+            if first is not None and first.computes:
+                _foresee(fn, iterables)
+            _hasten(fn, options, iterables)
+            from lightwork._collecting import Collection
 
-        results.report = Collection(fn, iterables, style, options, results, first).collect()
+            results.report = Collection(fn, iterables, style, options, results, first).collect()
+    except KeyboardInterrupt as interrupt:
+        from lightwork._collecting import kept
+
+        raise kept(interrupt, results) from None
     return results
 
 
