@@ -88,15 +88,20 @@ def test_children_of_other_threads_are_not_this_ones():
         thread.join()
 
 
+def used_by(process: subprocess.Popen[bytes]) -> float:
+    return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def test_children_from_before_are_no_calls():
     """Nor when they end: all that they have ever computed is told then."""
     with child(COMPUTES) as one:
-        wait_for(lambda: int(Path(f"/proc/{one.pid}/schedstat").read_text().split()[0]) > 2e8)
+        wait_for(lambda: used_by(one) > 0.2)
         time.sleep(2 * TICK)  # else it may be the first call's
         offspring, began = of_this_thread(), time.perf_counter()
-        time.sleep(0.2)
+        before = used_by(one)
+        wait_for(lambda: used_by(one) > before + 0.1)
         assert offspring.share() == 0
-    time.sleep(FRESH)
+    time.sleep(FRESH)  # the last look is good for so long
     assert offspring.share() * (time.perf_counter() - began) < 0.05
 
 

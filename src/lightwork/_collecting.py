@@ -195,9 +195,8 @@ def kept(interrupt: KeyboardInterrupt, results: Sequence[Any]) -> KeyboardInterr
     """The same with what was finished, where that Ctrl-C has come when nothing was in hand any more."""
     if isinstance(interrupt, Interrupted):
         return interrupt
-    finished = {index: value for index, value in enumerate(results) if not isinstance(value, Failure)}
-    exception = Interrupted(_finished(len(finished)))
-    setattr(exception, PARTIAL, finished)
+    exception = Interrupted(_finished(sum(not isinstance(value, Failure) for value in results)))
+    remember(exception, results, Reorder())
     return exception
 
 
