@@ -155,6 +155,39 @@ print(lw.map(loaded, [1], backend="processes"), "cloudpickle" in sys.modules)
     assert done.stdout == "[(2, False, False)] False\n"
 
 
+def test_whether_a_function_can_be_sent_is_found_out_without_cloudpickle_where_nothing_takes_it():
+    program = """
+import sys, threading, lightwork as lw
+def captures(thing): return lambda number: (thing, sum(range(number)))[1]
+class OfThisScript: pass
+for thing in 3, threading.Lock(), threading.RLock(), (n for n in ()), OfThisScript():
+    refused = lw.probe(captures(thing), [20_000] * 50).refused or ""
+    print(type(thing).__name__, "cannot be pickled" in refused, "cloudpickle" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout.splitlines() == [
+        "int False False",
+        "lock True False",
+        "RLock True False",
+        "generator True False",
+        "OfThisScript False True",
+    ]
+
+
+def test_what_somebody_has_taught_pickle_can_be_sent():
+    program = """
+import copyreg, threading, lightwork as lw
+lock = threading.Lock()
+copyreg.pickle(type(lock), lambda _: (threading.Lock, ()))
+def waits(number):
+    with lock:
+        return sum(range(number))
+print(lw.probe(lambda n: waits(n), [20_000] * 50).refused, lw.map(lambda n: waits(n), [3], backend="processes"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == "None [3]\n"
+
+
 ALONE = """
 import json, math, os, sys
 from collections import Counter

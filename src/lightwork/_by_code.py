@@ -11,6 +11,8 @@ what an initializer or an earlier call has put into a global is seen by the next
 
 from __future__ import annotations
 
+import _thread
+import copyreg
 import marshal
 import sys
 
@@ -52,8 +54,16 @@ _NAMELESS = (type(None), type(...), type(NotImplemented))
 """Types without an importable name that pickle knows."""
 
 
+_NOBODYS = (type(_thread.allocate_lock()), _thread.RLock, type(_ for _ in ()))
+"""Types of what cannot be pickled: locks, and generators."""
+
+
 class _NotPlain(Exception):
     """It takes cloudpickle."""
+
+
+class NobodysError(TypeError):
+    """It cannot be pickled; nor does cloudpickle take it."""
 
 
 # in the caller
@@ -75,7 +85,7 @@ def dumps(
     raises, which says nothing: cloudpickle may do better.
     """
     file = Sink()
-    pickler = _Pickler(file, 5, buffer_callback=buffer_callback)
+    pickler = Pickler(file, 5, buffer_callback=buffer_callback)
     pickler.reducers, pickler.names, pickler.functions, pickler.alone = reducers, names, functions, alone
     try:
         pickler.dump(value)
@@ -84,7 +94,9 @@ def dumps(
     return file.pickled()
 
 
-class _Pickler(pickle.Pickler):
+class Pickler(pickle.Pickler):
+    """See ``dumps``."""
+
     reducers: dict[type, Callable[[Any], Any]] = {}  # noqa: RUF012 - each gets its own
     names: Names | None = None
     functions = True
@@ -118,6 +130,8 @@ class _Pickler(pickle.Pickler):
                 return named
         elif kind is _Cached and not importable(thing):
             return cached, (thing.__wrapped__, thing.cache_parameters())
+        elif kind in _NOBODYS and kind not in copyreg.dispatch_table:
+            raise NobodysError(f"cannot pickle '{kind.__module__}.{kind.__qualname__}' object".replace("builtins.", ""))
         return NotImplemented
 
 

@@ -182,22 +182,27 @@ def _dump(thing: Any, pickler: Any, deadline: float) -> tuple[_Sink, list[pickle
 
 
 def _refusal(thing: Any, what: str, error: BaseException | None = None) -> str | None:
-    """Why neither pickle nor cloudpickle takes it, or None. ``error``: pickle's, if it was tried."""
-    if error is None:
-        try:
-            _dump(thing, pickle.Pickler, time.perf_counter() + _BUDGET)
-            return None
-        except BaseException as first:
-            if of_a_signal(first):
-                raise
-            error = first
-    import cloudpickle  # lambdas, closures, functions of __main__; 40 ms to import, so only when needed
+    """Why nobody can pickle it, or None. ``error``: pickle's reason, if that was asked."""
+    if error is None and (error := _failure(thing, pickle.Pickler)) is None:
+        return None
+    from lightwork import _by_code
 
+    error = _failure(thing, _by_code.Pickler)
+    if error is not None and not isinstance(error, _by_code.NobodysError):
+        import cloudpickle  # what has classes of a script, say; 10 to 40 ms to import, so only when nothing else will do
+
+        error = _failure(thing, cloudpickle.Pickler)
+    if error is None:
+        return None
+    kind = "" if type(thing).__name__ in what else f" ({type(thing).__name__})"
+    return f"{what}{kind} cannot be pickled: {error}"
+
+
+def _failure(thing: Any, pickler: Any) -> BaseException | None:
     try:
-        _dump(thing, cloudpickle.Pickler, time.perf_counter() + _BUDGET)
-    except BaseException as second:
-        if of_a_signal(second):
+        _dump(thing, pickler, time.perf_counter() + _BUDGET)
+    except BaseException as error:
+        if of_a_signal(error):
             raise
-        kind = "" if type(thing).__name__ in what else f" ({type(thing).__name__})"
-        return f"{what}{kind} cannot be pickled: {second or error}"
+        return error
     return None
