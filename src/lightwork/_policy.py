@@ -147,7 +147,6 @@ class Policy(Record, frozen=True):
             usable = [c for c in usable if not c.capabilities.needs_pickling]
             if not usable:
                 return Verdict(again=again, why="no call has ended yet, to show that its result can travel")
-        computing = computes(demand.wall, demand.cpu)
         # The loop would wait for the input, too, and others need not.
         ahead = left * (demand.wall + seen.input)
         # What has been started need not be waited for any more.
@@ -166,11 +165,14 @@ class Policy(Record, frozen=True):
         threads = any(c.capabilities.shares_memory for c in usable)
         if binds and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
             return Verdict(ask=Ask.GIL)
-        if computing and not seen.wire_known and any(c.capabilities.needs_pickling for c in usable):
-            return Verdict(ask=Ask.WIRE)
         if not seen.gil_known:
             demand = replace(demand, gil=demand.here if self.gil else 0.0)
-        return self._choose(seen, demand, left, usable, again)
+        sent = {c.name for c in usable if c.capabilities.needs_pickling}
+        if seen.wire_known or not sent:
+            return self._choose(seen, demand, left, usable, again)
+        # If those who are sent calls are no help even where that takes no time, nobody need ask for how long it takes.
+        at_best = self._choose(seen, replace(demand, wire_caller=0.0, wire_worker=0.0), left, usable, again)
+        return Verdict(ask=Ask.WIRE) if at_best.switch in sent else at_best
 
     def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
         serial = self._predict("serial", 1, 0.0, 0.0, demand, left)

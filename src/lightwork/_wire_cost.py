@@ -189,7 +189,7 @@ def _refusal(thing: Any, what: str, error: BaseException | None = None) -> str |
 
     error = _failure(thing, _by_code.Pickler)
     if error is not None and not isinstance(error, _by_code.NobodysError):
-        import cloudpickle  # what has classes of a script, say; 10 to 40 ms to import, so only when nothing else will do
+        import cloudpickle  # for a class of a script, say; 10 to 40 ms to import, so only where nothing else does
 
         error = _failure(thing, cloudpickle.Pickler)
     if error is None:

@@ -134,6 +134,29 @@ def test_it_asks_before_it_answers_and_only_what_matters():
     assert policy().advise(seen(TINY, total=100, effects_known=False)).ask is Ask.NOTHING
 
 
+def test_how_long_sending_takes_is_not_asked_where_it_makes_no_difference():
+    numpy = Demand(wait=0.0, cpu=0.01, gil=0.0)
+    assert policy().advise(seen(numpy, wire_known=False)).switch == "threads"
+    assert policy().advise(seen(COUNTS, total=26, done=20, wire_known=False)).ask is Ask.NOTHING  # done before a start
+
+
+@given(
+    wait=st.floats(0, 1),
+    cpu=st.floats(1e-6, 1),
+    share=st.floats(0, 1),
+    wire=st.floats(0, 1),
+    left=st.none() | st.integers(1, 10**5),
+    cores=st.integers(1, 64),
+)
+def test_an_answer_without_that_is_the_one_that_it_would_have_led_to(wait, cpu, share, wire, left, cores):
+    demand = Demand(wait=wait, cpu=cpu, gil=cpu * share)
+    total = None if left is None else 20 + left
+    verdict = policy(cores).advise(seen(demand, total, wire_known=False))
+    if verdict.ask is Ask.NOTHING:
+        known = policy(cores).advise(seen(replace(demand, wire_caller=wire, wire_worker=wire), total))
+        assert (verdict.switch, verdict.workers) == (known.switch, known.workers)
+
+
 def test_effects_keep_it_in_the_calling_thread():
     verdict = policy().advise(seen(COUNTS, effects="changes the global 'n' (line 3)"))
     assert verdict.switch is None and verdict.again is None
