@@ -50,6 +50,17 @@ def sleep_many(scale: float) -> Work:
     return Work(nap, [0.01] * count(2000, scale))
 
 
+def fill_in(record: dict[str, int]) -> None:
+    time.sleep(0.02)
+    record["answer"] = record["question"] * 2
+
+
+@job
+def records_to_fill_in(scale: float) -> Work:
+    records = [{"question": n} for n in range(count(200, scale))]
+    return Work(fill_in, records, state=lambda: records)
+
+
 def nap_and_burn(item: int) -> int:
     time.sleep(0.005)
     return burn(80_000) + item

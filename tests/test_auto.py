@@ -209,6 +209,65 @@ def test_a_closure_that_collects_stays():
     assert seen == list(range(60))
 
 
+def fill_in(record):
+    record["body"] = record["address"] * 2
+    time.sleep(0.01)
+
+
+def fill_in_both(record, address):
+    record["body"] = address * 2
+    time.sleep(0.01)
+
+
+@pytest.mark.parametrize("fill", [fill_in, fill_in_both])
+def test_calls_that_wait_may_each_change_their_own_argument_in_a_thread(fill):
+    records = [{"address": n} for n in range(200)]
+    further = [range(200)] if fill is fill_in_both else []
+    report = lw.map(fill, records, *further).report
+    assert [record["body"] for record in records] == [2 * n for n in range(200)]
+    assert "threads" in used(report) and "processes" not in used(report)
+
+
+def add_up(account):
+    total = account["total"]
+    time.sleep(0.002)
+    account["total"] = total + 1
+
+
+def add_up_unseen(account):
+    total = account["total"]
+    time.sleep(0.002)
+    getattr(account, "__set" + "item__")("total", total + 1)
+
+
+def add_up_of_two(account, _):
+    add_up(account)
+
+
+@pytest.mark.parametrize(
+    ("add", "further"),
+    [(add_up, ()), (add_up_unseen, ()), (add_up_of_two, (range(60),))],
+    ids=["seen in the code", "seen in an item", "of several"],
+)
+def test_calls_that_change_the_same_argument_are_made_one_after_another(add, further):
+    account = {"total": 0}
+    report = lw.map(add, [account] * 60, *further).report
+    assert account["total"] == 60
+    assert used(report) == {"serial"} and "changes its argument" in str(report)
+
+
+def test_a_part_of_an_argument_may_be_everybody_s():
+    total = [0]
+
+    def add(pair):
+        before = pair[1][0]
+        time.sleep(0.002)
+        pair[1][0] = before + 1
+
+    report = lw.map(add, [(n, total) for n in range(60)]).report
+    assert total == [60] and used(report) == {"serial"}
+
+
 def test_what_cannot_travel_runs_here(work):
     lock = threading.Lock()
 

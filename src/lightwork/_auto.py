@@ -7,6 +7,7 @@ another, or more of it, the choice is made again (``_second_choice``).
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 from lightwork import _context
 from lightwork._backends._local import run_batch
@@ -18,6 +19,7 @@ from lightwork._demand import Canary, Demand, Meter
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, Run
 from lightwork._evidence import CANARY_SECONDS, Evidence, Running
+from lightwork._fingerprint import immutable
 from lightwork._growth import MANY, Growth
 from lightwork._handing_over import HandOver
 from lightwork._live import Live
@@ -62,8 +64,6 @@ FEW = 3
 
 AT_HOME = 0.01
 """Seconds between two looks at the pace of calls that came back to the caller's thread."""
-
-CHANGED = "the function changes its argument"
 
 WATCH = 0.05
 """Seconds that the scout waits for workers at a time. The caller ends its wait when it is back."""
@@ -135,7 +135,8 @@ class AutoRun(Run):
         crew.meter = opening.meter if opening else meter or Meter()
         if self._scout is not None and crew.meter.offspring is None and not (opening and opening.computes):
             crew.meter.offspring = self._scout.offspring()
-        self.evidence = Evidence(crew.meter, opening.print if opening else None, opening.unfilled if opening else None)
+        print, unfilled = (opening.print, opening.unfilled) if opening else (None, None)
+        self.evidence = Evidence(crew.meter, print, unfilled, self._apart_items)
         if opening is not None and opening.held_gil:
             self.evidence.heard()
 
@@ -384,7 +385,7 @@ class AutoRun(Run):
             assert self._fn is not None
             if not evidence.readable(self._fn, inside):
                 return False
-            stays = evidence.read(self._fn) or (CHANGED if evidence.item_changed else None)
+            stays = evidence.read(self._fn)
             if stays is None and self._importing:
                 stays = "a module is being imported, which other processes would import anew"
         elif ask is Ask.WIRE:
@@ -399,6 +400,19 @@ class AutoRun(Run):
         if stays:
             self._keep_out_of_processes(stays)
         return True
+
+    def _apart_items(self) -> bool | None:
+        """Whether no two calls have the same argument that can be changed; None where that is not known."""
+        source = self._source
+        if source is None or source.whole is None:
+            return None
+        items, several = source.whole, source.style == "star"
+        if several and not all(type(item) is tuple for item in items):
+            return None
+        changeable = [id(given) for given in (chain.from_iterable(items) if several else items) if not immutable(given)]
+        if len(set(changeable)) == len(changeable):
+            return True
+        return None if several else False  # of several arguments another one may be changed than the one they share
 
     def _makers(self) -> Callable[[], float] | None:
         """The CPU clock of those who make the calls; None: of this thread."""
@@ -642,7 +656,7 @@ class AutoRun(Run):
             self.back.note_own(outcomes.count, outcomes.seconds, outcomes.cpu)
         if number == self.first:
             if self.evidence.note(sent.batch, outcomes) and self.evidence.effects_known:
-                self._keep_out_of_processes(CHANGED)
+                self._keep_out_of_processes(self.evidence.changed())
             return
         self.handover.note(number, min(self.clock.now(), outcomes.began + outcomes.seconds))
         if self.plan.backend.capabilities.in_caller:

@@ -67,6 +67,11 @@ class Effect(Record, frozen=True):
     name: str
     kind: str = "object"
 
+    @property
+    def of_argument(self) -> bool:
+        """Whether it is the argument itself that is changed, and nothing that this leads to."""
+        return self.kind == "argument" and not {".", "["} & set(self.name)
+
     def __str__(self) -> str:
         file, _, number = self.where.rpartition(":")
         return f"{self.what} (line {number} of {file.rpartition(os.sep)[2]})" if file else self.what
