@@ -19,7 +19,7 @@ from lightwork._demand import Canary, Demand, Meter
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, Run
 from lightwork._evidence import CANARY_SECONDS, Evidence, Running
-from lightwork._fingerprint import immutable
+from lightwork._fingerprint import apart
 from lightwork._growth import MANY, Growth
 from lightwork._handing_over import HandOver
 from lightwork._live import Live
@@ -406,13 +406,11 @@ class AutoRun(Run):
         source = self._source
         if source is None or source.whole is None:
             return None
-        items, several = source.whole, source.style == "star"
-        if several and not all(type(item) is tuple for item in items):
-            return None
-        changeable = [id(given) for given in (chain.from_iterable(items) if several else items) if not immutable(given)]
-        if len(set(changeable)) == len(changeable):
-            return True
-        return None if several else False  # of several arguments another one may be changed than the one they share
+        if source.style == "one":
+            return apart(source.whole)
+        # Of several arguments another one may be changed than the one that calls share.
+        tuples = all(type(item) is tuple for item in source.whole)
+        return (tuples and apart(chain.from_iterable(source.whole))) or None
 
     def _makers(self) -> Callable[[], float] | None:
         """The CPU clock of those who make the calls; None: of this thread."""

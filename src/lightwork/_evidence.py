@@ -202,17 +202,19 @@ class Evidence:
         from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
 
         found = [effect for effect in effects(fn) if effect.certain]
-        changes = [effect for effect in found if effect.of_argument]
-        if changes and self._apart():
-            found = [effect for effect in found if not effect.of_argument]
         found_empty = self._unfilled or ()
         tied = ties(fn, found_empty)
         leave(found_empty)
-        to_thread = [*found, *(tie for tie in tied if tie.to == "thread")]
+        apart = any(effect.of_argument for effect in found) and self._apart()
+        for_threads = [effect for effect in found if effect.guarded or (effect.of_argument and apart)]
+        to_thread = [
+            *(effect for effect in found if effect not in for_threads),
+            *(tie for tie in tied if tie.to == "thread"),
+        ]
         self.effects = str(to_thread[0]) if to_thread else None
         self.effects_known = True
-        if tied or changes:
-            return f"the function {[*tied, *changes][0]}"
+        if tied or for_threads:
+            return f"the function {[*tied, *for_threads][0]}"
         return self.changed() if self.item_changed else None
 
     def changed(self) -> str:

@@ -70,8 +70,8 @@ class Profile:
         """Why this function cannot, or should not, run in a backend; None if it can."""
         if backend in self.unavailable:
             return self.unavailable[backend]
-        if backend != "serial" and (certain := [effect for effect in self.effects if effect.certain]):
-            return f"it {certain[0]}"
+        if (changed := self._changed(made(backend).capabilities.shares_memory)) and backend != "serial":
+            return f"it {changed[0]}"
         if backend in ("processes", "interpreters") and self.refused is not None:
             return self.refused
         return None
@@ -91,9 +91,8 @@ class Profile:
         """One sentence on what to do."""
         best, serial = self.best, self.predict("serial")
         gain = serial.seconds / best.seconds if best.seconds > 0 else 1.0
-        certain = [effect for effect in self.effects if effect.certain]
-        if certain:
-            return f"It {certain[0]}: keep it in one thread, or let it return what it changes."
+        if changed := self._changed(True):
+            return f"It {changed[0]}: keep it in one thread, or let it return what it changes."
         if best.backend == "serial" or gain < 1.1:
             return "A plain loop is as good as anything here: " + (
                 "there is too little work to share out."
@@ -103,6 +102,10 @@ class Profile:
                 else "nothing else can run it."
             )
         return f"{best.backend} ({best.workers} at a time) should be {gain:.1f} times as fast as a plain loop."
+
+    def _changed(self, in_threads: bool) -> list[Effect]:
+        """What keeps it out of others' hands: what is guarded, or its own, threads may change, too."""
+        return [one for one in self.effects if one.certain and not (in_threads and (one.guarded or one.of_argument))]
 
     def _others(self) -> list[Prediction]:
         return [one for one in self.predictions if one.backend != "serial"]
