@@ -5,8 +5,11 @@ from __future__ import annotations
 import collections
 import functools
 import heapq
+import io
 import logging
+import multiprocessing
 import os
+import queue
 import random
 import threading
 import time
@@ -209,6 +212,162 @@ CHANGING = [
 def test_changes_are_found(fn, name):
     found = effects(fn)
     assert name in [effect.name for effect in found if effect.certain], found
+
+
+LOCK, RECURSIVE, CONDITION, TWO = threading.Lock(), threading.RLock(), threading.Condition(), threading.Semaphore(2)
+OF_PROCESSES, TASKS, POOL, BELL = multiprocessing.Lock(), queue.Queue(), queue.SimpleQueue(), threading.Event()
+
+
+def adds_under_a_lock(x):
+    global counter
+    with LOCK:
+        counter += x
+
+
+def collects_under_a_lock_and_leaves_it_early(x):
+    if x:
+        with RECURSIVE, io.StringIO() as file:
+            results.append(file.read())
+            if x > 3:
+                return 5
+    return 2
+
+
+def collects_under_a_condition_where_it_may_raise(x):
+    with CONDITION:
+        try:
+            results.append(1 / x)
+        except ZeroDivisionError:
+            results.append(0)
+
+
+def has_a_helper_collect_under_a_lock(x):
+    with OF_PROCESSES:
+        collect(x)
+
+
+def acquires_and_releases(x):
+    LOCK.acquire()
+    try:
+        results.append(x)
+    finally:
+        LOCK.release()
+
+
+def acquires_each_time(x):
+    for number in range(x):
+        LOCK.acquire()
+        results.append(number)
+        LOCK.release()
+
+
+def puts_into_a_queue(x):
+    TASKS.put(x)
+    BELL.set()
+
+
+def borrows_from_a_pool(x):
+    lent = POOL.get()
+    try:
+        return lent
+    finally:
+        POOL.put(lent)
+
+
+class Account:
+    def __init__(self):
+        self.total, self.lock = 0, threading.Lock()
+
+    def add(self, x):
+        with self.lock:
+            self.total += x
+
+
+GUARDED = [
+    adds_under_a_lock,
+    collects_under_a_lock_and_leaves_it_early,
+    collects_under_a_condition_where_it_may_raise,
+    has_a_helper_collect_under_a_lock,
+    acquires_and_releases,
+    acquires_each_time,
+    puts_into_a_queue,
+    borrows_from_a_pool,
+    Account().add,
+]
+
+
+@pytest.mark.parametrize("fn", GUARDED, ids=lambda fn: fn.__name__)
+def test_what_is_changed_under_a_lock_or_made_for_threads_is_guarded(fn):
+    found = effects(fn)
+    assert found and all(effect.certain and effect.guarded for effect in found), found
+
+
+def after_the_lock(x):
+    with LOCK:
+        number = len(results)
+    results.append(number)
+
+
+def after_a_release(x):
+    LOCK.acquire()
+    LOCK.release()
+    results.append(x)
+
+
+def sometimes_under_a_lock(x):
+    if x:
+        LOCK.acquire()
+    results.append(x)
+
+
+def perhaps_under_a_lock(x):
+    LOCK.acquire(timeout=1)
+    results.append(x)
+
+
+def one_of_two(x):
+    with TWO:
+        results.append(x)
+
+
+def with_and_without(x):
+    collect(x)
+    with LOCK:
+        collect(x)
+
+
+def defines_under_a_lock(x):
+    with LOCK:
+        later = lambda: results.append(x)  # noqa: E731
+    later()
+
+
+def takes_a_task(x):
+    POOL.put(x)
+    return TASKS.get()
+
+
+def with_something_else(x):
+    with io.StringIO():
+        results.append(x)
+
+
+UNGUARDED = [
+    after_the_lock,
+    after_a_release,
+    sometimes_under_a_lock,
+    perhaps_under_a_lock,
+    one_of_two,
+    with_and_without,
+    defines_under_a_lock,
+    takes_a_task,
+    with_something_else,
+]
+
+
+@pytest.mark.parametrize("fn", UNGUARDED, ids=lambda fn: fn.__name__)
+def test_what_is_changed_without_a_lock_at_any_time_is_not(fn):
+    assert any(effect.certain and not effect.guarded for effect in effects(fn))
 
 
 def test_closures():

@@ -129,6 +129,10 @@ def advice(report: Ran, cores: int, gil: bool) -> tuple[Finding, ...]:
 # what keeps the calls where they are
 
 
+RETURN = "Let it return what it finds, and put the results together after the map."
+MAKE = "Make it in the function, or once in each worker with lw.per_worker; lw.check(fn, items) says where it is."
+
+
 def shared_state(case: Case) -> Iterator[Finding]:
     """A function that changes what others see stays in the calling thread, however much others could do."""
     stays = case.report.stays
@@ -141,7 +145,7 @@ def shared_state(case: Case) -> Iterator[Finding]:
             COSTS,
             f"The function {stays}, so that all calls were made one after another. Without that {_would(case, best)}.",
             "",
-            "Let it return what it finds, and put the results together after the map.",
+            RETURN + (" Or change it under a lock, and threads may do so." if best.backend == "threads" else ""),
             (best.backend,),
         )
 
@@ -158,7 +162,7 @@ def refused(case: Case) -> Iterator[Finding]:
             COSTS,
             f"{_sentence(_would(case, best))}, and cannot be used: {reasons['processes']}.",
             "",
-            "Make it in the function, or once in each worker with lw.per_worker; lw.check(fn, items) says where it is.",
+            RETURN if "the function changes" in reasons["processes"] else MAKE,
             ("processes",),
         )
 

@@ -173,10 +173,13 @@ def test_what_keeps_a_function_in_the_calling_thread():
     told = found(ran("serial", 100, 1.0, Lane("serial", 1, 100, 1.0, 1.0), demand=COUNTS, stays=stays))
     assert stays in told["shared-state"].what and "2 processes would be 1.8 times as fast" in told["shared-state"].what
     told = found(ran("serial", 100, 2.0, Lane("serial", 1, 100, 2.0, 0.01), demand=WAITS, stays=stays))
-    assert "100 threads would be" in told["shared-state"].what
+    assert "100 threads would be" in told["shared-state"].what and "under a lock" in told["shared-state"].remedy
     why = (("processes", "the function cannot be pickled: cannot pickle '_thread.lock' object"),)
     told = found(ran("serial", 100, 1.0, Lane("serial", 1, 100, 1.0, 1.0), demand=COUNTS, refused=why))
     assert "cannot pickle '_thread.lock' object" in told["refused"].what and "lw.check" in told["refused"].remedy
+    why = (("processes", f"the function {stays}"),)
+    told = found(ran("serial", 100, 1.0, Lane("serial", 1, 100, 1.0, 1.0), demand=COUNTS, refused=why))
+    assert stays in told["refused"].what and "return what it finds" in told["refused"].remedy
 
 
 def test_waits_that_are_too_few_at_a_time():
