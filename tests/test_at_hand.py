@@ -60,6 +60,17 @@ def test_what_comes_at_once_is_a_sequence(kind):
     assert list(found) == list(MADE[kind]()) and isinstance(found, (list, tuple, range))
 
 
+@pytest.mark.parametrize("count", [20_000, 20_032])
+def test_what_comes_fast_is_drawn_for_longer(count):
+    """Lines of a file, say; the first millisecond is too short for so many."""
+    for _ in range(20):
+        found = at_hand([(n for n in range(count))])
+        if isinstance(found, list):
+            break
+        assert list(found) == list(range(count))
+    assert found == list(range(count))
+
+
 def test_what_is_a_sequence_stays_what_it_is():
     for items in ([1, 2], (1, 2), range(2)):
         assert at_hand([items]) is items
@@ -92,7 +103,7 @@ def test_what_comes_slowly_is_called_as_it_comes():
     assert lw.map(call, items()) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 100])
+@pytest.mark.parametrize("count", [0, 1, 5, 100, 20_000])
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_what_came_before_the_input_raised_is_called_with(count, error):
     """But for what ends the program: whoever presses Ctrl-C does not wait for calls that have not begun."""

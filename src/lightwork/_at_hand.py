@@ -6,7 +6,7 @@ condition. Drawing all that they have takes less than a look at whether they hav
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
 
 from lightwork._clock import SystemClock
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 AT_ONCE = 0.001
 """Seconds for which items are drawn that may turn out to be all."""
+
+MANY, SOON, HELPING = 1000, 0.005, 64
+"""Items that have come by then where they come so fast that it goes on for so many seconds in all, by so many at a
+time: a file's lines, say. To load what else there is to be done with them takes twice as long."""
 
 _NONE: dict[None, None] = {}
 _CONTAINERS = (
@@ -69,6 +73,12 @@ class Begun:
                     break
             else:
                 return True
+            until = began + SOON if len(drawn) >= MANY else 0.0
+            while now() < until:
+                before = len(drawn)
+                drawn.extend(islice(self.rest, HELPING))  # which keeps what came before the input raised
+                if len(drawn) - before < HELPING:
+                    return True
         except BaseException as error:  # noqa: BLE001 - the caller's iterator, or a Ctrl-C: raised again in its place
             self.rest = _raising([error])
             if not isinstance(error, Exception):

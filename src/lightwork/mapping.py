@@ -57,7 +57,7 @@ def map(fn: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Optio
     With several iterables ``fn`` gets one argument from each; the shortest ends the map (``strict=True`` insists on
     equal lengths). The options are described in ``Options``. Each item is called exactly once unless ``retries`` say
     otherwise. A list that becomes longer meanwhile is mapped as it was; one that becomes shorter is a RuntimeError. Of
-    an iterator the items that come within a millisecond are drawn before the first call, and later ones ahead of
+    an iterator the items that come at once are drawn before the first call, for 5 ms at most, and later ones ahead of
     theirs: one that waits for what a call does may wait for ever, and what calls add to what it goes through may be
     missed.
 
