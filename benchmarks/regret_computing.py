@@ -34,7 +34,7 @@ def python_16_calls(scale: float) -> Work:
 
 @job
 def five_milliseconds(scale: float) -> Work:
-    return Work(burn, [8_000] * count(10, scale))
+    return Work(burn, [8_000] * count(20, scale))
 
 
 @job
