@@ -21,7 +21,7 @@ from lightwork.testing import SimulatedMachine, Workload, best_fixed, simulate
 from tests.decisions.test_simulated import CALLS, KINDS, LENGTHS, LONG, SHAPES, percentile, workload
 
 GRID = [point for point in itertools.product(KINDS, SHAPES, CALLS, LENGTHS, (2, 4, 16)) if point[0] != "does both"]
-_take_over, _size = AutoRun._take_over, Batching.size
+_take_over, _size = AutoRun.take_over, Batching.size
 
 
 def at_once(self: Any, number: int, backend: Any) -> None:
@@ -37,8 +37,8 @@ def equal_shares(self: Any, pending: int, workers: int, more: bool) -> int:
 
 
 PARTS: list[tuple[str, Any, str, Callable[..., Any]]] = [
-    ("the look into running calls", AutoRun, "look_in", lambda *_: False),
-    ("the caller goes on while workers start", AutoRun, "_take_over", at_once),
+    ("the look into running calls", AutoRun, "look_in", lambda *_: None),
+    ("the caller goes on while workers start", AutoRun, "take_over", at_once),
     ("batches that become smaller", Batching, "size", equal_shares),
     ("the caller takes calls back", Dispatch, "_waited_for", lambda *_: False),
 ]

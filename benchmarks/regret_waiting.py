@@ -61,22 +61,6 @@ def records_to_fill_in(scale: float) -> Work:
     return Work(fill_in, records, state=lambda: records)
 
 
-TOTAL: list[int] = [0]
-GUARD = threading.Lock()
-
-
-def add_up(item: int) -> int:
-    time.sleep(0.02)
-    with GUARD:
-        TOTAL[0] += item
-    return item
-
-
-@job
-def adds_up_under_a_lock(scale: float) -> Work:
-    return Work(add_up, range(count(200, scale)), state=lambda: list(TOTAL))
-
-
 def nap_and_burn(item: int) -> int:
     time.sleep(0.005)
     return burn(80_000) + item

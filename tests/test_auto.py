@@ -8,7 +8,6 @@ import hashlib
 import importlib
 import itertools
 import os
-import queue
 import random
 import signal
 import sqlite3
@@ -255,54 +254,6 @@ def test_calls_that_change_the_same_argument_are_made_one_after_another(add, fur
     report = lw.map(add, [account] * 60, *further).report
     assert account["total"] == 60
     assert used(report) == {"serial"} and "changes its argument" in str(report)
-
-
-LOCK = threading.Lock()
-
-
-def add_under_a_lock(x):
-    global TOTAL
-    time.sleep(0.005)
-    with LOCK:
-        total = TOTAL
-        time.sleep(0.0001)
-        TOTAL = total + x
-
-
-def test_calls_that_wait_and_then_change_something_under_a_lock_go_to_threads():
-    global TOTAL
-    TOTAL = 0
-    report = lw.map(add_under_a_lock, range(200)).report
-    assert sum(range(200)) == TOTAL
-    assert "threads" in used(report) and "processes" not in used(report)
-
-
-def test_calls_that_compute_and_then_change_something_under_a_lock_stay_in_this_process(work):
-    global TOTAL
-    TOTAL = 0
-
-    def add(x):
-        global TOTAL
-        count(work)
-        with LOCK:
-            TOTAL += x
-
-    report = lw.map(add, range(40)).report
-    assert sum(range(40)) == TOTAL and not {"processes", "interpreters"} & used(report)
-    refused = dict(report.refused)
-    assert "processes" not in refused or "TOTAL" in refused["processes"]
-
-
-def test_what_calls_put_into_a_queue_is_all_there():
-    tasks = queue.Queue()
-
-    def put(x):
-        time.sleep(0.005)
-        tasks.put(x)
-
-    report = lw.map(put, range(200)).report
-    assert sorted(tasks.get() for _ in range(200)) == list(range(200))
-    assert "threads" in used(report)
 
 
 def test_a_part_of_an_argument_may_be_everybody_s():

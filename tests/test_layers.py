@@ -26,7 +26,7 @@ FLOORS: dict[str, str] = {
     "_culprit _carried",
     "kit": "_kit.*",
     "backends": "_backends.*",
-    "decisions": "_account _advice _attempts _backlog _batching _bytecode _captured _change _changers _dispatch "
+    "decisions": "_account _advice _apart _attempts _backlog _batching _bytecode _captured _change _changers _dispatch "
     "_effects _fills _fingerprint _flow _growth _headroom _instructions _lanes _model _pace _past _policy "
     "_report _shared _submitted _way_back _worth",
     "engine": "_at_hand _auto _engine _evidence _handing_over _live _memory _opening _plan _prelude _remembering "

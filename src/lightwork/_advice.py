@@ -145,7 +145,7 @@ def shared_state(case: Case) -> Iterator[Finding]:
             COSTS,
             f"The function {stays}, so that all calls were made one after another. Without that {_would(case, best)}.",
             "",
-            RETURN + (" Or change it under a lock, and threads may do so." if best.backend == "threads" else ""),
+            RETURN,
             (best.backend,),
         )
 

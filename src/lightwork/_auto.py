@@ -7,7 +7,6 @@ another, or more of it, the choice is made again (``_second_choice``).
 from __future__ import annotations
 
 import math
-from itertools import chain
 
 from lightwork import _context
 from lightwork._backends._local import run_batch
@@ -19,7 +18,6 @@ from lightwork._demand import Canary, Demand, Meter
 from lightwork._dispatch import Send
 from lightwork._engine import TRIAL_BATCH, Run
 from lightwork._evidence import CANARY_SECONDS, Evidence, Running
-from lightwork._fingerprint import apart
 from lightwork._growth import MANY, Growth
 from lightwork._handing_over import HandOver
 from lightwork._live import Live
@@ -136,7 +134,7 @@ class AutoRun(Run):
         if self._scout is not None and crew.meter.offspring is None and not (opening and opening.computes):
             crew.meter.offspring = self._scout.offspring()
         print, unfilled = (opening.print, opening.unfilled) if opening else (None, None)
-        self.evidence = Evidence(crew.meter, print, unfilled, self._apart_items)
+        self.evidence = Evidence(crew.meter, print, unfilled, self._whole)
         if opening is not None and opening.held_gil:
             self.evidence.heard()
 
@@ -401,16 +399,9 @@ class AutoRun(Run):
             self._keep_out_of_processes(stays)
         return True
 
-    def _apart_items(self) -> bool | None:
-        """Whether no two calls have the same argument that can be changed; None where that is not known."""
-        source = self._source
-        if source is None or source.whole is None:
-            return None
-        if source.style == "one":
-            return apart(source.whole)
-        # Of several arguments another one may be changed than the one that calls share.
-        tuples = all(type(item) is tuple for item in source.whole)
-        return (tuples and apart(chain.from_iterable(source.whole))) or None
+    def _whole(self) -> Sequence[Any] | None:
+        """All items, where they are there."""
+        return self._source.whole if self._source is not None else None
 
     def _makers(self) -> Callable[[], float] | None:
         """The CPU clock of those who make the calls; None: of this thread."""

@@ -4,7 +4,6 @@ objects of which that is known, or which are nobody's concern.
 
 from __future__ import annotations
 
-import _thread
 from types import BuiltinFunctionType
 
 from lightwork._lean import deque
@@ -62,8 +61,6 @@ PROCESS_STATE = {
     ("locale", "setlocale"): "the locale",
 }
 
-_LOCKS = (type(_thread.allocate_lock()), _thread.RLock)
-
 INPLACE = _words("__iadd__ __isub__ __imul__ __ior__ __iand__ __ixor__")
 
 
@@ -79,21 +76,6 @@ def changer_of(val: Val) -> Val | None:
 
 def is_queue(obj: Any) -> bool:
     return _is_from("queue", obj, "Queue", "SimpleQueue")
-
-
-def is_lock(obj: Any) -> bool:
-    """Whether one thread at a time is in a ``with`` block of it."""
-    return (
-        isinstance(obj, _LOCKS)
-        or _is_from("threading", obj, "Condition")
-        or _is_from("multiprocessing.synchronize", obj, "Lock", "RLock")
-        or _is_from("lightwork._kit.locks", obj, "Lock")
-    )
-
-
-def is_for_threads(obj: Any) -> bool:
-    """Whether threads may change it at the same time: it is made for that."""
-    return is_queue(obj) or _is_from("threading", obj, "Event")
 
 
 def each_thread_its_own(obj: Any) -> bool:

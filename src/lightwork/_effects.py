@@ -33,14 +33,12 @@ from lightwork._changers import (
     VIEWS,
     changer_of,
     each_thread_its_own,
-    is_for_threads,
-    is_lock,
     is_queue,
     logs,
 )
 from lightwork._flow import Flow
-from lightwork._instructions import ACQUIRED, Held, Inner, Present
-from lightwork._record import Record, replace
+from lightwork._instructions import Inner, Present
+from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child, lookup
 
 TYPE_CHECKING = False
@@ -60,8 +58,7 @@ class Effect(Record, frozen=True):
 
     ``what``: in words. ``name``: of what is changed ("counter", "self.total"). ``where``: "file:line", or "" for
     a function without bytecode. ``certain``: False if it happens on some paths only, or is a guess from a name.
-    ``kind``: what it belongs to: "argument", "global", "closure", "default", "object" or "process". ``guarded``: it
-    happens where a lock is held, or to what is made for threads, as a queue, so that threads may do it.
+    ``kind``: what it belongs to: "argument", "global", "closure", "default", "object" or "process".
     """
 
     what: str
@@ -69,7 +66,6 @@ class Effect(Record, frozen=True):
     certain: bool
     name: str
     kind: str = "object"
-    guarded: bool = False
 
     @property
     def of_argument(self) -> bool:
@@ -92,7 +88,6 @@ def effects(fn: Callable[..., Any]) -> list[Effect]:
         reader.read(fn)
     except Exception:  # noqa: BLE001 - bytecode of a kind never seen: what was found until here still holds
         reader.cut = True
-    reader.see_pools()
     return sorted(reader.found.values(), key=lambda effect: not effect.certain)
 
 
@@ -120,10 +115,6 @@ class Reader:
         """Locals of threads, and the attributes that are stored in them."""
         self.held: tuple[Any, Mapping[str, Any]] = None, {}
         """A local of threads, and what it is supposed to have already where that is asked for."""
-        self.taken: list[tuple[Any, tuple[str, str]]] = []
-        """Queues that something is taken from, and where that was found."""
-        self.given: list[Any] = []
-        """Queues that something is put into."""
         self.seen: set[tuple[Any, ...]] = set()
         self.steps = _STEPS
         self.cut = False
@@ -139,7 +130,7 @@ class Reader:
         if isinstance(fn, BuiltinFunctionType) and isinstance(fn.__self__, BUILTIN_TYPES):
             if fn.__name__ in CHANGES_CONTAINERS:
                 kind = type(fn.__self__).__name__
-                self.add(Effect(f"changes the {kind} whose method {fn.__name__} it is", "", True, kind))
+                self._add(f"changes the {kind} whose method {fn.__name__} it is", "", True, kind)
             return
         if isinstance(fn, MethodType):
             given.insert(0, self._bound("self", fn.__self__))
@@ -166,10 +157,8 @@ class Reader:
         named: Mapping[str, Val | None],
         depth: int,
         root: bool = False,
-        guarded: bool = False,
     ) -> None:
-        """Reads a function's body; ``args`` say what is known of its first arguments. ``guarded``: it is called where a
-        lock is held."""
+        """Reads a function's body; ``args`` say what is known of its first arguments."""
         code = fn.__code__
         slots: dict[int, Val | None] = {}
         names = code.co_varnames
@@ -196,43 +185,28 @@ class Reader:
                 free.append(_interesting("closure", name, cell.cell_contents))
             except ValueError:  # an empty cell
                 free.append(None)
-        self.body(Inner(code, tuple(free), frozenset(code.co_freevars)), slots, fn.__globals__, depth, guarded)
+        self.body(Inner(code, tuple(free), frozenset(code.co_freevars)), slots, fn.__globals__, depth)
 
-    def body(
-        self, inner: Inner, slots: dict[int, Val | None], scope: dict[str, Any], depth: int, guarded: bool
-    ) -> None:
+    def body(self, inner: Inner, slots: dict[int, Val | None], scope: dict[str, Any], depth: int) -> None:
         """Reads one code object."""
-        key = (inner, tuple(slots.items()), guarded)
+        key = (inner, tuple(slots.items()))
         if key in self.seen or depth > _DEPTH or len(self.seen) >= _CODES:
             return
         self.seen.add(key)
-        listener = _Listener(self, inner.code, scope, depth, guarded)
-        listener.flow = Flow(inner.code, slots, inner.free, scope, listener, inner.foreign)
-        listener.flow.run()
+        listener = _Listener(self, inner.code, scope, depth)
+        Flow(inner.code, slots, inner.free, scope, listener, inner.foreign).run()
 
-    def add(self, effect: Effect) -> None:
-        """One that was seen here, or once more: it is as certain as ever, and guarded if it always is."""
-        key = effect.what, effect.where
-        if (known := self.found.get(key)) is not None:
-            certain, guarded = known.certain or effect.certain, known.guarded and effect.guarded
-            effect = replace(effect, certain=certain, guarded=guarded)
-        self.found[key] = effect
-
-    def see_pools(self) -> None:
-        """What is taken from a queue, and put back there, is lent: nobody minds which one it is."""
-        for queue, key in self.taken:
-            if any(queue is one for one in self.given):
-                self.found[key] = replace(self.found[key], guarded=True)
+    def _add(self, what: str, where: str, certain: bool, name: str, kind: str = "object") -> None:
+        key = (what, where)
+        if key not in self.found or (certain and not self.found[key].certain):
+            self.found[key] = Effect(what, where, certain, name, kind)
 
 
 class _Listener:
     """Is told by the flow through one code object what happens there, and judges it."""
 
-    flow: Flow
-
-    def __init__(self, reader: Reader, code: CodeType, scope: dict[str, Any], depth: int, guarded: bool) -> None:
+    def __init__(self, reader: Reader, code: CodeType, scope: dict[str, Any], depth: int) -> None:
         self.reader, self.code, self.scope, self.depth = reader, code, scope, depth
-        self._guarded = guarded
 
     def step(self) -> bool:
         """Counts an instruction; False when there were enough."""
@@ -251,38 +225,25 @@ class _Listener:
         """Whether what is thrown may come to a handler: not where it waits for what is there to be missing."""
         return not any(_is_tried(self.code, handler, name) for name in self.reader.held[1])
 
-    @property
-    def guarded(self) -> bool:
-        """Whether a lock is held where what happens just now happens."""
-        return self._guarded or self.flow.holds_a_lock
-
-    def _follow(self, fn: FunctionType, args: list[Val | None], named: Mapping[str, Val | None]) -> None:
-        self.reader.follow(fn, args, named, self.depth + 1, guarded=self.guarded)
-
-    def report(self, what: str, name: str, at: int, kind: str, certain: bool = True, guarded: bool = False) -> None:
-        where = f"{self.code.co_filename}:{line(self.code, at)}"
-        self.reader.add(Effect(what, where, certain, name, kind, guarded))
+    def report(self, what: str, name: str, at: int, kind: str, certain: bool = True) -> None:
+        self.reader._add(what, f"{self.code.co_filename}:{line(self.code, at)}", certain, name, kind)
 
     def stored_global(self, name: str, at: int) -> None:
         """``global name`` and an assignment."""
-        self.report(f'changes the global "{name}"', name, at, "global", guarded=self.guarded)
+        self.report(f'changes the global "{name}"', name, at, "global")
 
     def stored_free(self, name: str, at: int) -> None:
         """``nonlocal name`` and an assignment."""
-        self.report(f'changes the closure variable "{name}"', name, at, "closure", guarded=self.guarded)
+        self.report(f'changes the closure variable "{name}"', name, at, "closure")
 
-    def changed(self, val: Val | None, at: int, certain: bool = True, guarded: bool = False) -> None:
+    def changed(self, val: Val | None, at: int, certain: bool = True) -> None:
         """An attribute, item or content of ``val`` was written."""
         if val is None:
             return
         if each_thread_its_own(val.obj):
             self.reader.filled.append((val.obj, val.attr))
             return
-        what, certain = f'changes {_KINDS[val.kind]} "{val.name}"', certain and not val.maybe
-        self.report(what, val.name, at, val.kind, certain, guarded or self.guarded)
-        if is_queue(val.obj):
-            found = what, f"{self.code.co_filename}:{line(self.code, at)}"
-            self.reader.taken.append((val.obj, found))
+        self.report(f'changes {_KINDS[val.kind]} "{val.name}"', val.name, at, val.kind, certain and not val.maybe)
 
     def inplace(self, val: Val | None, at: int, new_list: bool) -> None:
         """``val += …``: a change for a list, a new object for a number."""
@@ -296,13 +257,13 @@ class _Listener:
 
     def nested(self, inner: Inner, slots: dict[int, Val | None]) -> None:
         """A function that is defined here: a lambda, a comprehension, a closure."""
-        self.reader.body(inner, slots, self.scope, self.depth + 1, self.guarded)
+        self.reader.body(inner, slots, self.scope, self.depth + 1)
 
     def fetched(self, base: Val, found: property) -> None:
         """An attribute that a method of the class works out."""
         plain = unwrapped(found)
         if plain is not None and own(plain.__code__) and not isinstance(base.obj, type):
-            self._follow(plain, [base], {})
+            self.reader.follow(plain, [base], {}, self.depth + 1)
 
     def special(self, val: Val | None, name: str) -> None:
         """A method that an operator or a statement calls."""
@@ -310,7 +271,7 @@ class _Listener:
             return
         plain = unwrapped(lookup(type(val.obj), name))
         if plain is not None and own(plain.__code__):
-            self._follow(plain, [val], {})
+            self.reader.follow(plain, [val], {}, self.depth + 1)
 
     def advanced(self, val: Val | None, at: int) -> None:
         """Something was asked for its next items. An argument's may be what the function is for."""
@@ -401,7 +362,7 @@ class _Listener:
         elif plain is None and not isinstance(obj, BuiltinFunctionType):
             plain, args = unwrapped(lookup(type(obj), "__call__")), [fn, *args]
         if plain is not None and own(plain.__code__):
-            self._follow(plain, args, named)
+            self.reader.follow(plain, args, named, self.depth + 1)
 
     def method(
         self,
@@ -418,7 +379,7 @@ class _Listener:
         if plain is not None:
             if own(plain.__code__):
                 static = isinstance(lookup(type(base.obj), attr), staticmethod) or isinstance(base.obj, type)
-                self._follow(plain, args if static else [base, *args], named)
+                self.reader.follow(plain, args if static else [base, *args], named, self.depth + 1)
                 return None
             if base.obj is not MISSING and not isinstance(base.obj, BUILTIN_TYPES):
                 # A library's own object, its method written in Python: judged by name like one written in C.
@@ -426,10 +387,6 @@ class _Listener:
         known = base.obj is not MISSING
         if isinstance(base.obj, type) and args and args[0] is not None and not isinstance(args[0].obj, type):
             return self.method(args[0], attr, MISSING, args[1:], named, at, used)  # list.append(results, x)
-        if is_lock(base.obj) and attr in ("acquire", "release"):
-            # One that need not wait, or not for ever, may not have got it.
-            self.flow.slots[ACQUIRED] = Held() if attr == "acquire" and not (args or named) else None
-            return None
         if known and is_queue(base.obj) and attr in ("get", "get_nowait"):
             self.changed(base, at)
             return None
@@ -442,14 +399,12 @@ class _Listener:
             return None
         if known and (base.obj is sys.stdout or base.obj is sys.stderr or logs(base.obj)):
             return None
-        if (for_threads := is_for_threads(base.obj)) and attr.startswith("put"):
-            self.reader.given.append(base.obj)
         if attr in CHANGES_ALWAYS:
-            self.changed(base, at, certain=known or not used or attr in INSIDE, guarded=for_threads)
+            self.changed(base, at, certain=known or not used or attr in INSIDE)
         elif attr in CHANGES_UNUSED and (
             not used or attr in VALUE_USED or (known and isinstance(base.obj, BUILTIN_TYPES))
         ):
-            self.changed(base, at, guarded=for_threads)
+            self.changed(base, at)
         return child(base, "[...]") if attr in INSIDE else None
 
 

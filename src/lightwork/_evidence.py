@@ -52,18 +52,17 @@ class Running:
 class Evidence:
     """Of one run. ``meter`` times the caller's calls; ``print``: an item's index and its fingerprint from before its
     call, where that was taken already; ``unfilled``: locals of threads that held nothing before the first call, where
-    that was looked at. ``apart``: whether each call has an item of its own, which it may change beside the others, or
-    some have the same one; None where nobody knows."""
+    that was looked at. ``items``: all of them, where they are there."""
 
     def __init__(
         self,
         meter: Meter,
         print: tuple[int, int | None] | None,
         unfilled: tuple[local, ...] | None = None,
-        apart: Callable[[], bool | None] = lambda: None,
+        items: Callable[[], Sequence[Any] | None] = lambda: None,
     ) -> None:
         self.meter = meter
-        self._apart = apart
+        self._items = items
         self._unfilled = unfilled
         self.sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
         """A call or two: items, and their results where there are any yet."""
@@ -202,24 +201,32 @@ class Evidence:
         from lightwork._effects import effects  # reading bytecode takes modules that short jobs do without
 
         found = [effect for effect in effects(fn) if effect.certain]
+        changes = [effect for effect in found if effect.of_argument]
+        if changes and self._are_apart(fn):
+            found = [effect for effect in found if not effect.of_argument]
         found_empty = self._unfilled or ()
         tied = ties(fn, found_empty)
         leave(found_empty)
-        apart = any(effect.of_argument for effect in found) and self._apart()
-        for_threads = [effect for effect in found if effect.guarded or (effect.of_argument and apart)]
-        to_thread = [
-            *(effect for effect in found if effect not in for_threads),
-            *(tie for tie in tied if tie.to == "thread"),
-        ]
+        to_thread = [*found, *(tie for tie in tied if tie.to == "thread")]
         self.effects = str(to_thread[0]) if to_thread else None
         self.effects_known = True
-        if tied or for_threads:
-            return f"the function {[*tied, *for_threads][0]}"
+        if tied or changes:
+            return f"the function {[*tied, *changes][0]}"
         return self.changed() if self.item_changed else None
+
+    def _are_apart(self, fn: Fn) -> bool:
+        """Whether calls may change what each of them is given beside the others."""
+        from lightwork._apart import alone
+
+        items = self._items()
+        return items is not None and alone(fn, items)
 
     def changed(self) -> str:
         """A call has changed its argument: returns what this ties to this process, where others have a copy."""
-        if self.effects is None and self._apart() is False:
+        from lightwork._apart import same
+
+        items = self._items()
+        if self.effects is None and items is not None and same(items):
             self.effects = "changes its argument, and some calls have the same one"
         return "the function changes its argument"
 

@@ -10,7 +10,6 @@ from lightwork._lean import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
 
@@ -28,12 +27,6 @@ _ATOMS = (int, float, str, bytes, bool, complex, type(None))
 def immutable(value: Any) -> bool:
     """Whether a call certainly cannot change it."""
     return type(value) in _ATOMS
-
-
-def apart(things: Iterable[Any]) -> bool:
-    """Whether no two of them are one and the same that a call can change."""
-    changeable = [id(thing) for thing in things if not immutable(thing)]
-    return len(set(changeable)) == len(changeable)
 
 
 class _TooLarge(Exception):

@@ -11,7 +11,6 @@ import sys
 from types import CodeType
 
 from lightwork._bytecode import ATTR_HAS_FLAG, NULL_ABOVE, PARTS_WITH_FUNCTION, Decoded, Handler, Step, decode
-from lightwork._changers import is_lock
 from lightwork._record import Record
 from lightwork._shared import MISSING, Val, child
 from lightwork._typing import Protocol
@@ -50,15 +49,7 @@ class Present(Record, frozen=True):
     true: bool
 
 
-class Held(Record, frozen=True):
-    """A lock is held as long as this lies on the stack, as the end of its ``with`` block, or in ``ACQUIRED``."""
-
-
-ACQUIRED = -1
-"""The slot, of no variable, for a lock that was acquired by name."""
-
-
-Value = Val | Cell | Inner | Const | Present | Held | None
+Value = Val | Cell | Inner | Const | Present | None
 
 
 class Listener(Protocol):
@@ -81,9 +72,6 @@ class Listener(Protocol):
         self, fn: Val, args: list[Val | None], named: Mapping[str, Val | None], at: int, used: bool
     ) -> Val | None: ...
 
-
-_EXIT = 1
-"""What LOAD_SPECIAL has for ``__exit__``: from Python 3.14 on, where a ``with`` block begins with two of them."""
 
 _RESULT_IS_NEW = (
     *("UNARY_", "COMPARE", "FORMAT", "CONVERT", "TO_BOOL"),
@@ -121,11 +109,6 @@ class Frame:
         if effect < 0:
             return self.stack[:effect]
         return self.stack + [None] * effect
-
-    @property
-    def holds_a_lock(self) -> bool:
-        """Whether one certainly is where what happens just now happens."""
-        return any(type(value) is Held for value in (*self.stack, self.slots.get(ACQUIRED)))
 
     def val(self, value: Value) -> Val | None:
         """What is shared of a value: all of it, or nothing."""
@@ -323,8 +306,6 @@ class Frame:
         top = self.val(self.stack[-1])
         self.tell.special(top, "__enter__")
         self.tell.special(top, "__exit__")
-        if top is not None and is_lock(top.obj) and (step.op == "BEFORE_WITH" or step.arg == _EXIT):
-            self.stack[-1] = Held()
         self.stack = self.moved(step.effect())
 
     def kw_names(self, step: Step) -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lightwork import _reasons
+from lightwork._apart import alone
 from lightwork._by_code import MAINS
 from lightwork._captured import ties
 from lightwork._clock import SystemClock
 from lightwork._demand import Demand
 from lightwork._effects import effects
-from lightwork._fingerprint import apart
 from lightwork._inventory import machine
 from lightwork._reasons import Facts
 from lightwork._sameness import Same, first_difference
@@ -297,21 +297,21 @@ class Session:
             return False
         found = [effect for effect in effects(self.fn) if effect.certain]
         told = any("changes its arguments" in finding for finding in self.findings)
-        own = apart(argument for arguments in self.items for argument in arguments)
-        bound = [effect for effect in found if not (effect.guarded or (effect.of_argument and own))]
+        changes = [effect for effect in found if effect.of_argument]
+        own = changes if changes and alone(self.fn, self.items) else []
         for effect in found:
-            if told and effect.kind == "argument":
+            if told and effect.what.startswith("changes its argument"):
                 continue
-            elsewhere = ", in threads it may be torn" if effect in bound else ""
-            where = "in the calling thread" if effect in bound else "in this process"
-            self.findings.append(f"It {effect}: in processes that is lost{elsewhere}; lw.map keeps it {where}.")
+            torn, where = (
+                (", in threads it may be torn", "the calling thread") if effect not in own else ("", "threads")
+            )
+            self.findings.append(f"It {effect}: in processes that is lost{torn}; lw.map keeps it in {where}.")
         tied = ties(self.fn, self.unfilled)
         for tie in tied:
             where = "in the calling thread" if tie.to == "thread" else "in this process"
             self.findings.append(f"It {tie}: lw.map keeps it {where}.")
-        if bound or any(tie.to == "thread" for tie in tied):
-            return True
-        return winner is not None and winner.backend in ("processes", "interpreters") and bool(found or tied)
+        elsewhere = winner is not None and winner.backend in ("processes", "interpreters")
+        return len(found) > len(own) or any(tie.to == "thread" for tie in tied) or (elsewhere and bool(own or tied))
 
     @staticmethod
     def advice(winner: Row, facts: Facts, name: str, kept: bool) -> tuple[str, ...]:

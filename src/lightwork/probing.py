@@ -8,6 +8,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from lightwork import _machine
+from lightwork._apart import alone
 from lightwork._awaitable import is_coroutine_function
 from lightwork._backends._registry import NAMES
 from lightwork._backends._registry import backend as made
@@ -32,7 +33,8 @@ class Profile:
     ``demand``: of one call; ``calls``: how many items there are, or None for an input without a length;
     ``effects``: what the function was seen to change; ``refused``: why it cannot be sent to a process, or None;
     ``cores`` and ``gil``: of this machine and Python; ``coroutine``: it is a coroutine function; ``begun``: for how
-    many seconds backends had been starting, or were ready: an earlier map has left that behind for the next one.
+    many seconds backends had been starting, or were ready: an earlier map has left that behind for the next one;
+    ``apart``: a call may change its argument beside the others, for no way leads from there to another call's.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Profile:
     coroutine: bool
     unavailable: dict[str, str]
     begun: dict[str, float] = field(default_factory=dict)
+    apart: bool = False
 
     def predict(self, backend: str, workers: int | None = None) -> Prediction:
         """What one backend is predicted to take; ``workers`` by default as many as are worth having.
@@ -70,8 +73,8 @@ class Profile:
         """Why this function cannot, or should not, run in a backend; None if it can."""
         if backend in self.unavailable:
             return self.unavailable[backend]
-        if (changed := self._changed(made(backend).capabilities.shares_memory)) and backend != "serial":
-            return f"it {changed[0]}"
+        if (changes := self._changes(made(backend).capabilities.shares_memory)) and backend != "serial":
+            return f"it {changes[0]}"
         if backend in ("processes", "interpreters") and self.refused is not None:
             return self.refused
         return None
@@ -91,8 +94,8 @@ class Profile:
         """One sentence on what to do."""
         best, serial = self.best, self.predict("serial")
         gain = serial.seconds / best.seconds if best.seconds > 0 else 1.0
-        if changed := self._changed(True):
-            return f"It {changed[0]}: keep it in one thread, or let it return what it changes."
+        if changes := self._changes(True):
+            return f"It {changes[0]}: keep it in one thread, or let it return what it changes."
         if best.backend == "serial" or gain < 1.1:
             return "A plain loop is as good as anything here: " + (
                 "there is too little work to share out."
@@ -103,9 +106,10 @@ class Profile:
             )
         return f"{best.backend} ({best.workers} at a time) should be {gain:.1f} times as fast as a plain loop."
 
-    def _changed(self, in_threads: bool) -> list[Effect]:
-        """What keeps it out of others' hands: what is guarded, or its own, threads may change, too."""
-        return [one for one in self.effects if one.certain and not (in_threads and (one.guarded or one.of_argument))]
+    def _changes(self, in_threads: bool) -> list[Effect]:
+        """What it changes that keeps it out of others' hands."""
+        own = in_threads and self.apart
+        return [effect for effect in self.effects if effect.certain and not (own and effect.of_argument)]
 
     def _others(self) -> list[Prediction]:
         return [one for one in self.predictions if one.backend != "serial"]
@@ -196,6 +200,8 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
     calls = min((len(items) for items in iterables if isinstance(items, Sized)), default=None)
     coroutine = is_coroutine_function(fn)
     found = tuple(effects(fn))
+    there = all(type(items) in (list, tuple, range) for items in iterables)
+    apart = there and any(effect.of_argument for effect in found) and alone(fn, [*zip(*iterables, strict=False)])
     rows = zip(*iterables, strict=False)
     meter, share, wire = _measure(fn, rows, budget, coroutine)
     unavailable = {"asyncio": "it is not a coroutine function"}
@@ -215,6 +221,7 @@ def probe(fn: Callable[..., Any], *iterables: Iterable[Any], budget: float = 0.5
         coroutine=coroutine,
         unavailable=unavailable,
         begun={name: begun for name in NAMES if (begun := made(name).begun())},
+        apart=apart,
     )
 
 

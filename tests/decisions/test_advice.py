@@ -173,7 +173,7 @@ def test_what_keeps_a_function_in_the_calling_thread():
     told = found(ran("serial", 100, 1.0, Lane("serial", 1, 100, 1.0, 1.0), demand=COUNTS, stays=stays))
     assert stays in told["shared-state"].what and "2 processes would be 1.8 times as fast" in told["shared-state"].what
     told = found(ran("serial", 100, 2.0, Lane("serial", 1, 100, 2.0, 0.01), demand=WAITS, stays=stays))
-    assert "100 threads would be" in told["shared-state"].what and "under a lock" in told["shared-state"].remedy
+    assert "100 threads would be" in told["shared-state"].what
     why = (("processes", "the function cannot be pickled: cannot pickle '_thread.lock' object"),)
     told = found(ran("serial", 100, 1.0, Lane("serial", 1, 100, 1.0, 1.0), demand=COUNTS, refused=why))
     assert "cannot pickle '_thread.lock' object" in told["refused"].what and "lw.check" in told["refused"].remedy

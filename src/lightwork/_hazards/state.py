@@ -63,8 +63,6 @@ def _told(subject: Subject, effect: Effect) -> tuple[str, str, tuple[str, ...]]:
             subject.parallel,
         )
     remedy = "Return the value, and put the results together after the map."
-    if effect.guarded:
-        return (f"{effect.what}. {_SEPARATE}.", f'Use backend="threads". Or: {remedy}', subject.pickling)
     if effect.kind == "default":
         remedy = "Make it inside the function: def fn(x, cache=None), then if cache is None: cache = {}. " + remedy
     return (

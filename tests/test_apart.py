@@ -1,0 +1,185 @@
+"""Calls that change what they are given: beside each other only where no way leads from one's to another's."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import functools
+import itertools
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+import lightwork as lw
+from lightwork._apart import alone, same
+
+CALLS = 60
+PATTERN, NAMES = re.compile("a"), ("a", "b")
+ROWS: list[dict[str, int]] = []
+
+
+def fill(record):
+    record["found"] = bool(PATTERN.search(NAMES[0]))
+
+
+def append(row):
+    row.append(time.time())
+
+
+def of_helper(record):
+    fill(record)
+
+
+def of_table(record):
+    record["sum"] = ROWS[record["i"] - 1]["sum"]
+
+
+def of_table_by_helper(record):
+    of_table(record)
+
+
+class Counter:
+    def add(self, record):
+        record["n"] = 1
+
+
+def day():
+    return {"on": datetime.date(2024, 1, 1), "path": Path("a"), "tags": ["x"], "pair": (1, 2.0, "c")}
+
+
+SHARED = {"n": 0}
+
+
+@pytest.mark.parametrize(
+    ("fn", "items", "is_so"),
+    [
+        (fill, [{"a": n} for n in range(3)], True),
+        (fill, [day(), day()], True),
+        (append, [[n] for n in range(3)], True),
+        (append, [bytearray(2), collections.deque([1]), [(1, [2])], {3}], True),
+        (of_helper, [{}, {}], True),
+        (functools.partial(fill), [{}, {}], True),
+        (lambda a, b: a.update(b=b), [({}, 1), ({}, 2)], True),
+        (fill, [{}] * 2, False),
+        (fill, [{"acc": SHARED}, {"acc": SHARED}], False),
+        (fill, [({}, SHARED), ({}, SHARED)], False),
+        (append, [[[]], [[]], [ROWS, [ROWS]]], False),
+        (of_table, [{"i": 1}, {"i": 2}], False),
+        (of_table_by_helper, [{"i": 1}, {"i": 2}], False),
+        (functools.partial(lambda table, record: record.update(table), SHARED), [{}, {}], False),
+        (lambda record, table=ROWS: record.update(n=len(table)), [{}, {}], False),
+        (Counter().add, [{}, {}], False),
+        (fill, [collections.OrderedDict(), collections.OrderedDict()], False),
+        (fill, [Counter(), Counter()], False),
+        (append, [memoryview(bytearray(3)), memoryview(bytearray(3))], False),
+    ],
+)
+def test_it_is_seen_whether_a_way_leads_from_one_to_another(fn, items, is_so):
+    assert alone(fn, items) is is_so
+
+
+def test_linked_items_are_not_apart():
+    nodes = [{"before": None} for _ in range(3)]
+    for before, node in itertools.pairwise(nodes):
+        node["before"] = before
+    assert not alone(fill, nodes)
+
+
+def test_the_same_is_what_can_be_changed():
+    assert not same([1, 1, "a", "a", None, None]) and not same([[], []])
+    assert same([SHARED, {}, SHARED])
+
+
+def test_arrays_are_apart_that_have_memory_of_their_own():
+    numpy = pytest.importorskip("numpy")
+    assert alone(append, [numpy.zeros(3), numpy.zeros(3)])
+    whole = numpy.zeros(9)
+    assert not alone(append, [whole[:3], whole[2:5]])
+    assert not alone(append, [numpy.array([[]], dtype=object)] * 2)
+    assert not alone(append, [numpy.ma.zeros(3), numpy.ma.zeros(3)])
+
+
+def add_up(nodes):
+    def add(node):
+        before = node["before"]
+        time.sleep(0.002)
+        node["sum"] = (before["sum"] if before else 0) + node["value"]
+        return node["sum"]
+
+    return add
+
+
+def test_what_a_call_finds_in_another_ones_item_is_what_the_loop_would_find():
+    nodes = [{"before": None, "value": n, "sum": 0} for n in range(CALLS)]
+    for before, node in itertools.pairwise(nodes):
+        node["before"] = before
+    assert lw.map(add_up(nodes), nodes) == [n * (n + 1) // 2 for n in range(CALLS)]
+
+
+def next_sum(record):
+    time.sleep(0.002)
+    record["sum"] = ROWS[record["i"] - 1]["sum"] + record["i"]
+
+
+def test_what_a_call_finds_in_a_table_is_what_the_loop_would_find():
+    ROWS[:] = [{"i": n, "sum": 0} for n in range(CALLS)]
+    lw.map(next_sum, ROWS)
+    assert [row["sum"] for row in ROWS] == [n * (n + 1) // 2 for n in range(CALLS)]
+
+
+def raise_by_one(view):
+    before = view[0]
+    time.sleep(0.002)
+    view[0] = before + 1
+
+
+@pytest.mark.parametrize("kind", ["views", "memory"])
+def test_memory_that_items_share_is_changed_by_one_call_after_another(kind):
+    if kind == "views":
+        numpy = pytest.importorskip("numpy")
+        memory = numpy.zeros(3)
+        items = [memory[:] for _ in range(CALLS)]
+    else:
+        memory = bytearray(3)
+        items = [memoryview(memory) for _ in range(CALLS)]
+    lw.map(raise_by_one, items)
+    assert memory[0] == CALLS
+
+
+class Bank:
+    total = 0
+
+
+class Wallet:
+    def add(self, amount):
+        before = Bank.total
+        time.sleep(0.002)
+        Bank.total = before + amount
+
+
+def pay(wallet):
+    wallet.add(1)
+
+
+def test_nobody_knows_what_a_method_of_an_item_changes():
+    Bank.total = 0
+    lw.map(pay, [Wallet() for _ in range(CALLS)])
+    assert Bank.total == CALLS
+
+
+def wait_and_fill(record):
+    time.sleep(0.005)
+    record["found"] = True
+
+
+def test_who_tells_of_it_tells_the_same():
+    apart, shared = [{"n": n} for n in range(40)], [{"n": 0}] * 40
+    assert lw.probe(wait_and_fill, apart).best.backend == "threads"
+    assert "keep it in one thread" in lw.probe(wait_and_fill, shared).advice
+    findings = lw.compare(wait_and_fill, apart, backends=["serial", "threads"], rounds=1).findings
+    assert not any("calling thread" in finding for finding in findings)
+    assert lw.map(wait_and_fill, apart).report.backend == "threads"
+    report = lw.map(wait_and_fill, shared).report
+    assert report.backend == "serial" and "changes its argument" in str(report)
