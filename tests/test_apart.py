@@ -174,6 +174,21 @@ def wait_and_fill(record):
     record["found"] = True
 
 
+class Answer:
+    pass
+
+
+def ask(record):
+    time.sleep(0.005)
+    record["answer"] = Answer()
+
+
+def test_what_calls_have_put_into_their_own_items_leads_nowhere():
+    records = [{"n": n} for n in range(CALLS)]
+    assert lw.map(ask, records).report.backend == "threads"
+    assert all(type(record["answer"]) is Answer for record in records)
+
+
 def test_who_tells_of_it_tells_the_same():
     apart, shared = [{"n": n} for n in range(40)], [{"n": 0}] * 40
     assert lw.probe(wait_and_fill, apart).best.backend == "threads"

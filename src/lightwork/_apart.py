@@ -47,7 +47,10 @@ def same(items: Sequence[Any]) -> bool:
 def alone(fn: Callable[..., Any], items: Sequence[Any]) -> bool:
     """Whether items are plain data, of which no two have any in common, and ``fn`` brings nothing along that could
     lead to another call's."""
-    return all(_leads_nowhere(value) for _, value in reach(fn)) and _are_strangers(items)
+    try:
+        return all(_leads_nowhere(value) for _, value in reach(fn)) and _are_strangers(items)
+    except RuntimeError:  # a call that is running has just changed the one that is looked at
+        return False
 
 
 def _leads_nowhere(value: Any) -> bool:

@@ -134,7 +134,7 @@ class AutoRun(Run):
         if self._scout is not None and crew.meter.offspring is None and not (opening and opening.computes):
             crew.meter.offspring = self._scout.offspring()
         print, unfilled = (opening.print, opening.unfilled) if opening else (None, None)
-        self.evidence = Evidence(crew.meter, print, unfilled, self._whole)
+        self.evidence = Evidence(crew.meter, print, unfilled, self._rest)
         if opening is not None and opening.held_gil:
             self.evidence.heard()
 
@@ -399,9 +399,10 @@ class AutoRun(Run):
             self._keep_out_of_processes(stays)
         return True
 
-    def _whole(self) -> Sequence[Any] | None:
-        """All items, where they are there."""
-        return self._source.whole if self._source is not None else None
+    def _rest(self) -> Sequence[Any] | None:
+        """Those whose calls have not ended, where all items are there: what others hold now came from their calls."""
+        items = self._source.whole if self._source is not None else None
+        return None if items is None else items[self.dispatch.done :]
 
     def _makers(self) -> Callable[[], float] | None:
         """The CPU clock of those who make the calls; None: of this thread."""

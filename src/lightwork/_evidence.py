@@ -52,17 +52,17 @@ class Running:
 class Evidence:
     """Of one run. ``meter`` times the caller's calls; ``print``: an item's index and its fingerprint from before its
     call, where that was taken already; ``unfilled``: locals of threads that held nothing before the first call, where
-    that was looked at. ``items``: all of them, where they are there."""
+    that was looked at. ``rest``: the items whose calls have not ended, where all are there."""
 
     def __init__(
         self,
         meter: Meter,
         print: tuple[int, int | None] | None,
         unfilled: tuple[local, ...] | None = None,
-        items: Callable[[], Sequence[Any] | None] = lambda: None,
+        rest: Callable[[], Sequence[Any] | None] = lambda: None,
     ) -> None:
         self.meter = meter
-        self._items = items
+        self._rest = rest
         self._unfilled = unfilled
         self.sample: tuple[Sequence[Any], Sequence[Any]] = ((), ())
         """A call or two: items, and their results where there are any yet."""
@@ -218,14 +218,14 @@ class Evidence:
         """Whether calls may change what each of them is given beside the others."""
         from lightwork._apart import alone
 
-        items = self._items()
+        items = self._rest()
         return items is not None and alone(fn, items)
 
     def changed(self) -> str:
         """A call has changed its argument: returns what this ties to this process, where others have a copy."""
         from lightwork._apart import same
 
-        items = self._items()
+        items = self._rest()
         if self.effects is None and items is not None and same(items):
             self.effects = "changes its argument, and some calls have the same one"
         return "the function changes its argument"
