@@ -1,9 +1,9 @@
 """How close does ``lw.map(fn, items)`` come to the best fixed choice in hindsight?
 
 Each job runs by each strategy in a fresh interpreter of its own; seconds count from before a strategy has started
-anything. Strategies take turns, in a new order each round, after a run that does not count: whoever comes first pays for
-the files and the memory that the machine has to fetch. One that takes three times as long as the best so far is ended
-and counts as worse; one that gives other results than the plain loop counts as wrong.
+anything. Strategies take turns, in a new order each round, after a run that does not count: whoever comes first pays
+for files and memory that the machine has to fetch. One that takes three times as long as the best so far is ended and
+counts as worse; one that gives other results than the plain loop counts as wrong.
 
     python benchmarks/regret.py [--jobs PATTERN] [--rounds N] [--strategies A,B] [--scale X] [--why] [--json FILE]
 
