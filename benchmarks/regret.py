@@ -70,7 +70,7 @@ def once(job: str, strategy: str, scale: float, limit: float) -> dict[str, Any]:
 def measure(job: str, strategies: list[str], rounds: int, scale: float) -> Times:
     times = Times(job, {name: [] for name in strategies})
     values: dict[str, str] = {}
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(Refused):  # the next run is refused as well, and tells of it
         once(job, OURS, scale, LONGEST)
     for turn in range(rounds):
         # Ours and the loop first, for they seldom are hopeless; then nobody else needs long.

@@ -11,13 +11,15 @@ import re
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+from lightwork._by_code import MAINS
 from lightwork._captured import reach
+from lightwork._effects import own_file
 from lightwork._fingerprint import immutable
 from lightwork._lean import deque, partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 MOST = 100_000
@@ -34,8 +36,8 @@ _VALUES = frozenset(
 
 _SEQUENCES = (list, set, deque)
 _FROZEN = (tuple, frozenset)
-_HARMLESS = (FunctionType, ModuleType, type, re.Pattern, range)
-"""What leads to nothing that calls change, or is followed where it does."""
+_FOLLOWED = (FunctionType, partial)
+"""``reach`` goes on to what these lead to."""
 
 
 def same(items: Sequence[Any]) -> bool:
@@ -59,16 +61,25 @@ def _leads_nowhere(value: Any) -> bool:
         return value.__self__ is None or type(value.__self__) is ModuleType
     if kind in _FROZEN:
         return all(_is_value(part) for part in value)
-    return _is_value(value) or kind in _HARMLESS or kind is partial
+    if kind is ModuleType:
+        return not _is_own(value.__name__)
+    if issubclass(kind, type):
+        return not _is_own(value.__module__)
+    return _is_value(value) or kind in _FOLLOWED or kind is re.Pattern or kind is range
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is the user's own: it, or its classes, may know a table of all items."""
+    return module in MAINS or own_file(getattr(sys.modules.get(module), "__file__", None) or "")
 
 
 def _is_value(thing: Any) -> bool:
     return immutable(thing) or (type(thing).__module__, type(thing).__qualname__) in _VALUES
 
 
-def _are_strangers(items: Iterable[Any]) -> bool:
+def _are_strangers(items: Sequence[Any]) -> bool:
     seen: set[int] = set()
-    left, looked = list(items), 0
+    left, looked = [*reversed(items)], 0  # those first whose calls are soon made
     array = getattr(sys.modules.get("numpy"), "ndarray", None)
     while left:
         thing = left.pop()

@@ -224,7 +224,7 @@ class AutoRun(Run):
             return None
         if turn.begun <= turn.batch.start:
             return None  # that thread has had no core yet to begin with its first call
-        self._running = Running(lasted, cpu, turn.outcomes.count - turn.apart)
+        self._running = Running(lasted, cpu, turn.outcomes.count - turn.apart, turn.outcomes)
         if not self.evidence.sample[0]:
             self.evidence.sample = (turn.batch.items[turn.batch.start : turn.batch.start + 1], ())
         try:
@@ -402,7 +402,8 @@ class AutoRun(Run):
     def _rest(self) -> Sequence[Any] | None:
         """Those whose calls have not ended, where all items are there: what others hold now came from their calls."""
         items = self._source.whole if self._source is not None else None
-        return None if items is None else items[self.dispatch.done :]
+        ended = self._running.outcomes.count if self._running is not None else 0
+        return None if items is None else items[self.dispatch.done + ended :]
 
     def _makers(self) -> Callable[[], float] | None:
         """The CPU clock of those who make the calls; None: of this thread."""

@@ -41,12 +41,12 @@ _PLAIN = frozenset({"int", "float", "str", "bytes", "bool", "None", "complex"})
 
 class Running:
     """A batch in the caller's thread: it has ``lasted`` so many seconds, ``cpu`` of them computing, and ``done`` of its
-    calls have ended that say what those to come will take."""
+    calls have ended that say what those to come will take. ``outcomes``: of all that have ended by now."""
 
-    __slots__ = ("cpu", "done", "lasted")
+    __slots__ = ("cpu", "done", "lasted", "outcomes")
 
-    def __init__(self, lasted: float, cpu: float, done: int) -> None:
-        self.lasted, self.cpu, self.done = lasted, cpu, done
+    def __init__(self, lasted: float, cpu: float, done: int, outcomes: Outcomes) -> None:
+        self.lasted, self.cpu, self.done, self.outcomes = lasted, cpu, done, outcomes
 
 
 class Evidence:
