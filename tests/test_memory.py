@@ -107,7 +107,7 @@ def test_a_second_run_of_computing_calls_changes_over_earlier(file):
     second = run(file, count, [each] * 100)
     assert "changed over" in decisions(first)[0] and "began with" in decisions(second)[0]
     assert before_any_call(second) and not before_any_call(first)
-    assert second.backend == first.backend != "serial"
+    assert "serial" not in (first.backend, second.backend)  # without a GIL both of the others do it
 
 
 def test_imap_begins_with_it_too(file):

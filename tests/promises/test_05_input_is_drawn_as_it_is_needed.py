@@ -15,7 +15,7 @@ BOUND = 1100
 
 @pytest.mark.parametrize("backend", ["auto", "processes", "threads"])
 def test_an_endless_generator(backend):
-    """4,000 results of 10 kB: 40 MB if they piled up, and four times as much had the input been drained."""
+    """20,000 results of 10 kB: 200 MB if they piled up; what ran before in this process may free or take some."""
     pulled = 0
 
     def endless():
@@ -31,9 +31,9 @@ def test_an_endless_generator(backend):
             assert len(value) == 10_000
             assert pulled - consumed <= BOUND
         before = me.memory_info().rss
-        for consumed, _ in enumerate(itertools.islice(results, 4000), 1000):
+        for consumed, _ in enumerate(itertools.islice(results, 20_000), 1000):
             assert pulled - consumed <= BOUND
-        assert me.memory_info().rss - before < 25e6
+        assert me.memory_info().rss - before < 80e6
 
 
 def test_buffersize_is_obeyed():
