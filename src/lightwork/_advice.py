@@ -188,6 +188,8 @@ def under_the_gil(case: Case) -> Iterator[Finding]:
         return
     if report.gil_known:
         share = demand.gil / demand.wall
+        if share * case.cores <= 1:
+            return  # it leaves room for as many threads as there are cores
         what = (
             f"{100 * share:.0f} % of a call holds the GIL: threads cannot pass {_times(1 / share)} the speed of "
             "a plain loop"

@@ -21,13 +21,12 @@ GROWTH = 8
 LONGEST = 0.05
 """Seconds: no batch is meant to last longer, so that a result waits no longer than that for its siblings."""
 
-PROMPT = 0.015
-"""The same for threads that have no GIL to wait for: handing out keeps nobody from computing there, and a further batch
-is queued behind one that is so short (see ``AHEAD``). So calls that become longer are soon seen to be, and few of them
-stand behind each other."""
-
 AHEAD = 0.02
 """Seconds: a further batch is queued behind one that is expected to end sooner than this."""
+
+FAR_AHEAD = 0.06
+"""The same for threads that have no GIL to wait for, which compute beside who hands out: that one may be long in coming
+to a core, and behind each batch there is another. What stands behind calls that become longer is taken back."""
 
 SHARED = 0.001
 """Seconds: chunks of the caller's own size that are shorter travel together, so many as last so long, where each can be
@@ -52,12 +51,26 @@ class Batching(Slotted):
     """The batch sizes of one lane.
 
     ``per_message``: seconds that one hand-off costs; ``fixed``: the caller's own ``chunksize``, or None; ``shared``:
-    seconds up to which several such chunks make one batch;
+    seconds up to which several such chunks make one batch; ``ahead``: seconds that one may last for a further batch to
+    be queued behind it;
     ``cap``: the most calls in one batch (inputs must not be drawn far ahead); ``longest``: seconds that a batch
     is meant to last at most; ``alone``: one worker does it all, nothing needs balancing.
     """
 
-    __slots__ = ("alone", "bulk", "cap", "fixed", "largest", "longest", "mean", "per_message", "seen", "shared", "told")
+    __slots__ = (
+        "ahead",
+        "alone",
+        "bulk",
+        "cap",
+        "fixed",
+        "largest",
+        "longest",
+        "mean",
+        "per_message",
+        "seen",
+        "shared",
+        "told",
+    )
 
     def __init__(
         self,
@@ -70,8 +83,10 @@ class Batching(Slotted):
         largest: int = 0,
         seen: int = 0,
         shared: float = 0.0,
+        ahead: float = AHEAD,
     ) -> None:
         self.per_message = per_message
+        self.ahead = ahead
         self.fixed = fixed
         self.cap = cap
         self.longest = longest
@@ -131,5 +146,5 @@ class Batching(Slotted):
         if self.mean is None:
             return False
         lasts = calls * self.mean
-        soon = self.seen >= KNOWN and calls * self.bulk / COPIED <= lasts < AHEAD
+        soon = self.seen >= KNOWN and calls * self.bulk / COPIED <= lasts < self.ahead
         return soon or away > HANDOFF_SHARE * lasts

@@ -308,7 +308,10 @@ class Run:
         if (growth := live.growth) is not None:
             if live.lane.target and live.lane.open:
                 now = self.clock.now() - self.began
-                self.dispatch.set_lane(number, live.grown(growth, now, self.dispatch.pending, self.process_cpu))
+                wanted = live.grown(growth, now, self.dispatch.pending, self.process_cpu)
+                if wanted > live.lane.wanted:
+                    self.dispatch.recall(number)  # those that come are to have of what was handed out for fewer
+                self.dispatch.set_lane(number, wanted)
             else:
                 growth.mind_no_more()
 

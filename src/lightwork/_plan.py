@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightwork._batching import LONGEST, PROMPT, SHARED, Batching
+from lightwork._batching import AHEAD, FAR_AHEAD, SHARED, Batching
 from lightwork._library_threads import share
 from lightwork._machine import gil_enabled
 from lightwork._record import Record, fresh, replace
@@ -63,8 +63,8 @@ class Plan(Record):
         in_order = self.submitted and capabilities.coroutines
         shared = SHARED if capabilities.can_revoke and not in_order else 0.0
         threads = capabilities.shares_memory and not capabilities.in_caller and not capabilities.coroutines
-        longest = PROMPT if threads and not gil_enabled() else LONGEST
-        return Batching(capabilities.per_call, self.chunksize, cap, longest, shared=shared)
+        ahead = FAR_AHEAD if threads and not gil_enabled() else AHEAD
+        return Batching(capabilities.per_call, self.chunksize, cap, shared=shared, ahead=ahead)
 
     def queued(self, capabilities: Capabilities) -> int:
         """Batches that may be with one worker at a time."""

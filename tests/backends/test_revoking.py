@@ -12,6 +12,7 @@ from queue import SimpleQueue
 
 import pytest
 
+import lightwork as lw
 from lightwork import _wire
 from lightwork._backends import _ledger
 from lightwork._backends._launcher import Launcher
@@ -21,6 +22,7 @@ from lightwork._backends._outbox import Outbox, Post
 from lightwork._backends._remote import RemoteCrew
 from lightwork._backends.threads import ThreadCrew
 from lightwork._calls import Batch, Death, Finished, Revoked, Terms, WorkerLost
+from lightwork._machine import usable_cores
 from tests.leftovers import linux
 
 
@@ -357,3 +359,19 @@ def test_what_threads_tell_of_a_batch_that_goes_on_says_what_it_took():
     assert first.seconds >= 0.07 and sum(each.seconds for each in reports) <= lasted
     assert last.began == pytest.approx(first.began + sum(each.seconds for each in reports[:-1]))
     assert first.cpu >= 0.02 and last.cpu < 0.02, "each part has its own"
+
+
+@pytest.mark.skipif(usable_cores() > 48, reason="there are as many threads at first as waiting calls get")
+def test_what_was_handed_out_for_fewer_threads_is_taken_back_where_calls_wait_and_more_are_started(monkeypatch):
+    asked, more = [], usable_cores() + 6
+    crowd, revoke = threading.Barrier(more), ThreadCrew.revoke
+    monkeypatch.setattr(ThreadCrew, "revoke", lambda crew, worker: (asked.append(worker), revoke(crew, worker)))
+
+    def call(item):
+        if item % 3 != 2:
+            crowd.wait(20)
+        return item
+
+    items = range(15 * more)  # two thirds of which meet each other, ten times
+    assert lw.map(call, items, backend="threads", chunksize=3) == list(items)
+    assert set(asked) >= set(range(1, usable_cores() + 1)), "those that were there first"

@@ -134,6 +134,14 @@ def test_the_share_that_holds_the_gil_is_the_measured_one():
     assert "82 % of a call holds the GIL: threads cannot pass 1.2 times" in told["gil"].what
 
 
+@pytest.mark.parametrize("gil", [0.0, 0.0041])
+def test_a_share_that_leaves_room_for_a_thread_on_each_core_is_no_reason(gil):
+    demand = Demand(wait=0.0018, cpu=0.0082, gil=gil)
+    assert "gil" not in found(
+        ran("threads", 200, 1.7, Lane("threads", 2, 200, 3.3, 1.64), demand=demand, gil_known=True)
+    )
+
+
 def test_a_named_backend_is_judged_by_what_its_workers_clocks_say():
     told = found(ran("threads", 100, 1.05, Lane("threads", 6, 100, busy=5.5, cpu=1.0)))
     assert "6 threads computed for 1.00 s in 1.05 s" in told["gil"].what
