@@ -11,31 +11,41 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import lightwork as lw
 from lightwork import _machine
 from lightwork._calls import Batch, Outcomes
 from lightwork._clock import OwnCpu, thread_cpu_clock
 from lightwork._demand import Canary, Demand, Meter, Wire, seconds, size, surely_held
 from lightwork._evidence import Evidence
 from lightwork._fingerprint import fingerprint
+from lightwork._spinning import Spinning
 from lightwork._wire_cost import measure_wire
+from tests.leftovers import linux, wait_for
 
 
 class Clocks:
     """Clocks that stand still until they are moved."""
 
     def __init__(self):
-        self.wall = self.thread = self.process = self.children = self.delay = 0.0
+        self.wall = self.thread = self.process = self.children = self.delay = self.spinning = 0.0
 
     def meter(self):
         return Meter(
-            lambda: self.wall, lambda: self.thread, lambda: self.process, lambda: self.children, lambda: self.delay
+            lambda: self.wall,
+            lambda: self.thread,
+            lambda: self.process,
+            lambda: self.children,
+            lambda: self.delay,
+            spinning=lambda: self.spinning,
         )
 
-    def pass_(self, wall, thread=0.0, others=0.0, children=0.0, delay=0.0):
+    def pass_(self, wall, thread=0.0, others=0.0, children=0.0, delay=0.0, spinning=0.0):
         self.delay += delay
+        self.spinning += spinning
         self.wall += wall
         self.thread += thread
         self.process += thread + others
@@ -155,6 +165,17 @@ def test_hidden_threads_of_a_library():
     assert demand.cpu == pytest.approx(0.2) and demand.hidden == pytest.approx(0.1)
     assert demand.wall == pytest.approx(0.1) and demand.wait == 0 and demand.cpu_share == pytest.approx(1)
     assert "on 2.0 cores" in str(demand)
+
+
+@pytest.mark.parametrize(("spinning", "cpu"), [(0.009, 0.001), (0.004, 0.006)])
+def test_what_threads_use_that_spin_is_none_of_calls_that_wait(spinning, cpu):
+    demand = observed(5, wall=0.010, thread=0.001, others=0.009, spinning=spinning).demand(0.0)
+    assert demand.cpu == pytest.approx(cpu)
+
+
+def test_beside_a_call_that_computes_they_may_be_its_library_s():
+    demand = observed(5, wall=0.010, thread=0.010, others=0.010, spinning=0.010).demand(0.0)
+    assert (demand.cpu, demand.hidden) == pytest.approx((0.020, 0.010))
 
 
 def test_the_measuring_s_own_cpu_is_not_the_function_s():
@@ -530,6 +551,38 @@ print(lambdas.refused, lambdas.bytes_out > 200)
 def test_what_goes_by_value_is_measured_as_it_goes_when_its_class_is_known():
     found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50)
     assert found.stdout == "None True True True\nNone True\n", found.stderr
+
+
+@pytest.fixture
+def spinner():
+    """A thread that computes for a third of a second without ever waiting for the GIL, and the clock of that."""
+    thread = threading.Thread(target=hashlib.pbkdf2_hmac, args=("sha256", b"", b"", 1_000_000))
+    thread.start()
+    used = thread_cpu_clock(thread.ident)
+    while used() < 0.05:
+        time.sleep(0.001)
+    yield thread, used
+    thread.join()
+
+
+@linux
+def test_what_computes_before_the_first_call_and_goes_on_spins(spinner):
+    thread, used = spinner
+    own, before = threading.get_native_id(), used()
+    clock, younger = Spinning(0.01, own), Spinning(60.0, own)
+    while used() < before + 0.05:
+        time.sleep(0.001)
+    spun = clock()
+    assert 0.03 < spun <= used() - before + 0.001 and younger() == 0.0
+    wait_for(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists())
+    spun = clock()
+    assert clock() == spun, "it has ended"
+
+
+@linux
+def test_calls_that_wait_are_seen_to_wait_beside_a_thread_that_spins(spinner):
+    report = lw.map(time.sleep, [0.004] * 100).report
+    assert report.demand.cpu_share < 0.5 and report.workers > 8
 
 
 def test_a_threads_processor_time_can_be_read_beside_it_and_after_its_end():

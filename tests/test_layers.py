@@ -19,7 +19,7 @@ PACKAGE = Path(lightwork.__file__).parent
 FLOORS: dict[str, str] = {
     "ground": "_awaitable _beside _bulk _defaults _descriptors _lean _lock _loops _typing errors _root _crashed _clock "
     "_extensions _gate _handles _inventory _kinds _library_threads _loaded _machine _offspring _pauses _platform "
-    "_polling _record _sizes _stats _turns",
+    "_polling _record _sizes _spinning _stats _turns",
     "values": "_attendance _calls _context _demand _finding _per_worker _sameness _spread _timeline _trace _unfilled "
     "_usage",
     "wire": "_pickling _pieces _wire _wire_cost _by_code _standing_alone _by_value _class_names _classes _decorated "

@@ -638,7 +638,7 @@ def test_who_would_get_no_core_is_not_asked_for_help():
     hashes = "import hashlib; spin = lambda: hashlib.pbkdf2_hmac('sha256', b'', b'', 10_000_000)"
     begins = "threading.Thread(target=spin, daemon=True).start()"
     two = "import lightwork._machine as machine; machine.usable_cores = lambda: 2"
-    until = "me = threading.get_native_id(); sum(1 for _ in iter(lambda: machine.busy_threads((me,), 1), 1))"
+    until = "me = threading.get_native_id(); sum(1 for _ in iter(lambda: any(machine.running((me,))), True))"
     assert loaded(f"{hashes}; {begins}; {two}; {until}", "busy(2.5e-4)", 600) == "[]\n"
 
 

@@ -6,6 +6,7 @@ another, or more of it, the choice is made again (``_second_choice``).
 
 from __future__ import annotations
 
+import _thread
 import math
 
 from lightwork import _context
@@ -30,6 +31,7 @@ from lightwork._report import Report
 from lightwork._scout import Scout
 from lightwork._source import Source
 from lightwork._speculation import Speculation
+from lightwork._spinning import Spinning
 from lightwork._turns import LOADING, QuickTurns
 from lightwork._watch import loading
 from lightwork._way_back import WayBack
@@ -127,9 +129,12 @@ class AutoRun(Run):
         """When the run was last seen to: what comes until the next input is there is time of others."""
         if self._watched and self._scout is None:
             self._scout = crew.around = Scout()
+        self._spinning: Callable[[], float] = float
+        if opening is not None or watched:
+            self._spinning = opening.spinning if opening else Spinning(0.0, _thread.get_native_id())
         if self._scout is not None:
             self._scout.run = self
-            meter = meter or self._scout.meter()
+            meter = meter or self._scout.meter(self._spinning)
         crew.meter = opening.meter if opening else meter or Meter()
         if self._scout is not None and crew.meter.offspring is None and not (opening and opening.computes):
             crew.meter.offspring = self._scout.offspring()
@@ -137,6 +142,10 @@ class AutoRun(Run):
         self.evidence = Evidence(crew.meter, print, unfilled, self._rest)
         if opening is not None and opening.held_gil:
             self.evidence.heard()
+
+    def process_cpu(self) -> float:
+        """CPU seconds of this process, but of threads that nobody has computing."""
+        return process_cpu() - self._spinning()
 
     def attach(self, fn: Callable[..., Any], source: Source) -> None:
         super().attach(fn, source)
@@ -480,7 +489,7 @@ class AutoRun(Run):
             if self.total is not None:
                 left = self.total - self.dispatch.done
                 workers = min(workers, self.policy.affordable(verdict.switch, self.demand, left, elapsed))
-            if backend.capabilities.shares_memory and not computes(self.demand.wall, self.demand.cpu):
+            if backend.capabilities.shares_memory and self.demand.cpu_share < SOME:
                 # A first call computes more than others do: it opens files, and imports.
                 workers = int(max(workers, min(left, MANY)))
         if self.total is None:
@@ -507,7 +516,7 @@ class AutoRun(Run):
         if offspring is None or not self._in_children:
             vars(self).pop("process_cpu", None)  # the run's own again
             return
-        self.process_cpu = offspring.family_cpu
+        vars(self)["process_cpu"] = offspring.family_cpu
         if growth is not None:
             growth.family, growth.ceiling = True, float(self.policy.cores)
 

@@ -144,8 +144,9 @@ class Meter:
         children_cpu: Callable[[], float] = _machine.children_cpu,
         run_delay: Callable[[], float | None] = _machine.run_delay,
         rival: Callable[[], float] = lambda: 0.0,
+        spinning: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._run_delay, self._rival = run_delay, rival
+        self._run_delay, self._rival, self._spinning = run_delay, rival, spinning
         self._before = 0.0, 0.0
         self._first_lost = self._lost = 0.0, 0.0
         """Seconds that this thread, and a rival, wanted a core or the GIL in the first group, and in all later ones."""
@@ -165,8 +166,8 @@ class Meter:
         self._latest: deque[tuple[int, float, float, tuple[float, float]]] = deque(maxlen=_LATEST)
         self._t = self._c = 0.0
         # CPU beside this thread is summed over stretches of time, which begin and end with all four clocks.
-        self._stretch: tuple[float, float, float] | None = None
-        self._beside = self._by_children = self._beside_wall = 0.0
+        self._stretch: tuple[float, float, float, float] | None = None
+        self._beside = self._by_children = self._spun = self._beside_wall = 0.0
         self.offspring: Offspring | None = None
         """Of the thread that makes the calls, where they seem to wait."""
 
@@ -183,7 +184,7 @@ class Meter:
         """The calls of a group begin now, in this thread."""
         self._before = self._run_delay() or 0.0, self._rival()
         if self._stretch is None:
-            self._stretch = (self._wall(), self._process() - self._thread(), self._children())
+            self._stretch = (self._wall(), self._process() - self._thread(), self._children(), self._spinning())
         self._c = self._thread()
         self._t = self._wall()
 
@@ -213,10 +214,11 @@ class Meter:
             self.cpu += cpu
             self._recent.append(taken / calls)
         if self._stretch is not None and now - self._stretch[0] > _WHOLE_PROCESS_EVERY:
-            other, children = self._process() - self._thread(), self._children()
-            began, other_before, children_before = self._stretch
+            other, children, spun = self._process() - self._thread(), self._children(), self._spinning()
+            began, other_before, children_before, spun_before = self._stretch
             self._beside += max(0.0, other - other_before)
             self._by_children += max(0.0, children - children_before)
+            self._spun += spun - spun_before
             self._beside_wall += now - began
             self._stretch = None
         return taken
@@ -256,7 +258,10 @@ class Meter:
         threads, and of child processes. They fill the time that it waits; what is more than that ran side by side."""
         beside = children = 0.0
         if self._beside_wall:
-            beside = wall * self._beside / self._beside_wall
+            others = self._beside
+            if 2 * own < wall:  # those that spin would as well be those of a BLAS that computes side by side
+                others = max(0.0, others - self._spun)
+            beside = wall * others / self._beside_wall
             children = wall * self._by_children / self._beside_wall
         if self.offspring is not None and not children and 2 * own < wall:
             children = wall * self.offspring.share()

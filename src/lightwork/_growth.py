@@ -289,6 +289,15 @@ class Growth(Slotted):
         """Whether there will be no more of them, as far as is known."""
         return self.workers >= self.limit or self._found is not None
 
+    @property
+    def sated(self) -> bool:
+        """Whether the workers had all that there is of cores, or of the GIL, in the last spell: their calls wait for
+        that, and no longer for what comes in."""
+        if self._last is None:
+            return False
+        _, spell = self._last
+        return spell.used >= SATED * self.ceiling * spell.lasted
+
     def looks(self, calls: int) -> bool:
         """Whether there may be more of them at once, when so many ``calls`` have ended."""
         return self.workers < self.many and calls >= self._until and self._fewer is None

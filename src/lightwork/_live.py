@@ -119,8 +119,8 @@ class Live:
                 growth.look(now, hungry, process_cpu(), delay() if hungry else None, lane.calls, pending)
         told = lane.batching.told
         wanted = growth.observe(now, lane.calls, lane.busy, lane.cpu, delay, process_cpu, told)
-        waits = lane.cpu < WAITING * lane.busy
-        lane.batching.longest = BRIEF if waits and not growth.over else self._longest
+        waits = lane.cpu < WAITING * lane.busy and not (growth.over or growth.sated)
+        lane.batching.longest = BRIEF if waits else self._longest
         return wanted
 
     def _hungry(self, pending: int) -> bool:

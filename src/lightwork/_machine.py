@@ -339,28 +339,27 @@ def run_delay(thread: int | None = None) -> float | None:
         return None
 
 
-def busy_threads(besides: Collection[int], most: int) -> int:
-    """Of this process's threads but those with these native ids: how many have a core, or wait for one, just now; at
-    most so many are told. Where the kernel does not say (other systems than Linux): none."""
-    found = 0
+def running(besides: Collection[int]) -> Iterator[int]:
+    """Of this process's threads but those with these native ids: which have a core, or wait for one, just now. Where
+    the kernel does not say (other systems than Linux): none."""
     try:
         for name in islice(os.listdir("/proc/self/task"), LOOKED_AT):
-            if (
-                int(name) not in besides
-                and first_bytes(f"/proc/self/task/{name}/stat").rpartition(b") ")[2][:1] == b"R"
-            ):
-                found += 1
-                if found >= most:
-                    break
+            thread = int(name)
+            if thread not in besides and runs(thread):
+                yield thread
     except OSError:
-        return 0
-    return found
+        return
+
+
+def runs(thread: int) -> bool:
+    """Whether this process's thread of that native id is one of these."""
+    return first_bytes(f"/proc/self/task/{thread}/stat").rpartition(b") ")[2][:1] == b"R"
 
 
 def crowded(*own: int) -> bool:
     """Whether other threads of this process than these have all cores but one just now, where there are several."""
     spare = usable_cores() - 1
-    return spare > 0 and busy_threads(own, spare) >= spare
+    return spare > 0 and len(list(islice(running(own), spare))) == spare
 
 
 def children_cpu() -> float:

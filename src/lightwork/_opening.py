@@ -7,6 +7,7 @@ many items, calls were made before even this was loaded (see ``_prelude``).
 
 from __future__ import annotations
 
+import _thread
 import sys
 
 from lightwork import _context
@@ -19,6 +20,7 @@ from lightwork._fingerprint import fingerprint
 from lightwork._prelude import DONE_EARLY, FEW, UNDISTURBED, UNSURE, Prelude
 from lightwork._report import Report
 from lightwork._scout import Scout
+from lightwork._spinning import Spinning
 from lightwork._trace import Decision, Lane, Span
 from lightwork._unfilled import leave, unfilled
 from lightwork._worth import computes, too_little
@@ -87,7 +89,10 @@ class Opening:
                 watcher=prelude.watcher if prelude and not taken else None,
             )
             self._make_run = begin
-        self.meter = self.crew.meter = self.scout.meter() if self.scout else Meter()
+        caller = prelude.caller[1] if prelude and taken else _thread.get_native_id()
+        self.spinning = Spinning(self._clock.now() - self.began, caller, _thread.get_native_id())
+        meter = self.scout.meter(self.spinning) if self.scout else Meter(spinning=self.spinning)
+        self.meter = self.crew.meter = meter
         if prelude is not None:
             self.meter.offspring = prelude.offspring
         elif self.scout is not None:

@@ -163,16 +163,18 @@ class Policy(Record, frozen=True):
         if self.crowded and demand.cpu > CROWDED * demand.wall:
             return Verdict(why="it is called inside a parallel call, whose siblings use the other cores")
         threads = any(c.capabilities.shares_memory for c in usable)
-        if binds and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL:
-            return Verdict(ask=Ask.GIL)
+        asks = binds and self.gil and threads and not seen.gil_known and demand.wall < SHORT_CALL
         if not seen.gil_known:
             demand = replace(demand, gil=demand.here if self.gil else 0.0)
         sent = {c.name for c in usable if c.capabilities.needs_pickling}
-        if seen.wire_known or not sent:
-            return self._choose(seen, demand, left, usable, again)
-        # If those who are sent calls are no help even where that takes no time, nobody need ask for how long it takes.
-        at_best = self._choose(seen, replace(demand, wire_caller=0.0, wire_worker=0.0), left, usable, again)
-        return Verdict(ask=Ask.WIRE) if at_best.switch in sent else at_best
+        at_best = demand if seen.wire_known else replace(demand, wire_caller=0.0, wire_worker=0.0)
+        chosen = self._choose(seen, at_best, left, usable, again)
+        # What makes no difference nobody need ask for: how long it takes to send calls, where those who are sent them
+        # are no help even if it takes no time; and the GIL, where calls mostly wait, and threads are best though all
+        # that they compute is under it.
+        if asks and (2 * demand.cpu > demand.wall or chosen.switch is None or chosen.switch in sent):
+            return Verdict(ask=Ask.GIL)
+        return chosen if seen.wire_known or chosen.switch not in sent else Verdict(ask=Ask.WIRE)
 
     def _choose(self, seen: Seen, demand: Demand, left: int, usable: list[Candidate], again: float) -> Verdict:
         serial = self._predict("serial", 1, 0.0, 0.0, demand, left)

@@ -159,9 +159,10 @@ class Scout:
         """CPU seconds of this process but for those of who looks on, which are no call's."""
         return time.process_time() - self._own_cpu() - self._watcher()
 
-    def meter(self) -> Meter:
-        """One for the caller's calls, which knows of this thread beside them."""
-        return Meter(process_cpu=self.process_cpu, run_delay=lambda: run_delay(self._caller), rival=self._rival)
+    def meter(self, spinning: Callable[[], float]) -> Meter:
+        """One for the caller's calls, which knows of this thread beside them, and of those that are ``spinning``."""
+        delay = lambda: run_delay(self._caller)  # noqa: E731
+        return Meter(process_cpu=self.process_cpu, run_delay=delay, rival=self._rival, spinning=spinning)
 
     def offspring(self) -> Offspring:
         """What the caller's calls have child processes compute from now on."""

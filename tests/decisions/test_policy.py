@@ -18,7 +18,7 @@ from lightwork._growth import Growth
 from lightwork._lanes import Lane, Worker
 from lightwork._live import Live
 from lightwork._pace import Pace
-from lightwork._policy import Ask, Candidate, Policy, Seen
+from lightwork._policy import SHORT_CALL, Ask, Candidate, Policy, Seen
 from lightwork._record import replace
 
 CANDIDATES = tuple(Candidate(name, backend(name).capabilities) for name in ("threads", "processes"))
@@ -157,6 +157,29 @@ def test_an_answer_without_that_is_the_one_that_it_would_have_led_to(wait, cpu, 
         assert (verdict.switch, verdict.workers) == (known.switch, known.workers)
 
 
+def test_the_gil_is_not_asked_for_where_threads_are_best_though_all_is_under_it():
+    mostly = Demand(wait=0.004, cpu=0.001, gil=0.0)
+    verdict = policy().advise(seen(mostly, gil_known=False, wire_known=False))
+    assert (verdict.ask, verdict.switch) == (Ask.NOTHING, "threads")
+
+
+@given(
+    wait=st.floats(0, 1),
+    cpu=st.floats(1e-6, 1),
+    share=st.floats(0, 1),
+    wire=st.floats(0, 1),
+    left=st.none() | st.integers(1, 10**5),
+    cores=st.integers(1, 64),
+)
+def test_an_answer_without_that_goes_to_whom_it_would_have_led_to(wait, cpu, share, wire, left, cores):
+    demand = Demand(wait=wait, cpu=cpu)
+    total = None if left is None else 20 + left
+    verdict = policy(cores).advise(seen(demand, total, gil_known=False, wire_known=False))
+    if verdict.ask is Ask.NOTHING and wait + cpu < SHORT_CALL:
+        known = replace(demand, gil=cpu * share, wire_caller=wire, wire_worker=wire)
+        assert policy(cores).advise(seen(known, total)).switch == verdict.switch
+
+
 def test_effects_keep_it_in_the_calling_thread():
     verdict = policy().advise(seen(COUNTS, effects="changes the global 'n' (line 3)"))
     assert verdict.switch is None and verdict.again is None
@@ -244,6 +267,15 @@ def test_what_batches_tell_late_is_no_end_of_growth():
     assert growth.observe(0.055, 16, 0.16, 0.0, batch=4) == 8
     growth.observe(0.096, 24, 0.24, 0.0, batch=4)
     assert growth.observe(0.097, 48, 0.48, 0.0, batch=4) == 32
+
+
+@pytest.mark.parametrize(("cpu", "sated"), [(0.002, False), (0.095, True)])
+def test_threads_that_have_all_of_the_gil_do_not_wait_for_what_comes_in(cpu, sated):
+    """However long each call then seems to wait."""
+    growth = Growth(1.0, 128, 20)
+    assert not growth.sated
+    growth.observe(0.1, 40, 2.0, cpu)
+    assert growth.sated is sated
 
 
 def test_threads_that_wait_are_more_before_a_call_has_ended():
