@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import datetime
 import functools
 import itertools
+import operator
 import re
+import sys
 import time
 import types
 from pathlib import Path
@@ -14,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import lightwork as lw
-from lightwork._apart import alone, same
+from lightwork._apart import alone
 from tests import conftest
 
 CALLS = 60
@@ -54,6 +57,48 @@ def of_module(record):
     record["n"] = len(conftest.__name__)
 
 
+def of_import(record):
+    from tests import conftest as here
+
+    record["n"] = len(here.__name__)
+
+
+def of_all(record):
+    record["n"] = len(globals()["ROWS"])
+
+
+def of_modules(record):
+    record["n"] = len(sys.modules[__name__].ROWS)
+
+
+def of_attribute(record):
+    record["n"] = 1
+
+
+of_attribute.rows = ROWS
+
+
+@contextlib.contextmanager
+def rows_at_hand():
+    yield ROWS
+
+
+def of_manager(record):
+    with rows_at_hand() as rows:
+        record["n"] = len(rows)
+
+
+def far(record, fn=of_table):
+    fn(record)
+
+
+def farther(steps):
+    fn = far
+    for _ in range(steps):
+        fn = functools.partial(lambda fn, record: fn(record), fn)
+    return fn
+
+
 class Counter:
     def add(self, record):
         record["n"] = 1
@@ -84,6 +129,13 @@ SHARED = {"n": 0}
         (of_table_by_helper, [{"i": 1}, {"i": 2}], False),
         (of_class, [{}, {}], False),
         (of_module, [{}, {}], False),
+        (of_import, [{}, {}], False),
+        (of_all, [{}, {}], False),
+        (of_modules, [{}, {}], False),
+        (of_attribute, [{}, {}], False),
+        (of_manager, [{}, {}], False),
+        (farther(1), [{"i": 1}, {"i": 2}], False),
+        (farther(9), [{"i": 1}, {"i": 2}], False),
         (lambda record: record.update(path=Path("a"), at=datetime.datetime), [{}, {}], True),
         (functools.partial(lambda table, record: record.update(table), SHARED), [{}, {}], False),
         (lambda record, table=ROWS: record.update(n=len(table)), [{}, {}], False),
@@ -97,16 +149,20 @@ def test_it_is_seen_whether_a_way_leads_from_one_to_another(fn, items, is_so):
     assert alone(fn, items) is is_so
 
 
+def test_a_module_of_the_user_s_own_may_know_all_items_whatever_its_name(monkeypatch):
+    module = types.ModuleType("known_rows")
+    module.__file__ = __file__
+    monkeypatch.setitem(sys.modules, "known_rows", module)
+    space = {"known_rows": module}
+    exec("def fn(record): record['n'] = len(known_rows.ROWS)", space)
+    assert not alone(space["fn"], [{}, {}])
+
+
 def test_linked_items_are_not_apart():
     nodes = [{"before": None} for _ in range(3)]
     for before, node in itertools.pairwise(nodes):
         node["before"] = before
     assert not alone(fill, nodes)
-
-
-def test_the_same_is_what_can_be_changed():
-    assert not same([1, 1, "a", "a", None, None]) and not same([[], []])
-    assert same([SHARED, {}, SHARED])
 
 
 def test_arrays_are_apart_that_have_memory_of_their_own():
@@ -133,6 +189,32 @@ def test_what_a_call_finds_in_another_ones_item_is_what_the_loop_would_find():
     for before, node in itertools.pairwise(nodes):
         node["before"] = before
     assert lw.map(add_up(nodes), nodes) == [n * (n + 1) // 2 for n in range(CALLS)]
+
+
+class Node:
+    def __init__(self, before):
+        self.before, self.sum = before, 0
+
+    def step(self):
+        time.sleep(0.002)
+        self.sum = (self.before.sum if self.before else 0) + 1
+        return self.sum
+
+
+def add_in_a_loop(node):
+    time.sleep(0.002)
+    for one in [node]:
+        one["sum"] = (one["before"]["sum"] if one["before"] else 0) + 1
+    return node["sum"]
+
+
+@pytest.mark.parametrize("fn", [lambda node: node.step(), operator.methodcaller("step"), add_in_a_loop])
+def test_what_alone_the_item_shows_to_be_changed_is_what_the_loop_would_make_of_it(fn):
+    nodes = []
+    for _ in range(CALLS):
+        before = nodes[-1] if nodes else None
+        nodes.append({"before": before, "sum": 0} if fn is add_in_a_loop else Node(before))
+    assert lw.map(fn, nodes) == list(range(1, CALLS + 1))
 
 
 def next_sum(record):

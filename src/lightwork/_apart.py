@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 import sys
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from lightwork._by_code import MAINS
-from lightwork._captured import reach
+from lightwork._bytecode import decode
+from lightwork._captured import LIBRARY
 from lightwork._effects import own_file
 from lightwork._fingerprint import immutable
 from lightwork._lean import deque, partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
 MOST = 100_000
@@ -36,23 +37,69 @@ _VALUES = frozenset(
 
 _SEQUENCES = (list, set, deque)
 _FROZEN = (tuple, frozenset)
-_FOLLOWED = (FunctionType, partial)
-"""``reach`` goes on to what these lead to."""
-
-
-def same(items: Sequence[Any]) -> bool:
-    """Whether some calls are given one and the same thing that can be changed."""
-    changeable = [id(item) for item in items if not immutable(item)]
-    return len(set(changeable)) < len(changeable)
+_EVERYWHERE = frozenset({"sys", "gc", "inspect", "importlib", "builtins"})
+"""Modules from which ways lead to all others."""
+_ANYWHERE = frozenset({"globals", "locals", "vars", "eval", "exec", "compile", "__import__"})
+"""The same of builtins."""
 
 
 def alone(fn: Callable[..., Any], items: Sequence[Any]) -> bool:
     """Whether items are plain data, of which no two have any in common, and ``fn`` brings nothing along that could
     lead to another call's."""
     try:
-        return all(_leads_nowhere(value) for _, value in reach(fn)) and _are_strangers(items)
+        return _brings_nothing(fn) and _are_strangers(items)
     except RuntimeError:  # a call that is running has just changed the one that is looked at
         return False
+
+
+def _brings_nothing(fn: Callable[..., Any]) -> bool:
+    """Whether nothing that ``fn`` or a function of its own names, holds or imports leads anywhere."""
+    left: list[Any] = [fn]
+    seen: set[int] = set()
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if type(value) is FunctionType:
+            left += _held(value)
+            if not value.__code__.co_filename.startswith(LIBRARY):
+                left += _named(value.__code__, value.__globals__)
+        elif type(value) is partial:
+            left += (value.func, *value.args, *value.keywords.values(), *vars(value).values())
+        elif not _leads_nowhere(value):
+            return False
+    return True
+
+
+def _held(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue  # not filled yet
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    yield from vars(function).values()
+
+
+def _named(code: CodeType, known: dict[str, Any]) -> Iterator[Any]:
+    """What code finds by its names among those that are ``known``, and the modules that it imports; ``NotImplemented``
+    for what it may find anywhere."""
+    builtins = known.get("__builtins__", {})
+    builtins = builtins if isinstance(builtins, dict) else vars(builtins)
+    for step in decode(code).steps:
+        if step.op == "IMPORT_NAME":
+            yield sys.modules.get(code.co_names[step.arg], NotImplemented)
+        elif step.op in ("LOAD_GLOBAL", "LOAD_NAME"):
+            name = code.co_names[step.arg >> 1 if step.op == "LOAD_GLOBAL" else step.arg]
+            if name in known:
+                yield known[name]
+            elif name in builtins:
+                yield NotImplemented if name in _ANYWHERE else builtins[name]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _named(constant, known)
 
 
 def _leads_nowhere(value: Any) -> bool:
@@ -62,10 +109,10 @@ def _leads_nowhere(value: Any) -> bool:
     if kind in _FROZEN:
         return all(_is_value(part) for part in value)
     if kind is ModuleType:
-        return not _is_own(value.__name__)
+        return value.__name__.partition(".")[0] not in _EVERYWHERE and not _is_own(value.__name__)
     if issubclass(kind, type):
         return not _is_own(value.__module__)
-    return _is_value(value) or kind in _FOLLOWED or kind is re.Pattern or kind is range
+    return _is_value(value) or kind is re.Pattern or kind is range
 
 
 def _is_own(module: str) -> bool:

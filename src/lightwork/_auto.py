@@ -656,7 +656,7 @@ class AutoRun(Run):
             self.back.note_own(outcomes.count, outcomes.seconds, outcomes.cpu)
         if number == self.first:
             if self.evidence.note(sent.batch, outcomes) and self.evidence.effects_known:
-                self._keep_out_of_processes(self.evidence.changed())
+                self._keep_out_of_processes(self.evidence.changed(self._fn))
             return
         self.handover.note(number, min(self.clock.now(), outcomes.began + outcomes.seconds))
         if self.plan.backend.capabilities.in_caller:

@@ -74,7 +74,7 @@ _CHANGING = frozenset(
     ]
 )
 _HERE = os.path.dirname(__file__)  # noqa: PTH120 - lightwork's own, from wherever it was imported
-_LIBRARY = (_HERE, os.path.dirname(os.__file__), *getsitepackages())  # noqa: PTH120
+LIBRARY = (_HERE, os.path.dirname(os.__file__), *getsitepackages())  # noqa: PTH120
 
 
 class Tie(Record, frozen=True):
@@ -202,7 +202,7 @@ def _parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         if not is_a(value.__self__, (ModuleType, type(None))):
             yield "self", value.__self__
     elif is_a(value, FunctionType):
-        if depth and value.__code__.co_filename.startswith(_LIBRARY):
+        if depth and value.__code__.co_filename.startswith(LIBRARY):
             return
         yield from _of_function(value)
     elif is_a(value, partial):

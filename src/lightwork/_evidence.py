@@ -212,7 +212,7 @@ class Evidence:
         self.effects_known = True
         if tied or changes:
             return f"the function {[*tied, *changes][0]}"
-        return self.changed() if self.item_changed else None
+        return self.changed(fn) if self.item_changed else None
 
     def _are_apart(self, fn: Fn) -> bool:
         """Whether calls may change what each of them is given beside the others."""
@@ -221,13 +221,10 @@ class Evidence:
         items = self._rest()
         return items is not None and alone(fn, items)
 
-    def changed(self) -> str:
+    def changed(self, fn: Fn | None) -> str:
         """A call has changed its argument: returns what this ties to this process, where others have a copy."""
-        from lightwork._apart import same
-
-        items = self._rest()
-        if self.effects is None and items is not None and same(items):
-            self.effects = "changes its argument, and some calls have the same one"
+        if self.effects is None and fn is not None and not self._are_apart(fn):
+            self.effects = "changes its argument, from which a way may lead to what other calls are given"
         return "the function changes its argument"
 
     def weigh(self, fn: Fn | None) -> str | None:

@@ -361,6 +361,26 @@ def test_what_threads_tell_of_a_batch_that_goes_on_says_what_it_took():
     assert first.cpu >= 0.02 and last.cpu < 0.02, "each part has its own"
 
 
+def test_a_closed_crew_s_threads_begin_no_further_call_and_what_they_have_ended_is_told():
+    crew, made, waits, go_on = ThreadCrew(Terms()), [], threading.Event(), threading.Event()
+
+    def call(number):
+        made.append(number)
+        if number == 3:
+            waits.set()
+            assert go_on.wait(20)
+        return -number
+
+    crew.send(number := crew.start_worker(), Batch(1, call, "one", 0, [1, 2, 3, 4, 5]))
+    thread = crew._workers[number].thread
+    assert waits.wait(20)
+    assert crew.close(0.0) == 1
+    assert [event.outcomes.values for event in crew.wait(0.0) if isinstance(event, Finished)] == [[-1, -2]]
+    go_on.set()
+    thread.join(20)
+    assert made == [1, 2, 3]
+
+
 @pytest.mark.skipif(usable_cores() > 48, reason="there are as many threads at first as waiting calls get")
 def test_what_was_handed_out_for_fewer_threads_is_taken_back_where_calls_wait_and_more_are_started(monkeypatch):
     asked, more = [], usable_cores() + 6

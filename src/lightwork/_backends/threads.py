@@ -345,8 +345,11 @@ class ThreadCrew(Crew):
             self._retired.clear()  # those of its parent: here there are none, some of which that one was just starting
         self._closed.set()
         for worker in self._workers.values():
+            with worker.turn:
+                worker.left.clear()  # what has not begun never does
             worker.inbox.put(None)
         running = self._await_ends(patience)
+        self._glimpse()  # who was interrupted wants to know all that has ended
         self._workers.clear()
         self._retired.clear()
         if self._standing_in:
