@@ -559,8 +559,7 @@ def spinner():
     thread = threading.Thread(target=hashlib.pbkdf2_hmac, args=("sha256", b"", b"", 1_000_000))
     thread.start()
     used = thread_cpu_clock(thread.ident)
-    while used() < 0.05:
-        time.sleep(0.001)
+    wait_for(lambda: used() >= 0.05)
     yield thread, used
     thread.join()
 
@@ -570,8 +569,7 @@ def test_what_computes_before_the_first_call_and_goes_on_spins(spinner):
     thread, used = spinner
     own, before = threading.get_native_id(), used()
     clock, younger = Spinning(0.01, own), Spinning(60.0, own)
-    while used() < before + 0.05:
-        time.sleep(0.001)
+    wait_for(lambda: used() >= before + 0.05)
     spun = clock()
     assert 0.03 < spun <= used() - before + 0.001 and younger() == 0.0
     wait_for(lambda: not Path(f"/proc/self/task/{thread.native_id}").exists())

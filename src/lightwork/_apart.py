@@ -13,7 +13,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from lightwork._by_code import MAINS
 from lightwork._bytecode import decode
-from lightwork._captured import LIBRARY
+from lightwork._captured import LIBRARY, held, names
 from lightwork._effects import own_file
 from lightwork._fingerprint import immutable
 from lightwork._lean import deque, partial
@@ -62,9 +62,9 @@ def _brings_nothing(fn: Callable[..., Any]) -> bool:
             continue
         seen.add(id(value))
         if type(value) is FunctionType:
-            left += _held(value)
+            left += (*(part for _, part in held(value)), *vars(value).values())
             if not value.__code__.co_filename.startswith(LIBRARY):
-                left += _named(value.__code__, value.__globals__)
+                left += (*_named(value.__code__, value.__globals__), *_imported(value.__code__))
         elif type(value) is partial:
             left += (value.func, *value.args, *value.keywords.values(), *vars(value).values())
         elif not _leads_nowhere(value):
@@ -72,34 +72,25 @@ def _brings_nothing(fn: Callable[..., Any]) -> bool:
     return True
 
 
-def _held(function: FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:
-            continue  # not filled yet
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-    yield from vars(function).values()
-
-
 def _named(code: CodeType, known: dict[str, Any]) -> Iterator[Any]:
-    """What code finds by its names among those that are ``known``, and the modules that it imports; ``NotImplemented``
-    for what it may find anywhere."""
+    """What code finds by its names among those that are ``known``; ``NotImplemented`` for what it may find anywhere."""
     builtins = known.get("__builtins__", {})
     builtins = builtins if isinstance(builtins, dict) else vars(builtins)
+    for name in names(code):
+        if name in known:
+            yield known[name]
+        elif name in builtins:
+            yield NotImplemented if name in _ANYWHERE else builtins[name]
+
+
+def _imported(code: CodeType) -> Iterator[Any]:
+    """The modules that it imports; ``NotImplemented`` for those that nobody has loaded yet."""
     for step in decode(code).steps:
         if step.op == "IMPORT_NAME":
             yield sys.modules.get(code.co_names[step.arg], NotImplemented)
-        elif step.op in ("LOAD_GLOBAL", "LOAD_NAME"):
-            name = code.co_names[step.arg >> 1 if step.op == "LOAD_GLOBAL" else step.arg]
-            if name in known:
-                yield known[name]
-            elif name in builtins:
-                yield NotImplemented if name in _ANYWHERE else builtins[name]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _named(constant, known)
+            yield from _imported(constant)
 
 
 def _leads_nowhere(value: Any) -> bool:

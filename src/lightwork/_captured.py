@@ -218,7 +218,8 @@ def _parts(name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
             yield "__call__", call
 
 
-def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+def held(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function's closure and defaults hold, each with its name."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents
@@ -226,14 +227,19 @@ def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
             continue  # not filled yet
     yield from ((f"default {place}", value) for place, value in enumerate(function.__defaults__ or ()))
     yield from (function.__kwdefaults__ or {}).items()
-    for name in _names(function.__code__):
+
+
+def _of_function(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    yield from held(function)
+    for name in names(function.__code__):
         if name in function.__globals__:
             value = function.__globals__[name]
             if value is not sys.modules.get(name):
                 yield name, value
 
 
-def _names(code: CodeType) -> Iterator[str]:
+def names(code: CodeType) -> Iterator[str]:
+    """Of what code, and the functions that it makes, look for among globals."""
     # Not co_names as they are: those of attributes stand there, too.
     for step in decode(code).steps:
         if step.op == "LOAD_GLOBAL":
@@ -242,4 +248,4 @@ def _names(code: CodeType) -> Iterator[str]:
             yield code.co_names[step.arg]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            yield from names(constant)

@@ -161,8 +161,12 @@ class Scout:
 
     def meter(self, spinning: Callable[[], float]) -> Meter:
         """One for the caller's calls, which knows of this thread beside them, and of those that are ``spinning``."""
-        delay = lambda: run_delay(self._caller)  # noqa: E731
-        return Meter(process_cpu=self.process_cpu, run_delay=delay, rival=self._rival, spinning=spinning)
+        return Meter(
+            process_cpu=self.process_cpu,
+            run_delay=lambda: run_delay(self._caller),
+            rival=self._rival,
+            spinning=spinning,
+        )
 
     def offspring(self) -> Offspring:
         """What the caller's calls have child processes compute from now on."""

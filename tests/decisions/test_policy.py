@@ -140,7 +140,7 @@ def test_how_long_sending_takes_is_not_asked_where_it_makes_no_difference():
     assert policy().advise(seen(COUNTS, total=26, done=20, wire_known=False)).ask is Ask.NOTHING  # done before a start
 
 
-@given(
+whatever_calls_ask = given(
     wait=st.floats(0, 1),
     cpu=st.floats(1e-6, 1),
     share=st.floats(0, 1),
@@ -148,6 +148,9 @@ def test_how_long_sending_takes_is_not_asked_where_it_makes_no_difference():
     left=st.none() | st.integers(1, 10**5),
     cores=st.integers(1, 64),
 )
+
+
+@whatever_calls_ask
 def test_an_answer_without_that_is_the_one_that_it_would_have_led_to(wait, cpu, share, wire, left, cores):
     demand = Demand(wait=wait, cpu=cpu, gil=cpu * share)
     total = None if left is None else 20 + left
@@ -163,14 +166,7 @@ def test_the_gil_is_not_asked_for_where_threads_are_best_though_all_is_under_it(
     assert (verdict.ask, verdict.switch) == (Ask.NOTHING, "threads")
 
 
-@given(
-    wait=st.floats(0, 1),
-    cpu=st.floats(1e-6, 1),
-    share=st.floats(0, 1),
-    wire=st.floats(0, 1),
-    left=st.none() | st.integers(1, 10**5),
-    cores=st.integers(1, 64),
-)
+@whatever_calls_ask
 def test_an_answer_without_that_goes_to_whom_it_would_have_led_to(wait, cpu, share, wire, left, cores):
     demand = Demand(wait=wait, cpu=cpu)
     total = None if left is None else 20 + left
